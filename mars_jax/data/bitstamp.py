@@ -1,0 +1,332 @@
+"""Reads Bitstamp's live orders: one row an event of a single order.
+
+The columns are those of `ob-analytics`' captures of the exchange's WebSocket
+channel `live_orders` (bitstamp.net/websocket/v2): `id`, `timestamp` (local),
+`exchange_timestamp` (ms), `price`, `volume` (what is left of the order),
+`action` (created, changed, deleted) and `direction` (bid, ask).
+
+What the feed means, found in the sample and checked there against the
+exchange's own list of trades:
+  - The rows of the first exchange time are the book at the start. Those of the
+    last, where all are deletes, end the capture and are no orders.
+  - An aggressive order is created with its full volume. Each fill is then a row
+    of it and a row of the resting order, both with the price of the trade; a
+    filled order is deleted with volume 0.
+  - Two orders of three are created at a price that crosses the book and deleted
+    in the next row, untraded: the exchange refuses a post-only order that would
+    take liquidity. They never rest, so they are counted and not passed on.
+  - The start book holds a few orders that were gone when the stream began. One
+    shows when a later order rests at a price that crosses it; it is removed.
+  - Some deletes name orders created between start book and stream. They are
+    counted; more than one in a thousand rows is an error.
+"""
+
+import datetime
+import heapq
+import pathlib
+
+import numpy as np
+import polars as pl
+
+from mars_jax import types
+from mars_jax.data import events
+
+TICK_SIZE = 1.0  # US dollars.
+LOT_SIZE = 1e-6  # Bitcoin. The feed has 1e-8, which int32 cannot add up.
+_UNIT_SIZE = 1e-8  # Bitcoin, of the feed.
+_MAX_UNSEEN = 1e-3  # Share of rows that may delete orders never created.
+_MAX_PRICE_RATIO = 10  # To the best prices at the start; beyond is left out.
+_FIRST_ROW = 2  # Of the data, in a file with a header, counted from one.
+_SCHEMA = {
+  "id": pl.Int64,
+  "exchange_timestamp": pl.Int64,
+  "price": pl.Float64,
+  "volume": pl.Float64,
+  "action": pl.String,
+  "direction": pl.String,
+}
+_IS_FIRST = pl.col("row") == pl.col("born")  # The first row of its order.
+
+
+def read(path: pathlib.Path | str) -> events.EventStream:
+  """Reads a capture.
+
+  Args:
+    path: `orders.csv`, or compressed, `orders.csv.gz`.
+
+  Returns:
+    The stream; prices in ticks of one dollar, volumes in lots of 1e-6 bitcoin:
+    what is left of an order is rounded to lots, and never to nothing. `counts`
+    has
+      rows: rows of the file;
+      start_orders: orders of the book at the start;
+      limit_orders, cancels: events of the market, by kind;
+      aggressive_orders: those limit orders that trade as they arrive;
+      executions: fills of resting orders;
+      refused: orders deleted as they arrive, untraded;
+      ghosts: orders of the start book that were gone;
+      unseen_deletes: deletes of orders that were never created;
+      far_orders: orders over ten times the best prices of the start, or under
+        a tenth of them;
+      closing_deletes: rows that end the capture.
+
+  Raises:
+    events.DataError: if the file is broken; names file, row and reason.
+  """
+  path = pathlib.Path(path)
+  rows = _link(_load(path))
+  _check_orders(path, rows)
+  arrivals = _arrivals(rows)
+  is_far = _is_far(arrivals)
+  orders = arrivals.filter(~is_far & (pl.col("volume") > 0))
+  orders = orders.with_row_index("order_id")
+  ghosts = _ghosts(orders)
+  cancels = _cancels(rows, orders).join(ghosts, on="born", how="anti")
+  parts = [ghosts, orders.with_columns(kind=types.OrderKind.LIMIT), cancels]
+  stream = pl.concat(parts, how="diagonal").sort("row", maintain_order=True)
+  action = pl.col("action")
+  counts = {
+    "rows": len(rows),
+    "start_orders": orders["is_start"].sum(),
+    "limit_orders": (~orders["is_start"]).sum(),
+    "cancels": len(cancels),
+    "aggressive_orders": (orders["taken"] > 0).sum(),
+    "executions": rows["is_fill"].sum(),
+    "refused": (arrivals["volume"] == 0).sum(),
+    "ghosts": len(ghosts),
+    "unseen_deletes": len(rows.filter(_IS_FIRST & (action == "deleted"))),
+    "far_orders": is_far.sum(),
+    "closing_deletes": rows["is_closing"].sum(),
+  }
+  return _to_events(stream, {name: int(n) for name, n in counts.items()})
+
+
+def _load(path: pathlib.Path) -> pl.DataFrame:
+  """Reads the file and raises unless each row is well-formed."""
+  try:
+    rows = pl.read_csv(path, columns=list(_SCHEMA), schema_overrides=_SCHEMA)
+  except (pl.exceptions.PolarsError, OSError) as error:
+    reason = str(error).split("\n")[0]
+    raise events.DataError(path, None, reason) from error
+  if rows.is_empty():
+    raise events.DataError(path, None, "the file has no rows")
+  price, volume = pl.col("price"), pl.col("volume")
+  checks = {
+    "a value is missing": ~pl.any_horizontal(pl.all().is_null()),
+    "price is negative or no number": price.is_finite() & (price >= 0),
+    "price is off the grid of 1 dollar": price == price.round(),
+    "volume is negative or no number": volume.is_finite() & (volume >= 0),
+    "exchange_timestamp runs backwards": pl.col("exchange_timestamp")
+    .diff()
+    .fill_null(0)
+    >= 0,
+    "action is none of created, changed, deleted": pl.col("action").is_in(
+      ["created", "changed", "deleted"]
+    ),
+    "direction is not bid or ask": pl.col("direction").is_in(["bid", "ask"]),
+  }
+  for reason, is_good in checks.items():
+    _require(path, rows, is_good, reason)
+  return rows
+
+
+def _require(
+  path: pathlib.Path, rows: pl.DataFrame, is_good: pl.Expr, reason: str
+) -> None:
+  """Raises at the first row that is not good."""
+  bad = rows.select((~is_good).arg_true()).to_series()
+  if len(bad):
+    raise events.DataError(path, bad[0] + _FIRST_ROW, reason)
+
+
+def _link(rows: pl.DataFrame) -> pl.DataFrame:
+  """Says of each row which order it is about, and what it does to it.
+
+  Adds: row; units, what is left in 1e-8 bitcoin, and lots; units_before and
+  lots_before, the same ahead of this row; born, the row that created the order;
+  arriving, the row of the order created last, null once its time is over; and
+  what follows from these.
+  """
+  is_created = pl.col("action") == "created"
+  time = pl.col("exchange_timestamp")
+  last = rows.filter(time == time.max())
+  has_closing = len(last) > 1 and (last["action"] == "deleted").all()
+  lots = (pl.col("units") * (_UNIT_SIZE / LOT_SIZE)).round().cast(pl.Int64)
+  return (
+    rows.with_columns(
+      row=pl.int_range(pl.len()),
+      units=(pl.col("volume") / _UNIT_SIZE).round().cast(pl.Int64),
+      is_start=time == time.min(),
+      is_closing=(time == time.max()) & has_closing,
+    )
+    .with_columns(
+      lots=pl.when(pl.col("units") > 0).then(lots.clip(1)).otherwise(0)
+    )
+    .with_columns(
+      units_before=pl.col("units").shift().over("id"),
+      lots_before=pl.col("lots").shift().over("id"),
+      born=pl.col("row").first().over("id"),
+      arriving=pl.when(is_created).then("row").forward_fill(),
+      arrived=pl.when(is_created).then(time).forward_fill(),
+    )
+    .with_columns(arriving=pl.when(pl.col("arrived") == time).then("arriving"))
+    .with_columns(
+      is_own=(pl.col("arriving") == pl.col("born")).fill_null(False)
+    )
+    .with_columns(
+      is_fill=~pl.col("is_own")
+      & pl.col("arriving").is_not_null()
+      & (pl.col("units") < pl.col("units_before")).fill_null(False)
+    )
+  )
+
+
+def _check_orders(path: pathlib.Path, rows: pl.DataFrame) -> None:
+  """Raises if an order is unknown, created twice, or grows."""
+  is_created = pl.col("action") == "created"
+  is_unseen = _IS_FIRST & (pl.col("action") == "deleted")
+  is_known = ~_IS_FIRST | is_created
+  grows = (pl.col("units") > pl.col("units_before")).fill_null(False)
+  _require(path, rows, _IS_FIRST | ~is_created, "the order is created twice")
+  _require(path, rows, is_known | is_unseen, "unknown order id is changed")
+  _require(path, rows, ~grows | pl.col("is_own"), "the order grows")
+  if rows.select(is_unseen.mean()).item() > _MAX_UNSEEN:
+    reason = "unknown order id is deleted, as in over one row of a thousand"
+    _require(path, rows, is_known, reason)
+
+
+def _arrivals(rows: pl.DataFrame) -> pl.DataFrame:
+  """Returns one row an order created: what it takes and what it rests with.
+
+  `taken`, `resting` and their sum `volume` are lots; `died` is the row that
+  deletes the order. An order of no volume was refused.
+  """
+  own = (
+    rows.filter("is_own")
+    .group_by("born")
+    .agg(resting=pl.col("lots").last() * (pl.col("action").last() != "deleted"))
+  )
+  fills = (
+    rows.filter("is_fill")
+    .group_by("arriving")
+    .agg(
+      taken=(pl.col("lots_before") - pl.col("lots")).sum(),
+      last_price=pl.col("price").last(),
+    )
+  )
+  deletes = rows.filter(pl.col("action") == "deleted")
+  is_filled = (pl.col("resting") == 0) & (pl.col("taken") > 0)
+  return (
+    rows.filter(pl.col("action") == "created")
+    .join(own, on="born")
+    .join(fills, left_on="born", right_on="arriving", how="left")
+    .join(deletes.select("born", died="row"), on="born", how="left")
+    .with_columns(
+      pl.col("taken").fill_null(0),
+      pl.col("died").fill_null(len(rows)),
+      is_flow=~pl.col("is_start"),
+    )
+    .with_columns(
+      price=pl.when(is_filled).then("last_price").otherwise("price"),
+      volume=pl.col("taken") + pl.col("resting"),
+    )
+    .sort("row")
+  )
+
+
+def _is_far(arrivals: pl.DataFrame) -> pl.Series:
+  """Tells the resting orders that are priced beyond reason."""
+  start = arrivals.filter("is_start")
+  is_bid = start["direction"] == "bid"
+  lowest = (start.filter(is_bid)["price"].max() or 0) / _MAX_PRICE_RATIO
+  highest = (start.filter(~is_bid)["price"].min() or np.inf) * _MAX_PRICE_RATIO
+  is_near = arrivals["price"].is_between(lowest, highest)
+  return ~is_near & (arrivals["resting"] > 0)
+
+
+def _cancels(rows: pl.DataFrame, orders: pl.DataFrame) -> pl.DataFrame:
+  """Returns the rows that take resting volume off `orders`, untraded.
+
+  A delete takes what is left, after the fill if the row is one as well.
+  """
+  is_delete = pl.col("action") == "deleted"
+  before = pl.when("is_fill").then("lots").otherwise("lots_before")
+  after = pl.when(is_delete).then(0).otherwise("lots")
+  ignored = pl.col("is_own") | pl.col("is_closing") | _IS_FIRST
+  return (
+    rows.filter(~ignored)
+    .with_columns(
+      volume=before - after, kind=types.OrderKind.CANCEL, is_flow=True
+    )
+    .filter(pl.col("volume") > 0)
+    .drop("price")
+    .join(orders.select("born", "order_id", "price"), on="born")
+    .sort("row")
+  )
+
+
+def _ghosts(orders: pl.DataFrame) -> pl.DataFrame:
+  """Returns cancels of the orders that were gone, at the row that shows it.
+
+  An order that rests untraded shows that all which it crosses are gone.
+  """
+  best: dict[str, list] = {"bid": [], "ask": []}  # heaps of (key, died, index)
+  found = []
+  columns = orders.select(
+    "row",
+    "exchange_timestamp",
+    "price",
+    "direction",
+    "taken",
+    "resting",
+    "died",
+  )
+  for index, order in enumerate(columns.iter_rows(named=True)):
+    if not order["resting"]:
+      continue
+    is_bid = order["direction"] == "bid"
+    opposite = best["ask" if is_bid else "bid"]
+    limit = order["price"] if is_bid else -order["price"]
+    row = order["row"]
+    while opposite and (opposite[0][1] <= row or opposite[0][0] <= limit):
+      _, died, crossed = heapq.heappop(opposite)
+      if died > row and not order["taken"]:
+        found.append((crossed, row, order["exchange_timestamp"]))
+    key = -order["price"] if is_bid else order["price"]
+    heapq.heappush(best[order["direction"]], (key, order["died"], index))
+  index, row, time = zip(*found, strict=True) if found else ((), (), ())
+  return orders[list(index)].with_columns(
+    row=pl.Series(row, dtype=pl.Int64),
+    exchange_timestamp=pl.Series(time, dtype=pl.Int64),
+    volume=pl.col("resting"),
+    kind=pl.lit(types.OrderKind.CANCEL),
+    is_flow=pl.lit(False),
+  )
+
+
+def _to_events(
+  stream: pl.DataFrame, counts: dict[str, int]
+) -> events.EventStream:
+  """Returns the stream as arrays, in ticks, lots and time of day."""
+  milliseconds = stream["exchange_timestamp"].to_numpy()
+  start = datetime.datetime.fromtimestamp(milliseconds[0] / 1e3, datetime.UTC)
+  midnight = datetime.datetime.combine(start, datetime.time(), datetime.UTC)
+  since_midnight = milliseconds - int(midnight.timestamp() * 1e3)
+  is_bid = stream["direction"].to_numpy() == "bid"
+
+  def column(name: str) -> np.ndarray:
+    return stream[name].to_numpy().astype(np.int32)
+
+  return events.EventStream(
+    name=f"Bitstamp BTC/USD {start:%Y-%m-%d}",
+    time=since_midnight * 1_000_000,
+    kind=column("kind"),
+    side=np.where(is_bid, types.Side.BID, types.Side.ASK).astype(np.int32),
+    price=column("price"),
+    volume=column("volume"),
+    order_id=column("order_id"),
+    is_flow=stream["is_flow"].to_numpy(),
+    tick_size=TICK_SIZE,
+    lot_size=LOT_SIZE,
+    counts=counts,
+  )

@@ -1,0 +1,1 @@
+"""Orders as tokens: bins, the alphabet, and the features of one token."""

@@ -1,0 +1,90 @@
+"""What the order model reads: one token an order (paper App. B.2.1).
+
+A token is the order and the book right after it: the binned volumes of the five
+best levels of each side, the mid-price change, and the time. The model predicts
+the index of the order that follows.
+
+Choices where the paper is silent or its sources differ: the levels are bid1 to
+bid5, ask1 to ask5 (the released code has ten ticks round the mid instead); an
+empty level is 0 and a bin b is b + 1, as in that code; the mid-price change is
+given in ticks since the open (the paper's) and since the previous order, which
+stays meaningful however far the market has moved from its open.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from mars_jax import types
+from mars_jax.tokens import bins as bins_lib
+from mars_jax.tokens import vocab
+
+NUM_LEVELS = 5  # Of each side.
+MICROSECONDS = 1_000  # Nanoseconds in the unit of an interval.
+_MAX_SECONDS = 2_000  # Intervals saturate here, to stay within int32.
+
+
+@struct.dataclass
+class Tokenizer:
+  """The bins of all fields, fitted on the training part of one market."""
+
+  price: bins_lib.Bins  # 32 bins of ticks from the mid before the order
+  volume: bins_lib.Bins  # 32 bins of lots
+  interval: bins_lib.Bins  # 16 bins of microseconds since the order before
+  level_volume: bins_lib.Bins  # 32 bins of lots resting at a price level
+
+
+@struct.dataclass
+class TokenFeatures:
+  """The input of one token, or of `[T]`, or `[B, T]`."""
+
+  index: jax.Array  # [T] int32, the order, in [0, vocab.NUM_ORDERS)
+  volumes: jax.Array  # [T, 10] int32, bid1..bid5, ask1..ask5, in [0, 32]
+  mid_change: jax.Array  # [T] int32, ticks since the open
+  mid_move: jax.Array  # [T] int32, ticks since the previous order
+  time: jax.Array  # [T] int32, seconds since midnight
+
+
+def interval(earlier: types.Timestamp, later: types.Timestamp) -> jax.Array:
+  """Returns the int32 microseconds between two moments, at most 2,000 s."""
+  seconds = jnp.minimum(later.seconds - earlier.seconds, _MAX_SECONDS)
+  nanoseconds = later.nanoseconds - earlier.nanoseconds
+  return seconds * 1_000_000 + nanoseconds // MICROSECONDS
+
+
+def order_index(
+  tokenizer: Tokenizer,
+  order: types.Order,
+  mid: jax.Array,
+  interval: jax.Array,
+) -> jax.Array:
+  """Returns the index of orders, int32 `[...]`.
+
+  Args:
+    tokenizer: the bins.
+    order: orders, leaves `[...]`.
+    mid: int32 `[...]` ticks, of the book before each order.
+    interval: int32 `[...]` microseconds since the order before.
+  """
+  is_cancel = order.kind == types.OrderKind.CANCEL
+  fields = [
+    jnp.where(is_cancel, vocab.KIND_CANCEL, order.side),
+    bins_lib.encode(tokenizer.price, order.price - mid),
+    bins_lib.encode(tokenizer.volume, order.volume),
+    bins_lib.encode(tokenizer.interval, interval),
+  ]
+  return vocab.pack(jnp.stack(fields, axis=-1))
+
+
+def level_volumes(tokenizer: Tokenizer, snapshot: types.Snapshot) -> jax.Array:
+  """Returns int32 `[..., 10]`: bid1..bid5, ask1..ask5, 0 where empty.
+
+  Args:
+    tokenizer: the bins.
+    snapshot: leaves `[..., 2, NUM_LEVELS]`.
+  """
+  codes = bins_lib.encode(tokenizer.level_volume, snapshot.volume) + 1
+  codes = jnp.where(snapshot.volume > 0, codes, 0)
+  return jnp.concatenate(
+    [codes[..., types.Side.BID, :], codes[..., types.Side.ASK, :]], axis=-1
+  )
