@@ -16,7 +16,7 @@ exchange's own list of trades:
     in the next row, untraded: the exchange refuses a post-only order that would
     take liquidity. They never rest, so they are counted and not passed on.
   - The start book holds a few orders that were gone when the stream began. One
-    shows when a later order rests at a price that crosses it; it is removed.
+    shows when a later order rests at a price that crosses it; it is left out.
   - Some deletes name orders created between start book and stream. They are
     counted; more than one in a thousand rows is an error.
 """
@@ -64,7 +64,7 @@ def read(path: pathlib.Path | str) -> events.EventStream:
       aggressive_orders: those limit orders that trade as they arrive;
       executions: fills of resting orders;
       refused: orders deleted as they arrive, untraded;
-      ghosts: orders of the start book that were gone;
+      ghosts: orders of the start book left out as gone;
       unseen_deletes: deletes of orders that were never created;
       far_orders: orders over ten times the best prices of the start, or under
         a tenth of them;
@@ -78,12 +78,11 @@ def read(path: pathlib.Path | str) -> events.EventStream:
   _check_orders(path, rows)
   arrivals = _arrivals(rows)
   is_far = _is_far(arrivals)
-  orders = arrivals.filter(~is_far & (pl.col("volume") > 0))
-  orders = orders.with_row_index("order_id")
-  ghosts = _ghosts(orders)
-  cancels = _cancels(rows, orders).join(ghosts, on="born", how="anti")
-  parts = [ghosts, orders.with_columns(kind=types.OrderKind.LIMIT), cancels]
-  stream = pl.concat(parts, how="diagonal").sort("row", maintain_order=True)
+  ghosts = _ghosts(arrivals)
+  is_order = (pl.col("volume") > 0) & ~pl.col("born").is_in(ghosts)
+  orders = arrivals.filter(~is_far & is_order).with_row_index("order_id")
+  cancels = _cancels(rows, orders)
+  stream = pl.concat([orders, cancels], how="diagonal").sort("row")
   action = pl.col("action")
   counts = {
     "rows": len(rows),
@@ -225,6 +224,7 @@ def _arrivals(rows: pl.DataFrame) -> pl.DataFrame:
       pl.col("taken").fill_null(0),
       pl.col("died").fill_null(len(rows)),
       is_flow=~pl.col("is_start"),
+      kind=pl.lit(types.OrderKind.LIMIT),
     )
     .with_columns(
       price=pl.when(is_filled).then("last_price").otherwise("price"),
@@ -256,7 +256,9 @@ def _cancels(rows: pl.DataFrame, orders: pl.DataFrame) -> pl.DataFrame:
   return (
     rows.filter(~ignored)
     .with_columns(
-      volume=before - after, kind=types.OrderKind.CANCEL, is_flow=True
+      volume=before - after,
+      kind=pl.lit(types.OrderKind.CANCEL),
+      is_flow=True,
     )
     .filter(pl.col("volume") > 0)
     .drop("price")
@@ -265,43 +267,26 @@ def _cancels(rows: pl.DataFrame, orders: pl.DataFrame) -> pl.DataFrame:
   )
 
 
-def _ghosts(orders: pl.DataFrame) -> pl.DataFrame:
-  """Returns cancels of the orders that were gone, at the row that shows it.
+def _ghosts(arrivals: pl.DataFrame) -> list[int]:
+  """Returns `born` of the orders that a later one shows to be gone.
 
   An order that rests untraded shows that all which it crosses are gone.
   """
-  best: dict[str, list] = {"bid": [], "ask": []}  # heaps of (key, died, index)
-  found = []
-  columns = orders.select(
-    "row",
-    "exchange_timestamp",
-    "price",
-    "direction",
-    "taken",
-    "resting",
-    "died",
-  )
-  for index, order in enumerate(columns.iter_rows(named=True)):
-    if not order["resting"]:
-      continue
-    is_bid = order["direction"] == "bid"
+  best: dict[str, list] = {"bid": [], "ask": []}  # heaps of (key, died, born)
+  ghosts = []
+  resting = arrivals.filter(pl.col("resting") > 0)
+  for born, died, price, direction, taken in resting.select(
+    "born", "died", "price", "direction", "taken"
+  ).iter_rows():
+    is_bid = direction == "bid"
     opposite = best["ask" if is_bid else "bid"]
-    limit = order["price"] if is_bid else -order["price"]
-    row = order["row"]
-    while opposite and (opposite[0][1] <= row or opposite[0][0] <= limit):
-      _, died, crossed = heapq.heappop(opposite)
-      if died > row and not order["taken"]:
-        found.append((crossed, row, order["exchange_timestamp"]))
-    key = -order["price"] if is_bid else order["price"]
-    heapq.heappush(best[order["direction"]], (key, order["died"], index))
-  index, row, time = zip(*found, strict=True) if found else ((), (), ())
-  return orders[list(index)].with_columns(
-    row=pl.Series(row, dtype=pl.Int64),
-    exchange_timestamp=pl.Series(time, dtype=pl.Int64),
-    volume=pl.col("resting"),
-    kind=pl.lit(types.OrderKind.CANCEL),
-    is_flow=pl.lit(False),
-  )
+    limit = price if is_bid else -price
+    while opposite and (opposite[0][1] <= born or opposite[0][0] <= limit):
+      _, crossed_died, crossed = heapq.heappop(opposite)
+      if crossed_died > born and not taken:
+        ghosts.append(crossed)
+    heapq.heappush(best[direction], (-price if is_bid else price, died, born))
+  return ghosts
 
 
 def _to_events(

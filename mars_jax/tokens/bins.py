@@ -129,3 +129,14 @@ def decode(bins: Bins, index: jax.Array, uniform: jax.Array) -> jax.Array:
   """
   column = (uniform * NUM_SAMPLES).astype(jnp.int32)
   return bins.samples[index, column]
+
+
+def bounds(bins: Bins, index: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """Returns the least and greatest value of bins, int32 `[...]` each.
+
+  The first bin starts at -2**30 and the last ends at 2**30.
+  """
+  far = jnp.full(1, 2**30, jnp.int32)
+  low = jnp.concatenate([-far, bins.edges + 1])
+  high = jnp.concatenate([bins.edges, far])
+  return low[index], high[index]

@@ -20,7 +20,7 @@ from mars_jax.tokens import bins as bins_lib
 from mars_jax.tokens import vocab
 
 NUM_LEVELS = 5  # Of each side.
-MICROSECONDS = 1_000  # Nanoseconds in the unit of an interval.
+MICROSECOND = 1_000  # In nanoseconds.
 _MAX_SECONDS = 2_000  # Intervals saturate here, to stay within int32.
 
 
@@ -49,42 +49,51 @@ def interval(earlier: types.Timestamp, later: types.Timestamp) -> jax.Array:
   """Returns the int32 microseconds between two moments, at most 2,000 s."""
   seconds = jnp.minimum(later.seconds - earlier.seconds, _MAX_SECONDS)
   nanoseconds = later.nanoseconds - earlier.nanoseconds
-  return seconds * 1_000_000 + nanoseconds // MICROSECONDS
+  return seconds * 1_000_000 + nanoseconds // MICROSECOND
 
 
-def order_index(
+def encode(
   tokenizer: Tokenizer,
   order: types.Order,
-  mid: jax.Array,
+  *,
   interval: jax.Array,
-) -> jax.Array:
-  """Returns the index of orders, int32 `[...]`.
+  open_mid: jax.Array,
+  mid_before: jax.Array,
+  mid_after: jax.Array,
+  snapshot: types.Snapshot,
+  time: jax.Array,
+) -> TokenFeatures:
+  """Returns the tokens of orders, leaves `[...]`.
 
   Args:
     tokenizer: the bins.
-    order: orders, leaves `[...]`.
-    mid: int32 `[...]` ticks, of the book before each order.
+    order: what was sent to the clearing house, leaves `[...]`.
     interval: int32 `[...]` microseconds since the order before.
+    open_mid: int32 `[]` ticks, of the book before the first order.
+    mid_before: int32 `[...]` ticks, of the book that the order met.
+    mid_after: int32 `[...]` ticks, of the book that it left.
+    snapshot: that book, leaves `[..., 2, NUM_LEVELS]`.
+    time: int32 `[...]` seconds since midnight.
   """
   is_cancel = order.kind == types.OrderKind.CANCEL
   fields = [
     jnp.where(is_cancel, vocab.KIND_CANCEL, order.side),
-    bins_lib.encode(tokenizer.price, order.price - mid),
+    bins_lib.encode(tokenizer.price, order.price - mid_before),
     bins_lib.encode(tokenizer.volume, order.volume),
     bins_lib.encode(tokenizer.interval, interval),
   ]
-  return vocab.pack(jnp.stack(fields, axis=-1))
-
-
-def level_volumes(tokenizer: Tokenizer, snapshot: types.Snapshot) -> jax.Array:
-  """Returns int32 `[..., 10]`: bid1..bid5, ask1..ask5, 0 where empty.
-
-  Args:
-    tokenizer: the bins.
-    snapshot: leaves `[..., 2, NUM_LEVELS]`.
-  """
-  codes = bins_lib.encode(tokenizer.level_volume, snapshot.volume) + 1
-  codes = jnp.where(snapshot.volume > 0, codes, 0)
-  return jnp.concatenate(
-    [codes[..., types.Side.BID, :], codes[..., types.Side.ASK, :]], axis=-1
+  return TokenFeatures(
+    index=vocab.pack(jnp.stack(fields, axis=-1)),
+    volumes=_level_volumes(tokenizer, snapshot.volume),
+    mid_change=mid_after - open_mid,
+    mid_move=mid_after - mid_before,
+    time=time,
   )
+
+
+def _level_volumes(tokenizer: Tokenizer, volume: jax.Array) -> jax.Array:
+  """Returns int32 `[..., 10]`: bid1..bid5, ask1..ask5, 0 where empty."""
+  codes = bins_lib.encode(tokenizer.level_volume, volume) + 1
+  codes = jnp.where(volume > 0, codes, 0)
+  sides = [codes[..., types.Side.BID, :], codes[..., types.Side.ASK, :]]
+  return jnp.concatenate(sides, axis=-1)

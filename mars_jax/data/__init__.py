@@ -1,0 +1,1 @@
+"""Real orders: readers, replay through the clearing house, tokens, batches."""

@@ -1,0 +1,650 @@
+"""Reads LOBSTER message and order-book files into an event stream.
+
+LOBSTER (https://lobsterdata.com/info/DataStructure.php) gives two CSV files
+without a header for an instrument and day. Row `i` of the order-book file is
+the book after row `i` of the message file.
+
+  message    time (seconds after midnight, a decimal of up to ns), type, order
+             id, size (shares), price (1/10000 dollar), direction of the RESTING
+             order (1 buy, -1 sell). Types: 1 new limit order, 2 partial cancel,
+             3 delete, 4 execution of a visible order, 5 execution of a hidden
+             order, 7 trading halt (price -1, 0 or 1, the rest 0).
+  orderbook  ask price, ask size, bid price, bid size of the best level, then of
+             the second, ...; empty levels are 9999999999 / -9999999999, size 0.
+
+Three things are missing from such files, and the reader puts them back:
+  Aggressive orders. Only the resting orders that they hit are told; executions
+    at one time stamp become the one order that caused them (`_sweep_end`).
+  Depth. Only events within the levels of the file are told: what rests at the
+    start, or scrolls into view, is set up as synthetic orders, and orders that
+    were deleted out of sight are taken off when their level is seen again.
+  Turns. Some executions are not in time priority as we know it. The reader
+    keeps the book of a price-time clearing house in step (`_Book`), so that
+    its levels equal the file's after every row.
+
+Units: one tick is 1 cent (100 price units), one lot is one share. Times are
+parsed from their decimals and are exact; decimals past the ninth (float noise
+in a few rows of the samples) are rounded to the nearest nanosecond. Only hidden
+executions may be off the tick grid.
+"""
+
+import bisect
+import collections
+import dataclasses
+import io
+import itertools
+import pathlib
+import re
+import zipfile
+import zlib
+
+import numpy as np
+
+from mars_jax import types
+from mars_jax.data import events
+
+try:
+  import polars as pl
+except ImportError:
+  pl = None
+
+_NEW, _REDUCE, _DELETE, _EXECUTE, _HIDDEN, _HALT = 1, 2, 3, 4, 5, 7
+_TICK = 100  # price units of the file
+_INT32_MAX = 2**31 - 1
+_INSIDE_SWEEP = -1
+_COLUMNS = ("time", "type", "order_id", "size", "price", "direction")
+_NAME = re.compile(r"([^_]+)_(\d{4}-\d\d-\d\d)_\d+_\d+_message_\d+")
+_COUNT_OF_TYPE = {
+  _NEW: "limit_orders",
+  _REDUCE: "cancels",
+  _DELETE: "cancels",
+  _EXECUTE: "executions",
+  _HIDDEN: "hidden_executions",
+  _HALT: "halts",
+}
+_COUNTS = (
+  *("messages", "limit_orders", "cancels", "executions", "hidden_executions"),
+  *("halts", "aggressive_orders", "remainders", "start_orders", "scrolled_in"),
+  *("added", "removed", "out_of_turn_executions", "reassigned_cancels"),
+  *("split_cancels", "short_deletes"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class BookRows:
+  """An order-book file; levels best first, empty ones have price, volume 0.
+
+  Attributes:
+    ask_price: int32 `[rows, L]` ticks.
+    ask_volume: int32 `[rows, L]` lots.
+    bid_price: int32 `[rows, L]` ticks.
+    bid_volume: int32 `[rows, L]` lots.
+  """
+
+  ask_price: np.ndarray
+  ask_volume: np.ndarray
+  bid_price: np.ndarray
+  bid_volume: np.ndarray
+
+
+def read(
+  path: pathlib.Path | str, book_path: pathlib.Path | str | None = None
+) -> events.EventStream:
+  """Returns the stream of `read_checked`, which see, alone."""
+  return read_checked(path, book_path)[0]
+
+
+def read_checked(
+  path: pathlib.Path | str, book_path: pathlib.Path | str | None = None
+) -> tuple[events.EventStream, np.ndarray]:
+  """Reads one instrument and day, and says when which row of it is reached.
+
+  The counts of the stream are
+    messages: rows of the file = limit_orders + cancels + executions +
+      hidden_executions + halts.
+    limit_orders, cancels, executions: rows of type 1, of 2 and 3, of 4.
+    hidden_executions, halts: rows of type 5 and 7, which yield no event.
+    aggressive_orders: orders put together from executions.
+    remainders: limit_orders that are what an aggressive order left over, and
+      so part of its event.
+    start_orders: synthetic orders of the book before the first message.
+    scrolled_in: synthetic orders at levels worse than all in the row before.
+    added, removed: other corrections, i.e. synthetic orders at levels that were
+      in view, and CANCEL events of what the file no longer shows.
+    out_of_turn_executions: executions that price-time priority gives to another
+      order than the feed does.
+    reassigned_cancels: cancels that take volume off another order than the one
+      they name, since price-time priority consumed that one, or a correction
+      removed it.
+    split_cancels: CANCEL events beyond the first of a cancel that takes volume
+      off several orders.
+    short_deletes: deletes of less than what the feed had left of the order.
+  The events with `is_flow` are limit_orders - remainders + aggressive_orders +
+  cancels + split_cancels.
+
+  Args:
+    path: a zip or a folder with exactly one pair of files, or a message file.
+    book_path: the order-book file, where `path` is a message file and its name
+      with "orderbook" for "message" is not the order-book file's.
+
+  Returns:
+    The stream, and int64 `[rows]`: the number of events after which the book
+    equals the row of the order-book file, or -1 for a row inside a sweep (an
+    aggressive order is one event; its last row is the one that it completes).
+
+  Raises:
+    events.DataError: the input is broken; names file, row (from 1) and reason.
+    ImportError: polars is not installed.
+  """
+  message_file, book_file = _open_pair(path, book_path)
+  messages = _parse_messages(*message_file)
+  rows = _parse_book(*book_file)
+  count = len(messages["time"])
+  if count != len(rows.ask_price):
+    raise events.DataError(
+      book_file[0],
+      min(count, len(rows.ask_price)) + 1,
+      f"{len(rows.ask_price)} rows of the book for {count} messages",
+    )
+  reader = _Reader(message_file[0], messages, rows)
+  reader.run()
+  columns = np.array(reader.events, np.int64).reshape(-1, 7).T
+  time, kind, side, price, volume, order_id, is_flow = columns
+  stem = pathlib.Path(message_file[0]).stem
+  match = _NAME.fullmatch(stem)
+  stream = events.EventStream(
+    name=f"{match[1]} {match[2]}" if match else stem,
+    time=time.copy(),
+    kind=kind.astype(np.int32),
+    side=side.astype(np.int32),
+    price=price.astype(np.int32),
+    volume=volume.astype(np.int32),
+    order_id=order_id.astype(np.int32),
+    is_flow=is_flow.astype(bool),
+    tick_size=0.01,
+    lot_size=1.0,
+    counts=reader.counts,
+  )
+  return stream, np.array(reader.events_at_row, np.int64)
+
+
+def read_book(
+  path: pathlib.Path | str, book_path: pathlib.Path | str | None = None
+) -> BookRows:
+  """Reads the order-book file of a pair; the arguments are those of `read`."""
+  return _parse_book(*_open_pair(path, book_path)[1])
+
+
+# Files.
+
+
+def _open_pair(path, book_path):
+  """Returns (name, bytes) of the message file and of the order-book file."""
+  if pl is None:
+    raise ImportError("LOBSTER files need polars: pip install mars-jax[data]")
+  path = pathlib.Path(path)
+  in_zip = path.suffix == ".zip"
+  if book_path is not None and (in_zip or path.is_dir()):
+    raise ValueError("book_path goes with a message file, not with a pair.")
+  try:
+    if in_zip:
+      with zipfile.ZipFile(path) as archive:
+        pair = _find_pair(path, archive.namelist())
+        return [(path / name, archive.read(name)) for name in pair]
+    if path.is_dir():
+      names = sorted(entry.name for entry in path.iterdir())
+      pair = [path / name for name in _find_pair(path, names)]
+    else:
+      if book_path is None and "message" not in path.name:
+        raise events.DataError(path, None, "no 'message' in its name")
+      book_name = path.name.replace("message", "orderbook")
+      pair = [path, pathlib.Path(book_path or path.with_name(book_name))]
+    for file in pair:
+      if not file.is_file():
+        raise events.DataError(file, None, "no such file")
+    return [(file, file.read_bytes()) for file in pair]
+  except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    raise events.DataError(path, None, f"broken zip file: {error}") from error
+
+
+def _find_pair(path, names):
+  """Returns the names of the one message and the one order-book file."""
+  pair = []
+  for word in ("message", "orderbook"):
+    found = [name for name in names if re.search(rf"{word}[^/]*\.csv$", name)]
+    if len(found) != 1:
+      reason = f"{len(found)} {word} files, expected one"
+      raise events.DataError(path, None, reason)
+    pair += found
+  return pair
+
+
+def _parse_csv(path, data, schema):
+  """Parses a CSV file without header; every field must be there and fit."""
+  if not data.strip():
+    raise events.DataError(path, None, "empty file")
+  try:
+    frame = pl.read_csv(
+      io.BytesIO(data), has_header=False, schema=schema, quote_char=None
+    )
+    broken = frame.select(pl.any_horizontal(pl.all().is_null()).any()).item()
+  except pl.exceptions.PolarsError:
+    broken = True
+  if broken:
+    _raise_fault(path, data, schema)
+  return frame
+
+
+def _raise_fault(path, data, schema):
+  """Finds the first bad row of a file that did not parse."""
+  for row, line in enumerate(data.decode(errors="replace").splitlines(), 1):
+    fields = line.split(",")
+    if len(fields) != len(schema):
+      raise events.DataError(
+        path, row, f"{len(fields)} columns, expected {len(schema)}"
+      )
+    for (column, dtype), field in zip(schema.items(), fields, strict=True):
+      if not field:
+        raise events.DataError(path, row, f"missing value of {column}")
+      if dtype == pl.Int64 and not re.fullmatch(r"[+-]?\d{1,18}", field):
+        raise events.DataError(path, row, f"{column} {field!r} is no integer")
+  raise events.DataError(path, None, "not a CSV file of numbers")
+
+
+def _check(path, bad, reason):
+  """Raises DataError for the first row where `bad`."""
+  if bad.any():
+    row = int(np.argmax(bad))
+    text = reason(row) if callable(reason) else reason
+    raise events.DataError(path, row + 1, text)
+
+
+def _parse_messages(path, data):
+  """Returns the columns of a message file, checked; price in ticks."""
+  schema = {name: pl.Int64 for name in _COLUMNS} | {"time": pl.String}
+  frame = _parse_csv(path, data, schema)
+  digits = pl.col("time").str.extract(r"^\d+\.?(\d*)$", 1).str.pad_end(10, "0")
+  nanoseconds = (
+    pl.col("time").str.extract(r"^(\d{1,6})(?:\.|$)", 1).cast(pl.Int64) * 10**9
+    + digits.str.slice(0, 9).cast(pl.Int64)
+    + (digits.str.slice(9, 1) >= "5").cast(pl.Int64)
+  )
+  text, frame = frame["time"], frame.with_columns(time=nanoseconds)
+  bad = frame["time"].is_null().to_numpy()
+  _check(path, bad, lambda row: f"time {text[row]!r} is no decimal number")
+  out = {name: frame[name].to_numpy() for name in _COLUMNS}
+  _, kind, _, size, price, direction = out.values()
+  order = kind != _HALT
+  _check(
+    path,
+    ~np.isin(kind, list(_COUNT_OF_TYPE)),
+    lambda row: f"unknown type {kind[row]}",
+  )
+  back = np.diff(out["time"], prepend=out["time"][0]) < 0
+  _check(path, back, "time runs backwards")
+  bad = order & ((size <= 0) | (size > _INT32_MAX))
+  _check(path, bad, lambda row: f"size {size[row]} is not in [1, 2**31)")
+  bad = order & ((price <= 0) | (price // _TICK > _INT32_MAX))
+  _check(path, bad, lambda row: f"price {price[row]} is negative or too large")
+  bad = order & (kind != _HIDDEN) & (price % _TICK != 0)
+  _check(path, bad, lambda row: f"price {price[row]} is off the 1 cent grid")
+  bad = order & (np.abs(direction) != 1)
+  _check(path, bad, lambda row: f"direction {direction[row]} is not 1 or -1")
+  return out | {"price": price // _TICK}
+
+
+def _parse_book(path, data):
+  """Returns the rows of an order-book file, checked."""
+  width = data[: (data + b"\n").index(b"\n")].count(b",") + 1
+  if data.strip() and width % 4:
+    raise events.DataError(path, 1, f"{width} columns, not a multiple of 4")
+  schema = {f"column {i + 1}": pl.Int64 for i in range(width)}
+  table = _parse_csv(path, data, schema).to_numpy().reshape(-1, width // 4, 4)
+  sides = []
+  for first, sign in ((0, 1), (2, -1)):
+    price, volume = table[..., first], table[..., first + 1]
+    used = volume > 0
+    bad = (volume < 0) | (volume > _INT32_MAX)
+    _check(path, bad.any(1), "size is not in [0, 2**31)")
+    bad = used & ((price <= 0) | (price // _TICK > _INT32_MAX))
+    _check(path, bad.any(1), "price is negative or too large")
+    bad = used & (price % _TICK != 0)
+    _check(path, bad.any(1), "price is off the 1 cent grid")
+    sides += [np.where(used, price // _TICK, 0), volume]
+    unsorted = np.diff(price, axis=1) * sign <= 0
+    bad = used[:, 1:] & (unsorted | ~used[:, :-1])
+    _check(path, bad.any(1), "levels are not sorted from best to worst")
+  crossed = (sides[1] > 0) & (sides[3] > 0) & (sides[0] <= sides[2])
+  _check(path, crossed[:, 0], "best bid is not below best ask")
+  return BookRows(*(side.astype(np.int32) for side in sides))
+
+
+# The book. Prices are turned into keys, of which less is better: the price of
+# an ask, minus the price of a bid.
+
+
+class _Book:
+  """What a price-time clearing house holds after the events so far.
+
+  Attributes:
+    keys: by side, the sorted keys of the levels.
+    levels: by side, {key: {order id: volume}}, oldest order first.
+    totals: by side, {key: volume of the level}.
+  """
+
+  def __init__(self):
+    self.keys = ([], [])
+    self.levels = ({}, {})
+    self.totals = ({}, {})
+
+  def add(self, side, key, order_id, volume):
+    """Puts an order last at its level."""
+    if key in self.totals[side]:
+      self.totals[side][key] += volume
+      self.levels[side][key][order_id] = volume
+    else:
+      bisect.insort(self.keys[side], key)
+      self.totals[side][key] = volume
+      self.levels[side][key] = {order_id: volume}
+
+  def take(self, side, key, order_id, volume):
+    """Takes up to `volume` off an order; returns how much it was."""
+    level = self.levels[side][key]
+    volume = min(volume, level[order_id])
+    level[order_id] -= volume
+    if not level[order_id]:
+      del level[order_id]
+    self.totals[side][key] -= volume
+    if not level:
+      del self.levels[side][key], self.totals[side][key]
+      del self.keys[side][bisect.bisect_left(self.keys[side], key)]
+    return volume
+
+  def match(self, side, limit, volume):
+    """Takes `volume` off the best orders up to key `limit`; yields fills."""
+    keys = self.keys[side]
+    while volume and keys and keys[0] <= limit:
+      order_id = next(iter(self.levels[side][keys[0]]))
+      filled = self.take(side, keys[0], order_id, volume)
+      volume -= filled
+      yield order_id, filled
+
+
+@dataclasses.dataclass(slots=True)
+class _Known:
+  """An order that the feed told us of, and what the feed has left of it."""
+
+  order_id: int  # ours
+  side: int
+  key: int
+  left: int
+
+
+class _Reader:
+  """Turns checked rows into events; `run` fills the attributes.
+
+  The feed vouches for an order from its type 1 row until it is gone or its
+  level goes out of view, since then it may be deleted, and other orders may
+  come to its level, in silence. What rests beyond that is unexplained: what
+  synthetic orders hold, orders that were out of view, and what the feed
+  executed but price-time priority did not. Ids that we do not know refer to it.
+
+  Attributes:
+    events: (time, kind, side, price, volume, order id, is_flow) each.
+    events_at_row: for each row, see `read_checked`.
+    counts: see `read_checked`.
+  """
+
+  def __init__(self, path, messages, rows):
+    self.events = []
+    self.events_at_row = []
+    self.counts = dict.fromkeys(_COUNTS, 0) | {"messages": len(rows.ask_price)}
+    for kind, count in collections.Counter(messages["type"].tolist()).items():
+      self.counts[_COUNT_OF_TYPE[kind]] += count
+    self._path = path
+    columns = [messages[name].tolist() for name in _COLUMNS[:4]]
+    is_bid = messages["direction"] > 0
+    sides = np.where(is_bid, types.Side.BID, types.Side.ASK)
+    keys = np.where(is_bid, -1, 1) * messages["price"]
+    # (time, type, feed's order id, size, side, key) of each row.
+    self._rows = list(zip(*columns, sides.tolist(), keys.tolist(), strict=True))
+    self._keys = np.stack([rows.ask_price, -rows.bid_price], 1)  # [rows, 2, L]
+    self._volumes = np.stack([rows.ask_volume, rows.bid_volume], 1)
+    self._depth = self._keys.shape[2]
+    self._worst = [_INT32_MAX, _INT32_MAX]  # By side, the worst key in view.
+    self._book = _Book()
+    self._ids = itertools.count()
+    self._feed = {}  # {feed's order id: _Known}
+    self._vouched = {}  # {our order id: _Known}
+    self._row = 0
+    self._time = 0
+
+  def run(self):
+    """Goes through the rows, a sweep at a time."""
+    self._set_up()
+    row = 0
+    while row < len(self._rows):
+      end = self._row = row
+      self._time, kind, feed_id, size, side, key = self._rows[row]
+      if kind == _NEW:
+        keys = self._book.keys[1 - side]
+        if keys and keys[0] <= -key:  # Nothing of it is in the file's row.
+          self._clear_way(1 - side, -key, {}, row)
+        self._enter(side, key, size, self._register(row), [])
+      elif kind == _EXECUTE:
+        end = self._sweep()
+        self.events_at_row += [_INSIDE_SWEEP] * (end - row)
+      elif kind in (_REDUCE, _DELETE):
+        self._cancel(kind, feed_id, size, side, key)
+      self._sync(end)
+      self.events_at_row.append(len(self.events))
+      row = end + 1
+
+  def _set_up(self):
+    """Sets up the book before the first message: row 1 without its effect."""
+    self._time, kind, _, size, message_side, key = self._rows[0]
+    change = {_NEW: -size, _HIDDEN: 0, _HALT: 0}.get(kind, size)
+    for side in (types.Side.ASK, types.Side.BID):
+      levels, self._worst[side] = self._view(0, side)
+      if side == message_side and change:
+        levels[key] = levels.get(key, 0) + change
+      for level, volume in sorted(levels.items()):
+        if volume > 0:
+          self._add_synthetic(side, level, volume, "start_orders")
+
+  def _cancel(self, kind, feed_id, size, side, key):
+    """Emits the cancel of a row, of another order where that is consumed."""
+    order_id = self._use(kind, feed_id, size, side, key)
+    total = self._book.totals[side].get(key, 0)
+    if size > total:
+      self._fail(f"cancel of {size} exceeds the {total} resting")
+    if self._book.levels[side][key].get(order_id, 0) >= size:
+      ids = [order_id]
+    else:
+      ids = self._by_doubt(side, key)
+      if order_id is not None:
+        self.counts["reassigned_cancels"] += 1
+        ids.sort(key=lambda other: other != order_id)
+    parts = self._take(side, key, size, ids, is_flow=True)
+    self.counts["split_cancels"] += parts - 1
+
+  def _sweep(self):
+    """Emits the order behind the executions from this row on.
+
+    These are the executions of one side at one time stamp, at prices that never
+    improve; hidden executions of that side in between are passed over. A new
+    order of the other side that comes next, at or through the last price, is
+    the remainder.
+
+    Returns:
+      The last row of the sweep.
+    """
+    start = end = self._row
+    side, reach = self._rows[start][4:]
+    needs, hits = collections.Counter(), []
+    order_id = limit = None
+    for row in range(start, len(self._rows)):
+      time, kind, feed_id, size, row_side, key = self._rows[row]
+      if time != self._time:
+        break
+      if kind == _EXECUTE and row_side == side and key >= reach:
+        end = self._row = row
+        hits.append((self._use(kind, feed_id, size, side, key), size))
+        needs[key] += size
+        reach = key
+        total = self._book.totals[side].get(key, 0)
+        if needs[key] > total and key <= self._worst[side]:
+          self._fail(f"executions of {needs[key]} exceed the {total} resting")
+      elif kind == _NEW and row_side != side and -key >= reach:
+        end = self._row = row
+        order_id, limit, rest = self._register(row), -key, size
+        break
+      elif kind != _HIDDEN or row_side != side:
+        break
+    volume = needs.total()
+    if order_id is None:
+      order_id, limit = next(self._ids), reach
+    else:
+      volume += rest
+      self.counts["remainders"] += 1
+    self.counts["aggressive_orders"] += 1
+    self._clear_way(side, limit, needs, end)
+    self._enter(1 - side, -limit, volume, order_id, hits)
+    return end
+
+  def _enter(self, side, key, volume, order_id, hits):
+    """Emits a new order and matches it; `hits` are (id hit, volume) by feed."""
+    self._emit(types.OrderKind.LIMIT, side, key, volume, order_id, True)
+    for expected, size in hits:
+      fills = list(self._book.match(1 - side, -key, size))
+      volume -= sum(filled for _, filled in fills)
+      self.counts["out_of_turn_executions"] += any(
+        other in self._vouched if expected is None else other != expected
+        for other, _ in fills
+      )
+    if volume:
+      self._book.add(side, key, order_id, volume)
+
+  def _clear_way(self, side, reach, needs, row):
+    """Makes levels up to `reach` hold `needs` and what is left after `row`."""
+    levels, worst = self._view(row, side)
+    goal = collections.Counter(needs)
+    goal.update({key: v for key, v in levels.items() if key <= reach})
+    self._correct([(side, goal, min(reach, worst))])
+
+  def _sync(self, row):
+    """Makes the book equal a row of the file, as deep as that shows."""
+    keys, volumes = self._keys[row].tolist(), self._volumes[row].tolist()
+    equal = True
+    before = self._worst[:]
+    for side in (types.Side.ASK, types.Side.BID):
+      used = self._depth - volumes[side].count(0)
+      shown, totals = keys[side][:used], self._book.totals[side]
+      equal = (
+        equal
+        and self._book.keys[side][: self._depth] == shown
+        and [totals[key] for key in shown] == volumes[side][:used]
+      )
+    if not equal:
+      self._correct([(side, *self._view(row, side)) for side in (0, 1)])
+    for side in (types.Side.ASK, types.Side.BID):
+      full = volumes[side][-1] > 0
+      self._worst[side] = keys[side][-1] if full else _INT32_MAX
+      if self._worst[side] < before[side]:
+        self._lose_sight(side, self._worst[side], before[side])
+
+  def _lose_sight(self, side, worst, before):
+    """No longer vouches for orders at levels that left the view."""
+    keys = self._book.keys[side]
+    first = bisect.bisect_right(keys, worst)
+    for key in keys[first : bisect.bisect_right(keys, before)]:
+      for order_id in self._book.levels[side][key]:
+        self._vouched.pop(order_id, None)
+
+  def _correct(self, goals):
+    """Makes levels equal {key: volume} up to a key; a goal for each side."""
+    for side, goal, reach in goals:
+      keys, totals = self._book.keys[side], self._book.totals[side]
+      for key in keys[: bisect.bisect_right(keys, reach)]:
+        excess = totals[key] - goal.get(key, 0)
+        if excess > 0:
+          ids = self._by_doubt(side, key)
+          self.counts["removed"] += self._take(side, key, excess, ids, False)
+    for side, goal, _ in goals:
+      for key, volume in goal.items():
+        lack = volume - self._book.totals[side].get(key, 0)
+        if lack > 0:
+          why = "scrolled_in" if key > self._worst[side] else "added"
+          self._add_synthetic(side, key, lack, why)
+
+  def _register(self, row):
+    """Registers the new order of a row; returns our id of it."""
+    _, _, feed_id, size, side, key = self._rows[row]
+    if feed_id in self._feed:
+      self._fail(f"order id {feed_id} rests already")
+    order = _Known(next(self._ids), side, key, size)
+    self._feed[feed_id] = self._vouched[order.order_id] = order
+    return order.order_id
+
+  def _use(self, kind, feed_id, size, side, key):
+    """Takes `size` off the feed's order; returns our id, None if not known."""
+    order = self._feed.get(feed_id)
+    if order is None:
+      level = self._book.levels[side].get(key, {})
+      vouched = sum(
+        min(volume, self._vouched[order_id].left)
+        for order_id, volume in level.items()
+        if order_id in self._vouched
+      )
+      if key <= self._worst[side] and sum(level.values()) - vouched < size:
+        self._fail(f"unknown order id {feed_id}")
+      return None
+    if (order.side, order.key) != (side, key):
+      self._fail(f"order id {feed_id} rests at another price or side")
+    if size > order.left:
+      self._fail(f"size {size} exceeds the {order.left} left of {feed_id}")
+    order.left -= size
+    if kind == _DELETE or not order.left:
+      self.counts["short_deletes"] += order.left > 0
+      del self._feed[feed_id]
+      self._vouched.pop(order.order_id, None)
+    return order.order_id
+
+  def _by_doubt(self, side, key):
+    """Orders of a level, unexplained ones first, then youngest first."""
+    ids = list(reversed(self._book.levels[side][key]))
+    return sorted(ids, key=lambda order_id: order_id in self._vouched)
+
+  def _take(self, side, key, volume, order_ids, is_flow):
+    """Cancels `volume` at a level, of these orders; returns how many events."""
+    before = len(self.events)
+    for order_id in order_ids:
+      taken = self._book.take(side, key, order_id, volume)
+      kind = types.OrderKind.CANCEL
+      self._emit(kind, side, key, taken, order_id, is_flow)
+      volume -= taken
+      if not volume:
+        break
+    return len(self.events) - before
+
+  def _add_synthetic(self, side, key, volume, why):
+    order_id = next(self._ids)
+    self._book.add(side, key, order_id, volume)
+    self._emit(types.OrderKind.LIMIT, side, key, volume, order_id, False)
+    self.counts[why] += 1
+
+  def _emit(self, kind, side, key, volume, order_id, is_flow):
+    price = -key if side == types.Side.BID else key
+    self.events.append(
+      (self._time, kind, side, price, volume, order_id, is_flow)
+    )
+
+  def _view(self, row, side):
+    """Returns {key: volume} of a row of the book, and the worst key in view."""
+    keys, volumes = self._keys[row, side], self._volumes[row, side]
+    used = int(np.count_nonzero(volumes))
+    shown = zip(keys[:used].tolist(), volumes[:used].tolist(), strict=True)
+    return dict(shown), int(keys[-1]) if used == self._depth else _INT32_MAX
+
+  def _fail(self, reason):
+    raise events.DataError(self._path, self._row + 1, reason)

@@ -1,0 +1,148 @@
+"""Replays an event stream through the clearing house.
+
+The exchange's own orders, matched by our rules, give back its book: what each
+order met (the mid before it) and what it left (the best levels after it).
+"""
+
+import collections.abc
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mars_jax import lob
+from mars_jax import types
+from mars_jax.data import events
+
+_CHUNK = 8192  # Events in one compiled call; the last one is padded.
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+  """The market's orders with the book before and after them, `[T]` each.
+
+  Attributes:
+    time: int64 nanoseconds since midnight.
+    order: what was sent, leaves `[T]`.
+    mid_before: int32 ticks, of the book that the order met.
+    mid_after: int32 ticks, of the book that it left.
+    snapshot: the best levels after it, leaves `[T, 2, L]`.
+    traded: int32 lots that it took.
+  """
+
+  time: np.ndarray
+  order: types.Order
+  mid_before: np.ndarray
+  mid_after: np.ndarray
+  snapshot: types.Snapshot
+  traded: np.ndarray
+
+  def __len__(self) -> int:
+    return len(self.time)
+
+  def __getitem__(self, rows: slice | np.ndarray) -> "Records":
+    """Returns some of the rows."""
+    cut = functools.partial(jax.tree.map, lambda leaf: leaf[rows])
+    fields = dataclasses.fields(self)
+    return Records(**{f.name: cut(getattr(self, f.name)) for f in fields})
+
+
+def replay(
+  stream: events.EventStream,
+  *,
+  capacity: int,
+  num_levels: int,
+  on_progress: collections.abc.Callable[[int], None] = lambda num_events: None,
+) -> tuple[Records, lob.Book]:
+  """Matches a whole stream, from an empty book.
+
+  Args:
+    stream: the events.
+    capacity: orders that one side of the book can hold; what exceeds it is
+      counted in the book's `dropped`.
+    num_levels: levels of the snapshots.
+    on_progress: called with the number of events just done, now and then.
+
+  Returns:
+    The records of the market's own orders, as numpy arrays, and the last book.
+
+  Raises:
+    ValueError: if the volumes of one side could exceed int32.
+  """
+  _check_volumes(stream)
+  run = jax.jit(
+    functools.partial(_replay_chunk, num_levels=num_levels), donate_argnums=0
+  )
+  book, mid = lob.init(capacity), jnp.int32(0)
+  outputs = []
+  for start in range(0, len(stream), _CHUNK):
+    orders, num_events = _padded_orders(stream, start)
+    (book, mid), output = run((book, mid), orders)
+    outputs.append(
+      jax.tree.map(lambda x, n=num_events: np.asarray(x)[:n], output)
+    )
+    on_progress(num_events)
+  mid_before, mid_after, snapshot, traded = jax.tree.map(
+    lambda *leaves: np.concatenate(leaves)[stream.is_flow], *outputs
+  )
+  records = Records(
+    time=stream.time[stream.is_flow],
+    order=orders_of(stream, stream.is_flow),
+    mid_before=mid_before,
+    mid_after=mid_after,
+    snapshot=snapshot,
+    traded=traded,
+  )
+  return records, book
+
+
+def orders_of(
+  stream: events.EventStream, rows: slice | np.ndarray
+) -> types.Order:
+  """Returns some events as orders, leaves `[rows]`."""
+  return types.Order(
+    kind=stream.kind[rows],
+    side=stream.side[rows],
+    price=stream.price[rows],
+    volume=stream.volume[rows],
+    id=stream.order_id[rows],
+  )
+
+
+def _replay_chunk(carry, orders, *, num_levels):
+  """Scans over orders; see `Records` for what it gives for each."""
+
+  def step(carry, order):
+    book, mid_before = carry
+    book, fills = lob.step(book, order)
+    mid_after = lob.mid(book, fallback=mid_before)
+    snapshot = lob.snapshot(book, num_levels=num_levels)
+    output = mid_before, mid_after, snapshot, fills.volume.sum()
+    return (book, mid_after), output
+
+  return jax.lax.scan(step, carry, orders)
+
+
+def _padded_orders(
+  stream: events.EventStream, start: int
+) -> tuple[types.Order, int]:
+  """Returns `_CHUNK` orders from `start` on, and how many are real."""
+  orders = orders_of(stream, slice(start, start + _CHUNK))
+  num_events = len(orders.kind)
+  padding = (0, _CHUNK - num_events)  # Of volume 0: they do nothing.
+  return jax.tree.map(lambda leaf: np.pad(leaf, padding), orders), num_events
+
+
+def _check_volumes(stream: events.EventStream) -> None:
+  """Raises if all that a side could hold at once exceeds int32."""
+  sign = np.where(stream.kind == types.OrderKind.CANCEL, -1, 1)
+  volume = sign * stream.volume.astype(np.int64)
+  for side in (types.Side.ASK, types.Side.BID):
+    most = np.cumsum(volume * (stream.side == side)).max(initial=0)
+    if most > np.iinfo(np.int32).max:
+      raise ValueError(
+        f"{stream.name}: one side could hold {most} lots, more than int32 can"
+        " count; use a larger lot size"
+      )

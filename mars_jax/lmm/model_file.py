@@ -1,0 +1,101 @@
+"""A trained model as one file that describes itself, and loads without pickle.
+
+An `.npz` archive: the arrays of the parameters and of the bins under their
+paths ("params/head/kind/kernel", "tokenizer/price/edges"), and one JSON text
+with the model's config and its card.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+from flax import serialization
+from flax import traverse_util
+
+from mars_jax.lmm import config as config_lib
+from mars_jax.lmm import order_model
+from mars_jax.tokens import bins
+from mars_jax.tokens import features
+
+_ABOUT = "about"  # The name of the JSON text.
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+  """An order model, ready to use.
+
+  Attributes:
+    params: of `order_model.apply`.
+    config: the hyper-parameters.
+    tokenizer: the bins that it was trained with.
+    card: what a user must know: data, command, loss, limits, licence.
+  """
+
+  params: order_model.Params
+  config: config_lib.LmmConfig
+  tokenizer: features.Tokenizer
+  card: dict[str, Any]
+
+
+def save(path: pathlib.Path | str, model: Model) -> None:
+  """Writes the model, whole or not at all."""
+  path = pathlib.Path(path)
+  tree = {
+    "params": model.params,
+    "tokenizer": serialization.to_state_dict(model.tokenizer),
+  }
+  about = {"config": dataclasses.asdict(model.config), "card": model.card}
+  arrays = traverse_util.flatten_dict(jax.device_get(tree), sep="/")
+  partial = path.with_name(path.name + ".part")
+  with open(partial, "wb") as file:
+    np.savez_compressed(file, **arrays, **{_ABOUT: json.dumps(about)})
+  os.replace(partial, path)
+
+
+def load(path: pathlib.Path | str) -> Model:
+  """Reads a model.
+
+  Raises:
+    FileNotFoundError: if there is no such file.
+    ValueError: if the file is no model, or its arrays do not fit its config.
+  """
+  try:
+    with np.load(path, allow_pickle=False) as archive:
+      arrays = {name: archive[name] for name in archive.files}
+    about = json.loads(str(arrays.pop(_ABOUT)))
+    tree = traverse_util.unflatten_dict(arrays, sep="/")
+    config = config_lib.LmmConfig(**about["config"])
+    tokenizer = {
+      name: bins.Bins(**leaves) for name, leaves in tree["tokenizer"].items()
+    }
+  except FileNotFoundError:
+    raise
+  except Exception as error:
+    raise ValueError(f"{path}: not a model of mars_jax ({error})") from error
+  _check_shapes(path, tree["params"], config)
+  return Model(
+    params=tree["params"],
+    config=config,
+    tokenizer=features.Tokenizer(**tokenizer),
+    card=about["card"],
+  )
+
+
+def _check_shapes(path, params, config: config_lib.LmmConfig) -> None:
+  """Raises unless the parameters are those that the config asks for."""
+
+  def shapes(tree):
+    leaves = traverse_util.flatten_dict(tree, sep="/")
+    return {name: leaf.shape for name, leaf in leaves.items()}
+
+  wanted = jax.eval_shape(
+    lambda: order_model.init(jax.random.key(0), config=config)
+  )
+  found, wanted = shapes(params), shapes(wanted)
+  if found != wanted:
+    names = sorted(set(found.items()) ^ set(wanted.items()))
+    raise ValueError(f"{path}: parameters do not fit the config: {names[:4]}")

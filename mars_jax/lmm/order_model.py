@@ -1,0 +1,236 @@
+"""The order model: predicts the next order from the orders and books before it.
+
+A LLaMA-style decoder (MarS, section 3 and appendix B.2), as pure functions over
+a tree of parameters: {"embed", "blocks", "norm", "head"}, where every leaf of
+"blocks" has a leading axis `[layers]`. Two ways through it, with equal results:
+
+  1. a whole sequence, for training, scoring and to start a simulation:
+     `hidden, cache = apply(params, features, config=config)`;
+  2. one token at a time against a ring buffer of the last W tokens:
+     `hidden, cache = apply(params, token, cache, config=config)`.
+
+`hidden` describes the order that follows: `log_prob` scores one, `sample` draws
+one. Differences to the paper: attention is limited to a sliding window, so that
+an order costs one token however long the day; the head is factored; dropout is
+on the embedding and the sublayers' outputs, not on the attention weights.
+
+Everything is written for one sequence; batch with `jax.vmap`. Trajectories that
+decode in step share `position`, which keeps the cache's update a slice:
+
+  axes = KvCache(keys=0, values=0, position=None)
+  decode = functools.partial(apply, config=config)
+  jax.vmap(decode, in_axes=(None, 0, axes), out_axes=(0, axes))
+
+Dimensions: T tokens, W window, D embedding, G key/value heads, K head dimension.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from mars_jax.lmm import config as config_lib
+from mars_jax.lmm import layers
+from mars_jax.tokens import features as features_lib
+from mars_jax.tokens import vocab
+
+Params = Any  # A nested dict of float32 arrays.
+
+
+@struct.dataclass
+class KvCache:
+  """Keys and values of the last W tokens, a ring buffer for each layer.
+
+  Token `t` lies in slot `t % W`. Keys are stored rotated at their absolute
+  position: as attention depends on differences of positions only, the window
+  slides without touching them. One array for each layer, because a decode step
+  updates such arrays in place where it would copy slices of a stacked one.
+  """
+
+  keys: tuple[jax.Array, ...]  # layers x [G, K, W] float32
+  values: tuple[jax.Array, ...]  # layers x [G, W, K] float32
+  position: jax.Array  # [] int32, tokens seen, < 2 ** 31
+
+
+def init(key: jax.Array, *, config: config_lib.LmmConfig) -> Params:
+  """Returns new parameters.
+
+  Args:
+    key: typed PRNG key, consumed.
+    config: the model.
+  """
+  embed_key, block_key, norm_key, head_key = jax.random.split(key, 4)
+  zero = jnp.zeros((), jnp.int32)
+  token = features_lib.TokenFeatures(
+    index=zero,
+    volumes=jnp.zeros((2 * features_lib.NUM_LEVELS,), jnp.int32),
+    mid_change=zero,
+    mid_move=zero,
+    time=zero,
+  )
+  x = jnp.zeros((config.dim,), jnp.float32)
+  fields = jnp.zeros((len(vocab.FIELD_SIZES),), jnp.int32)
+
+  def init_block(key):
+    return layers.Block(config).init(key, x[None])["params"]
+
+  return {
+    "embed": layers.Embed(config).init(embed_key, token)["params"],
+    "blocks": jax.vmap(init_block)(
+      jax.random.split(block_key, config.num_layers)
+    ),
+    "norm": layers.norm().init(norm_key, x)["params"],
+    "head": layers.Head(config).init(head_key, x, fields)["params"],
+  }
+
+
+def init_cache(*, config: config_lib.LmmConfig) -> KvCache:
+  """An empty cache: decoding from it equals `apply` on the whole sequence."""
+  c = config
+  keys = jnp.zeros((c.num_kv_heads, c.head_dim, c.window), jnp.float32)
+  return KvCache(
+    keys=(keys,) * c.num_layers,
+    values=(keys.transpose(0, 2, 1),) * c.num_layers,
+    position=jnp.zeros((), jnp.int32),
+  )
+
+
+def apply(
+  params: Params,
+  features: features_lib.TokenFeatures,
+  cache: KvCache | None = None,
+  *,
+  config: config_lib.LmmConfig,
+  key: jax.Array | None = None,
+) -> tuple[jax.Array, KvCache]:
+  """Describes the order that follows each token of one sequence.
+
+  Args:
+    params: as returned by `init`.
+    features: without a cache leaves `[T]`, volumes `[T, 10]`, T >= 1, from the
+      start of the sequence; with one a single token, without the axis T.
+    cache: what `apply` or `init_cache` returned, or None.
+    config: the model; static.
+    key: typed PRNG key, consumed: dropout is on (training). Not with a cache.
+
+  Returns:
+    Without a cache: `[T, D]`, row `t` a function of tokens `0..t`, and a cache
+    of the last W tokens, to decode from position T. With one: `[D]`, and the
+    cache with the token appended.
+  """
+  if cache is None:
+    return _apply_sequence(params, features, key, config)
+  if key is not None:
+    raise ValueError("dropout (key) is for whole sequences, without a cache")
+  return _apply_token(params, features, cache, config)
+
+
+def _apply_sequence(params, features, key, config):
+  """`apply` to tokens `[T]` from position 0."""
+  x = layers.Embed(config).apply({"params": params["embed"]}, features)
+  keys = None
+  if key is not None:
+    embed_key, block_key = jax.random.split(key)
+    x = layers.dropout(embed_key, x, config.dropout)
+    keys = jax.random.split(block_key, config.num_layers)
+
+  def body(x, layer):
+    block, key = layer
+    return layers.Block(config).apply({"params": block}, x, key)
+
+  x, (k, v) = jax.lax.scan(body, x, (params["blocks"], keys))
+  ring = [_ring(y, config.window) for y in (k, v)]  # [layers, W, G, K]
+  cache = KvCache(
+    keys=tuple(y.transpose(1, 2, 0) for y in ring[0]),
+    values=tuple(y.transpose(1, 0, 2) for y in ring[1]),
+    position=jnp.asarray(x.shape[0], jnp.int32),
+  )
+  return layers.norm().apply({"params": params["norm"]}, x), cache
+
+
+def _ring(x: jax.Array, window: int) -> jax.Array:
+  """Puts token t of the last W in slot t % W: `[layers, T, ...]` to `W`."""
+  length = x.shape[1]
+  if length < window:
+    pad = [(0, 0), (0, window - length)] + [(0, 0)] * (x.ndim - 2)
+    return jnp.pad(x, pad)
+  return jnp.roll(x[:, -window:], length % window, axis=1)
+
+
+def _apply_token(params, features, cache, config):
+  """`apply` to one token at `cache.position`."""
+  x = layers.Embed(config).apply({"params": params["embed"]}, features)
+  keys, values = [], []
+  for i, (k, v) in enumerate(zip(cache.keys, cache.values, strict=True)):
+    block = jax.tree.map(lambda leaf, i=i: leaf[i], params["blocks"])
+    x, k, v = layers.Block(config).apply(
+      {"params": block}, x, k, v, cache.position, method="decode"
+    )
+    keys.append(k)
+    values.append(v)
+  hidden = layers.norm().apply({"params": params["norm"]}, x)
+  return hidden, KvCache(
+    keys=tuple(keys), values=tuple(values), position=cache.position + 1
+  )
+
+
+def log_prob(
+  params: Params,
+  hidden: jax.Array,
+  index: jax.Array,
+  *,
+  config: config_lib.LmmConfig,
+) -> jax.Array:
+  """Log-probability, in nats, of the order that follows, field by field.
+
+  Args:
+    params: as returned by `init`.
+    hidden: `[..., D]` from `apply`.
+    index: `[...]` int32 in [0, 49152), the order that FOLLOWS: pair
+      `hidden[:-1]` with `features.index[1:]`.
+    config: the model; static.
+
+  Returns:
+    `[..., 4]` float32: kind, price given kind, volume given both, interval
+    given all. The sum over the last axis is the order's log-probability.
+  """
+  fields = vocab.unpack(index)
+  logits = layers.Head(config).apply({"params": params["head"]}, hidden, fields)
+  parts = []
+  for f, x in enumerate(logits):
+    hot = jax.nn.one_hot(fields[..., f], x.shape[-1], dtype=x.dtype)
+    parts.append(jnp.sum(hot * jax.nn.log_softmax(x), axis=-1))
+  return jnp.stack(parts, axis=-1)
+
+
+def sample(
+  params: Params,
+  key: jax.Array,
+  hidden: jax.Array,
+  *,
+  config: config_lib.LmmConfig,
+) -> jax.Array:
+  """Draws the order that follows, with the probabilities of `log_prob`.
+
+  Args:
+    params: as returned by `init`.
+    key: typed PRNG key, consumed.
+    hidden: `[D]` from `apply`.
+    config: the model; static.
+
+  Returns:
+    [] int32, the order index. A field is drawn from a uniform of 23 bits: a
+    value of probability below 1e-7 is drawn too often, too rarely or never.
+  """
+  uniforms = jax.random.uniform(key, (len(vocab.FIELD_SIZES),), jnp.float32)
+  head = layers.Head(config)
+  fields = head.apply(
+    {"params": params["head"]}, hidden, uniforms, method="sample"
+  )
+  return vocab.pack(fields)
+
+
+def num_params(params: Params) -> int:
+  """The number of parameters."""
+  return sum(leaf.size for leaf in jax.tree.leaves(params))

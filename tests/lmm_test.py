@@ -1,0 +1,302 @@
+"""The order model: two ways through it agree, and the head is a distribution."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from mars_jax import lmm
+from mars_jax.lmm import attention
+from mars_jax.tokens import features as features_lib
+from mars_jax.tokens import vocab
+
+_CONFIG = lmm.LmmConfig(
+  dim=16,
+  num_layers=2,
+  num_heads=4,
+  num_kv_heads=2,
+  head_dim=4,
+  mlp_dim=24,
+  window=5,
+  dropout=0.2,
+  mid_move_range=8,
+)
+_AXES = lmm.KvCache(keys=0, values=0, position=None)
+
+
+def _config(**changes):
+  return lmm.LmmConfig(**{**vars(_CONFIG), **changes})
+
+
+def _features(*shape, seed=0):
+  rng = np.random.default_rng(seed)
+
+  def draw(low, high, *tail):
+    return jnp.asarray(rng.integers(low, high, (*shape, *tail)), jnp.int32)
+
+  return features_lib.TokenFeatures(
+    index=draw(0, vocab.NUM_ORDERS),
+    volumes=draw(0, vocab.NUM_VOLUMES + 1, 2 * features_lib.NUM_LEVELS),
+    mid_change=draw(-300, 300),
+    mid_move=draw(-12, 13),
+    time=draw(9 * 3600, 16 * 3600),
+  )
+
+
+def _at(features, i):
+  return jax.tree.map(lambda leaf: leaf[i], features)
+
+
+def _sharpened(params, scale=30.0):
+  """Parameters whose head is far from uniform, as after training."""
+  head = dict(params["head"])
+  for f in range(4):
+    head[f"out_{f}"] = jax.tree.map(lambda w: w * scale, head[f"out_{f}"])
+  return {**params, "head": head}
+
+
+def _decode(params, features, cache, config):
+  """Decodes a sequence token by token; returns `[T, D]` and the cache."""
+
+  def step(cache, token):
+    hidden, cache = lmm.apply(params, token, cache, config=config)
+    return cache, hidden
+
+  cache, hidden = jax.jit(functools.partial(jax.lax.scan, step))(
+    cache, features
+  )
+  return hidden, cache
+
+
+class ApplyTest(parameterized.TestCase):
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.params = lmm.init(jax.random.key(0), config=_CONFIG)
+
+  @parameterized.parameters(1, 3, 5, 6, 17)
+  def test_decoding_token_by_token_equals_the_whole_sequence(self, length):
+    features = _features(length)
+    whole, whole_cache = lmm.apply(self.params, features, config=_CONFIG)
+    cache = lmm.init_cache(config=_CONFIG)
+    hidden, cache = _decode(self.params, features, cache, _CONFIG)
+    chex.assert_trees_all_close(hidden, whole, atol=1e-5)
+    chex.assert_trees_all_close(cache, whole_cache, atol=1e-5)
+    chex.assert_trees_all_equal_shapes_and_dtypes(cache, whole_cache)
+
+  @parameterized.parameters(2, 5, 8, 12)
+  def test_decoding_goes_on_where_a_prefix_ends(self, length):
+    features = _features(20)
+    whole, _ = lmm.apply(self.params, features, config=_CONFIG)
+    prefix, rest = (
+      _at(features, slice(length)),
+      _at(features, slice(length, 20)),
+    )
+    _, cache = lmm.apply(self.params, prefix, config=_CONFIG)
+    hidden, cache = _decode(self.params, rest, cache, _CONFIG)
+    chex.assert_trees_all_close(hidden, whole[length:], atol=1e-5)
+    self.assertEqual(cache.position, 20)
+
+  @parameterized.parameters(
+    (150, 100), (150, 1), (150, 65), (128, 64), (64, 300)
+  )
+  def test_chunked_attention_equals_plain_attention(self, length, window):
+    keys = jax.random.split(jax.random.key(1), 3)
+    q = jax.random.normal(keys[0], (length, 4, 6))
+    k = jax.random.normal(keys[1], (length, 2, 6))
+    v = jax.random.normal(keys[2], (length, 2, 6))
+    age = np.arange(length)[:, None] - np.arange(length)[None]
+    plain = jax.nn.dot_product_attention(
+      q, k, v, mask=jnp.asarray((age >= 0) & (age < window))[None]
+    )
+    chunked = attention.attend_band(q, k, v, window=window)
+    chex.assert_trees_all_close(chunked, plain, atol=1e-5)
+
+  def test_a_token_depends_on_its_past_only(self):
+    influence = self._influence(_CONFIG, length=14)
+    np.testing.assert_array_equal(np.triu(influence, 1), 0.0)
+    reach = _CONFIG.num_layers * (_CONFIG.window - 1)
+    age = np.arange(14)[:, None] - np.arange(14)[None]
+    self.assertTrue((influence[(age >= 0) & (age <= reach)] > 0).all())
+
+  def test_one_layer_sees_exactly_the_window(self):
+    influence = self._influence(_config(num_layers=1), length=14)
+    age = np.arange(14)[:, None] - np.arange(14)[None]
+    inside = (age >= 0) & (age < _CONFIG.window)
+    np.testing.assert_array_equal(influence > 0, inside)
+
+  def _influence(self, config, length):
+    """|d hidden[t] / d input[s]| summed over the embedding, `[t, s]`.
+
+    Inputs are integers, so the gradient is taken by shifting the table of the
+    tokens' own kinds: token `s` alone uses volume bin `s` of every level.
+    """
+    params = lmm.init(jax.random.key(3), config=config)
+    features = _features(length)
+    rows = jnp.arange(length, dtype=jnp.int32)[:, None]
+    features = features.replace(volumes=jnp.tile(rows, (1, 10)))
+
+    def hidden(levels):
+      embed = {**params["embed"], "levels": levels}
+      return lmm.apply({**params, "embed": embed}, features, config=config)[0]
+
+    jacobian = jax.jit(jax.jacrev(hidden))(params["embed"]["levels"])
+    # [T, D, 10, 33, D]: bin s of a level belongs to token s.
+    return np.abs(jacobian[:, :, 0, :length]).sum((1, 3))
+
+  def test_a_batch_equals_its_sequences(self):
+    features = _features(3, 9)
+    run = functools.partial(lmm.apply, self.params, config=_CONFIG)
+    batch = jax.vmap(lambda f: run(f)[0])(features)
+    for b in range(3):
+      chex.assert_trees_all_close(batch[b], run(_at(features, b))[0], atol=1e-5)
+
+  def test_trajectories_in_step_equal_single_ones(self):
+    features = _features(3, 9)
+    prefix, token = _at(features, np.s_[:, :8]), _at(features, np.s_[:, 8])
+    run = functools.partial(lmm.apply, self.params, config=_CONFIG)
+    _, cache = jax.vmap(run, out_axes=(0, _AXES))(prefix)
+    self.assertEqual(cache.position.shape, ())
+    batch, after = jax.vmap(run, in_axes=(0, _AXES), out_axes=(0, _AXES))(
+      token, cache
+    )
+    self.assertEqual(after.position, 9)
+    for b in range(3):
+      _, single = run(_at(prefix, b))
+      hidden, _ = run(_at(token, b), single)
+      chex.assert_trees_all_close(batch[b], hidden, atol=1e-5)
+
+  def test_the_rotation_keeps_distances_exact_at_any_position(self):
+    x = jax.random.normal(jax.random.key(0), (2, 1, 32))
+
+    def score(start):
+      position = jnp.asarray([start, start + 7], jnp.int32)
+      a, b = attention.rotate(x, position, base=10_000.0)
+      return jnp.sum(a * b)
+
+    np.testing.assert_allclose(score(0), score(2_000_000_000), atol=1e-5)
+
+  def test_values_outside_the_training_range_stay_finite(self):
+    features = _features(4).replace(
+      mid_change=jnp.asarray([-(2**31), -(10**6), 10**6, 2**31 - 1]),
+      mid_move=jnp.asarray([-(2**31), -(10**6), 10**6, 2**31 - 1]),
+    )
+    hidden, _ = lmm.apply(self.params, features, config=_CONFIG)
+    self.assertTrue(np.isfinite(hidden).all())
+
+  def test_only_a_key_makes_the_output_random(self):
+    features = _features(6)
+    run = functools.partial(lmm.apply, self.params, features, config=_CONFIG)
+    chex.assert_trees_all_equal(run(), run())
+    one, other = run(key=jax.random.key(1)), run(key=jax.random.key(2))
+    self.assertGreater(np.abs(one[0] - other[0]).max(), 1e-2)
+    chex.assert_trees_all_equal(one, run(key=jax.random.key(1)))
+    cache = lmm.init_cache(config=_CONFIG)
+    with self.assertRaisesRegex(ValueError, "dropout"):
+      lmm.apply(
+        self.params,
+        _at(features, 0),
+        cache,
+        config=_CONFIG,
+        key=jax.random.key(1),
+      )
+
+
+class HeadTest(parameterized.TestCase):
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.params = lmm.init(jax.random.key(0), config=_CONFIG)
+    cls.sharp = _sharpened(cls.params)
+    cls.hidden = lmm.apply(cls.params, _features(4), config=_CONFIG)[0][-1]
+    every = jnp.arange(vocab.NUM_ORDERS)
+    score = functools.partial(
+      lmm.log_prob, cls.sharp, cls.hidden, config=_CONFIG
+    )
+    cls.table = np.asarray(jax.vmap(score)(every).sum(-1), np.float64)
+
+  def test_the_probabilities_of_all_orders_sum_to_one(self):
+    self.assertLess(np.exp(self.table).max() / np.exp(self.table).min(), 1e12)
+    self.assertGreater(np.ptp(self.table), 2.0)  # Far from uniform.
+    np.testing.assert_allclose(np.exp(self.table).sum(), 1.0, atol=1e-4)
+
+  def test_samples_have_the_probabilities_of_log_prob(self):
+    num_samples = 40_000
+    draw = functools.partial(lmm.sample, self.sharp, config=_CONFIG)
+    keys = jax.random.split(jax.random.key(7), num_samples)
+    index = jax.jit(jax.vmap(lambda k: draw(k, self.hidden)))(keys)
+    self.assertEqual(index.dtype, jnp.int32)
+    fields = np.asarray(vocab.unpack(index))
+    joint = np.exp(self.table).reshape(vocab.FIELD_SIZES)
+    # All pairs of neighbouring fields: 96 + 1,024 + 512 cells; the largest of
+    # 1,632 normal |z| exceeds 5 with probability 1e-3.
+    for a, b in ((0, 1), (1, 2), (2, 3)):
+      others = tuple(f for f in range(4) if f not in (a, b))
+      p = joint.sum(others)
+      count = np.zeros(p.shape)
+      np.add.at(count, (fields[:, a], fields[:, b]), 1)
+      z = (count - num_samples * p) / np.sqrt(num_samples * p * (1 - p) + 1)
+      self.assertLess(np.abs(z).max(), 5.0)
+
+  def test_an_untrained_model_is_near_uniform(self):
+    features = _features(32)
+    hidden, _ = lmm.apply(self.params, features, config=_CONFIG)
+    scores = lmm.log_prob(
+      self.params, hidden[:-1], features.index[1:], config=_CONFIG
+    )
+    self.assertEqual(scores.shape, (31, 4))
+    uniform = np.log(vocab.NUM_ORDERS)
+    self.assertAlmostEqual(-scores.sum(-1).mean() / uniform, 1.0, delta=0.05)
+
+  def test_every_parameter_gets_a_gradient(self):
+    features = _features(32)
+
+    def loss(params):
+      hidden, _ = lmm.apply(params, features, config=_CONFIG)
+      index = features.index[1:]
+      return -lmm.log_prob(params, hidden[:-1], index, config=_CONFIG).mean()
+
+    for gradient in jax.tree.leaves(jax.jit(jax.grad(loss))(self.params)):
+      self.assertTrue(np.isfinite(gradient).all())
+      self.assertGreater(np.abs(gradient).max(), 0.0)
+
+
+class ParamsTest(parameterized.TestCase):
+  def test_blocks_are_stacked_along_the_first_axis(self):
+    params = lmm.init(jax.random.key(0), config=_config(num_layers=3))
+    self.assertCountEqual(params, ["embed", "blocks", "norm", "head"])
+    for leaf in jax.tree.leaves(params["blocks"]):
+      self.assertEqual(leaf.shape[0], 3)
+    kernel = params["blocks"]["qkv"]["kernel"]
+    self.assertGreater(np.abs(kernel[0] - kernel[1]).max(), 1e-3)
+
+  def test_the_number_of_parameters_is_as_computed_by_hand(self):
+    params = lmm.init(jax.random.key(0), config=_CONFIG)
+    embed = 16 * (83 + 330 + 17 + 17)
+    block = 16 * (4 + 2 * 2) * 4 + 16 * 16 + 3 * 16 * 24 + 2 * 16
+    head = 4 * 16 * 16 + 16 * (3 + 35 + 67) + 16 * 83
+    self.assertEqual(lmm.num_params(params), embed + 2 * block + 16 + head)
+
+  @parameterized.parameters(
+    ({"num_kv_heads": 3}, "divide"),
+    ({"head_dim": 5}, "even"),
+    ({"window": 0}, "window"),
+    ({"dim": 16.0}, "dim"),
+    ({"dropout": 1.0}, "dropout"),
+    ({"rope_base": 1.0}, "rope_base"),
+  )
+  def test_a_config_that_makes_no_sense_is_an_error(self, changes, message):
+    with self.assertRaisesRegex(ValueError, message):
+      _config(**changes)
+
+  def test_an_unknown_key_of_the_config_is_an_error(self):
+    with self.assertRaisesRegex(TypeError, "num_layer"):
+      _config(num_layer=2)
+
+
+if __name__ == "__main__":
+  absltest.main()
