@@ -45,6 +45,13 @@ def _run(messages, capacity=8):
   return jax.device_get(_scan(lob.init(capacity), _put_orders(messages)))
 
 
+def _find_cancel(book, side, price, volume, high=None):
+  """The cancel found at one price, or from `price` to `high`."""
+  high = price if high is None else high
+  args = map(jnp.int32, (side, price, high, volume))
+  return jax.device_get(lob.find_cancel(book, *args))
+
+
 def _get_fills(fills):
   """Fills with leaves `[T, N]` as a list of rows for each message."""
   return [
@@ -373,7 +380,7 @@ class EquivalencesTest(LobTest):
       lob.snapshot(book, num_levels=2),
       lob.mid(book, fallback=0),
       lob.resize(book, 2),
-      lob.find_cancel(book, jnp.int32(ASK), jnp.int32(1), jnp.int32(1)),
+      _find_cancel(book, ASK, 1, 1),
     )
     chex.assert_type(jax.tree.leaves(results), jnp.int32)
 
@@ -395,7 +402,7 @@ class MidTest(LobTest):
       for side, price in ((ASK, ask), (BID, bid))
       for volume in (0 if price is None else 1,)
     ]
-    book, _ = _run(messages)
+    book = jax.device_put(_run(messages)[0])
     self.assertEqual(lob.mid(book, fallback=77), expected)
     self.assertEqual(lob.mid(book, fallback=jnp.int32(77)), expected)
 
@@ -453,24 +460,25 @@ class FindCancelTest(LobTest):
     ("largest_volume", ASK, 104, 2**31 - 1, (2, 20)),
   )
   def test_finds_the_order_of(self, side, price, volume, expected):
-    found = lob.find_cancel(
-      self.book, jnp.int32(side), jnp.int32(price), jnp.int32(volume)
-    )
-    self.assertEqual(tuple(map(int, found)), expected)
+    found = _find_cancel(self.book, side, price, volume)
+    self.assertEqual((int(found.id), int(found.volume)), expected)
+    self.assertEqual(found.side, side)
+
+  def test_within_the_range_the_volume_decides_not_the_price(self):
+    found = _find_cancel(self.book, ASK, 100, 20, high=104)
+    self.assertEqual((found.id, found.price, found.volume), (2, 104, 20))
 
   def test_empty_side_gives_no_order_whose_cancel_does_nothing(self):
     book = lob.init(4)
-    side, price = jnp.int32(ASK), jnp.int32(100)
-    found = lob.find_cancel(book, side, price, jnp.int32(5))
-    self.assertEqual(tuple(map(int, found)), (types.NO_ORDER, 0))
-    order = types.Order(jnp.int32(CANCEL), side, price, found[1], found[0])
-    chex.assert_trees_all_equal(lob.step(book, order)[0], book)
+    cancel = _find_cancel(book, ASK, 100, 5)
+    self.assertEqual((cancel.id, cancel.volume), (types.NO_ORDER, 0))
+    chex.assert_trees_all_equal(lob.step(book, cancel)[0], book)
 
   def test_distance_between_extreme_prices_does_not_overflow(self):
     far = 2**30 - 1
     book, _ = _run([Message(LIMIT, ASK, far, 3, 0)])
-    found = lob.find_cancel(book, jnp.int32(ASK), jnp.int32(-far), jnp.int32(3))
-    self.assertEqual(tuple(map(int, found)), (0, 3))
+    found = _find_cancel(book, ASK, -far, 3)
+    self.assertEqual((found.id, found.volume), (0, 3))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""One day of one market as tokens, split by time into training and validation."""
+"""One day of one market as tokens, split by time: training, validation."""
 
 import collections.abc
 import dataclasses
 
 import numpy as np
 
+from mars_jax import lob
 from mars_jax.data import events
 from mars_jax.data import replay
 from mars_jax.data import tokenize
@@ -80,7 +81,7 @@ def prepare(
   """
   records, book = replay.replay(
     stream,
-    capacity=config.book_capacity,
+    lob.init(config.book_capacity),
     num_levels=features.NUM_LEVELS,
     on_progress=on_progress,
   )

@@ -58,3 +58,12 @@ class EventStream:
 
   def __len__(self) -> int:
     return len(self.time)
+
+  def __getitem__(self, rows: slice) -> "EventStream":
+    """Returns some of the events, under the same name and counts."""
+    arrays = {
+      field.name: getattr(self, field.name)[rows]
+      for field in dataclasses.fields(self)
+      if field.type is np.ndarray
+    }
+    return dataclasses.replace(self, **arrays)

@@ -14,7 +14,7 @@ the book after row `i` of the message file.
 
 Three things are missing from such files, and the reader puts them back:
   Aggressive orders. Only the resting orders that they hit are told; executions
-    at one time stamp become the one order that caused them (`_sweep_end`).
+    at one time stamp become the one order that caused them (`_sweep`).
   Depth. Only events within the levels of the file are told: what rests at the
     start, or scrolls into view, is set up as synthetic orders, and orders that
     were deleted out of sight are taken off when their level is seen again.
@@ -148,23 +148,7 @@ def read_checked(
     )
   reader = _Reader(message_file[0], messages, rows)
   reader.run()
-  columns = np.array(reader.events, np.int64).reshape(-1, 7).T
-  time, kind, side, price, volume, order_id, is_flow = columns
-  stem = pathlib.Path(message_file[0]).stem
-  match = _NAME.fullmatch(stem)
-  stream = events.EventStream(
-    name=f"{match[1]} {match[2]}" if match else stem,
-    time=time.copy(),
-    kind=kind.astype(np.int32),
-    side=side.astype(np.int32),
-    price=price.astype(np.int32),
-    volume=volume.astype(np.int32),
-    order_id=order_id.astype(np.int32),
-    is_flow=is_flow.astype(bool),
-    tick_size=0.01,
-    lot_size=1.0,
-    counts=reader.counts,
-  )
+  stream = _make_stream(message_file[0].stem, reader.events, reader.counts)
   return stream, np.array(reader.events_at_row, np.int64)
 
 
@@ -175,7 +159,19 @@ def read_book(
   return _parse_book(*_open_pair(path, book_path)[1])
 
 
-# Files.
+def _make_stream(stem, rows, counts):
+  """Returns the stream of the events of a `_Reader`."""
+  match = _NAME.fullmatch(stem)
+  names = ("time", "kind", "side", "price", "volume", "order_id", "is_flow")
+  dtypes = (np.int64, *[np.int32] * 5, bool)
+  columns = np.array(rows, np.int64).reshape(-1, len(names)).T
+  return events.EventStream(
+    name=f"{match[1]} {match[2]}" if match else stem,
+    **{n: c.astype(d) for n, c, d in zip(names, columns, dtypes, strict=True)},
+    tick_size=0.01,
+    lot_size=1.0,
+    counts=counts,
+  )
 
 
 def _open_pair(path, book_path):
@@ -398,9 +394,10 @@ class _Reader:
   def __init__(self, path, messages, rows):
     self.events = []
     self.events_at_row = []
-    self.counts = dict.fromkeys(_COUNTS, 0) | {"messages": len(rows.ask_price)}
-    for kind, count in collections.Counter(messages["type"].tolist()).items():
-      self.counts[_COUNT_OF_TYPE[kind]] += count
+    self.counts = dict.fromkeys(_COUNTS, 0)
+    self.counts["messages"] = len(messages["type"])
+    for kind in messages["type"].tolist():
+      self.counts[_COUNT_OF_TYPE[kind]] += 1
     self._path = path
     columns = [messages[name].tolist() for name in _COLUMNS[:4]]
     is_bid = messages["direction"] > 0
@@ -482,7 +479,7 @@ class _Reader:
     start = end = self._row
     side, reach = self._rows[start][4:]
     needs, hits = collections.Counter(), []
-    order_id = limit = None
+    rest = 0
     for row in range(start, len(self._rows)):
       time, kind, feed_id, size, row_side, key = self._rows[row]
       if time != self._time:
@@ -497,19 +494,16 @@ class _Reader:
           self._fail(f"executions of {needs[key]} exceed the {total} resting")
       elif kind == _NEW and row_side != side and -key >= reach:
         end = self._row = row
-        order_id, limit, rest = self._register(row), -key, size
+        rest = size
         break
       elif kind != _HIDDEN or row_side != side:
         break
-    volume = needs.total()
-    if order_id is None:
-      order_id, limit = next(self._ids), reach
-    else:
-      volume += rest
-      self.counts["remainders"] += 1
     self.counts["aggressive_orders"] += 1
+    self.counts["remainders"] += rest > 0
+    limit = -key if rest else reach
     self._clear_way(side, limit, needs, end)
-    self._enter(1 - side, -limit, volume, order_id, hits)
+    order_id = self._register(end) if rest else next(self._ids)
+    self._enter(1 - side, -limit, needs.total() + rest, order_id, hits)
     return end
 
   def _enter(self, side, key, volume, order_id, hits):
@@ -535,23 +529,22 @@ class _Reader:
   def _sync(self, row):
     """Makes the book equal a row of the file, as deep as that shows."""
     keys, volumes = self._keys[row].tolist(), self._volumes[row].tolist()
-    equal = True
-    before = self._worst[:]
+    goals = []
     for side in (types.Side.ASK, types.Side.BID):
       used = self._depth - volumes[side].count(0)
       shown, totals = keys[side][:used], self._book.totals[side]
-      equal = (
-        equal
-        and self._book.keys[side][: self._depth] == shown
-        and [totals[key] for key in shown] == volumes[side][:used]
-      )
-    if not equal:
-      self._correct([(side, *self._view(row, side)) for side in (0, 1)])
+      if (
+        self._book.keys[side][: self._depth] != shown
+        or [totals[key] for key in shown] != volumes[side][:used]
+      ):
+        goals.append((side, *self._view(row, side)))
+    self._correct(goals)
     for side in (types.Side.ASK, types.Side.BID):
+      before = self._worst[side]
       full = volumes[side][-1] > 0
       self._worst[side] = keys[side][-1] if full else _INT32_MAX
-      if self._worst[side] < before[side]:
-        self._lose_sight(side, self._worst[side], before[side])
+      if self._worst[side] < before:
+        self._lose_sight(side, self._worst[side], before)
 
   def _lose_sight(self, side, worst, before):
     """No longer vouches for orders at levels that left the view."""
@@ -562,7 +555,7 @@ class _Reader:
         self._vouched.pop(order_id, None)
 
   def _correct(self, goals):
-    """Makes levels equal {key: volume} up to a key; a goal for each side."""
+    """Makes levels equal the goals (side, {key: volume}, key to reach)."""
     for side, goal, reach in goals:
       keys, totals = self._book.keys[side], self._book.totals[side]
       for key in keys[: bisect.bisect_right(keys, reach)]:
@@ -596,7 +589,8 @@ class _Reader:
         for order_id, volume in level.items()
         if order_id in self._vouched
       )
-      if key <= self._worst[side] and sum(level.values()) - vouched < size:
+      lack = sum(level.values()) - vouched < size
+      if lack and (kind != _EXECUTE or key <= self._worst[side]):
         self._fail(f"unknown order id {feed_id}")
       return None
     if (order.side, order.key) != (side, key):
@@ -612,7 +606,7 @@ class _Reader:
 
   def _by_doubt(self, side, key):
     """Orders of a level, unexplained ones first, then youngest first."""
-    ids = list(reversed(self._book.levels[side][key]))
+    ids = reversed(self._book.levels[side][key])
     return sorted(ids, key=lambda order_id: order_id in self._vouched)
 
   def _take(self, side, key, volume, order_ids, is_flow):

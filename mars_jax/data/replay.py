@@ -51,22 +51,23 @@ class Records:
 
 def replay(
   stream: events.EventStream,
+  book: lob.Book,
   *,
-  capacity: int,
   num_levels: int,
   on_progress: collections.abc.Callable[[int], None] = lambda num_events: None,
 ) -> tuple[Records, lob.Book]:
-  """Matches a whole stream, from an empty book.
+  """Matches a stream.
 
   Args:
     stream: the events.
-    capacity: orders that one side of the book can hold; what exceeds it is
-      counted in the book's `dropped`.
+    book: the book before them, `lob.init(capacity)` at the start of a day. What
+      exceeds its capacity is counted in its `dropped`.
     num_levels: levels of the snapshots.
     on_progress: called with the number of events just done, now and then.
 
   Returns:
-    The records of the market's own orders, as numpy arrays, and the last book.
+    The records of the market's own orders, as numpy arrays, and the book after
+    the last event.
 
   Raises:
     ValueError: if the volumes of one side could exceed int32.
@@ -75,7 +76,8 @@ def replay(
   run = jax.jit(
     functools.partial(_replay_chunk, num_levels=num_levels), donate_argnums=0
   )
-  book, mid = lob.init(capacity), jnp.int32(0)
+  mid = lob.mid(book, fallback=jnp.int32(0))
+  book = jax.tree.map(jnp.copy, book)  # Since `run` donates what it is given.
   outputs = []
   for start in range(0, len(stream), _CHUNK):
     orders, num_events = _padded_orders(stream, start)

@@ -102,23 +102,20 @@ def _band_mask(count: int, size: int, back: int, window: int) -> jax.Array:
 
 
 def attend_cache(
-  query: jax.Array, keys: jax.Array, values: jax.Array, position: jax.Array
+  queries: jax.Array, keys: jax.Array, values: jax.Array, position: jax.Array
 ) -> jax.Array:
-  """Attention of one token to a ring buffer that already holds it.
+  """Attention of one token, for one key/value head, to its ring buffer.
 
   Args:
-    query: `[H, K]`, rotated.
-    keys: `[G, K, W]`, rotated; in this layout the scores are one plain matrix
-      product a head.
-    values: `[G, W, K]`.
+    queries: `[R, K]`, rotated.
+    keys: `[K, W]`, rotated, this token's among them; in this layout the scores
+      are a plain matrix product.
+    values: `[W, K]`
     position: [] int32, tokens before this one; slots above it are still empty.
 
   Returns:
-    `[H, K]`
+    `[R, K]`
   """
-  num_groups, head_dim, window = keys.shape
-  q = query.reshape(num_groups, -1, head_dim) * head_dim**-0.5
-  scores = jnp.einsum("grk,gkw->grw", q, keys)
-  filled = (jnp.arange(window) <= position)[None, None]
-  weights = jax.nn.softmax(jnp.where(filled, scores, _MASKED), axis=-1)
-  return jnp.einsum("grw,gwk->grk", weights, values).reshape(query.shape)
+  scores = (queries * queries.shape[-1] ** -0.5) @ keys
+  filled = (jnp.arange(keys.shape[-1]) <= position)[None]
+  return jax.nn.softmax(jnp.where(filled, scores, _MASKED)) @ values

@@ -41,25 +41,31 @@ def dropout(key: jax.Array, x: jax.Array, rate: float) -> jax.Array:
   return jnp.where(keep, x / (1.0 - rate), 0.0)
 
 
-def lookup(table: jax.Array, ids: jax.Array) -> jax.Array:
-  """Sums the rows of `table` that `ids` name, as a product with a multi-hot.
+def lookup(
+  table: jax.Array, ids: jax.Array, sizes: tuple[int, ...]
+) -> jax.Array:
+  """Sums one row of each of several tables, stacked, by a matrix product.
 
   On a CPU the gradient of a gather is a scatter, row by row, and dominates the
-  training of a small model; that of a matrix product is another one.
+  training of a small model; that of a product with one-hots is a product.
 
   Args:
-    table: `[V, D]`
-    ids: `[..., N]` int32, different rows; one outside [0, V) counts as zeros.
+    table: `[sum(sizes), D]`
+    ids: `[..., N]` int32; a row outside [0, sizes[n]) counts as zeros.
+    sizes: rows of each of the N tables.
 
   Returns:
     `[..., D]`
   """
-  hot = jax.nn.one_hot(ids, table.shape[0], dtype=table.dtype).sum(axis=-2)
-  return hot @ table
+  hots = [
+    jax.nn.one_hot(ids[..., n], size, dtype=table.dtype)
+    for n, size in enumerate(sizes)
+  ]
+  return jnp.concatenate(hots, axis=-1) @ table
 
 
 def _fourier(x: jax.Array, num_harmonics: int) -> jax.Array:
-  """Sines and cosines of 1 to `num_harmonics` turns: `[...]` -> `[..., 2 n]`."""
+  """Sines and cosines of 1 to n turns: `[...]` -> `[..., 2 n]`."""
   harmonics = np.arange(1, num_harmonics + 1, dtype=np.float32)
   lead = (1,) * x.ndim
   angle = x[..., None] * (2 * np.pi * harmonics).reshape(*lead, num_harmonics)
@@ -100,25 +106,13 @@ class Embed(nn.Module):
       axis=-1,
     )
     project = nn.Dense(dim, use_bias=False, name="smooth")
+    levels_hot = jax.nn.one_hot(features.volumes, _NUM_VOLUME_BINS)
     return (
-      lookup(field_table, _rows(vocab.unpack(features.index)))
-      + lookup(level_table.reshape(-1, dim), _level_rows(features.volumes))
-      + lookup(move_table, move[..., None])
+      lookup(field_table, vocab.unpack(features.index), vocab.FIELD_SIZES)
+      + jnp.einsum("...lv,lvd->...d", levels_hot, level_table)
+      + lookup(move_table, move[..., None], (2 * reach + 1,))
       + project(smooth) * (2 / _NUM_PARTS) ** 0.5
     )
-
-
-def _rows(fields: jax.Array) -> jax.Array:
-  """Rows of the first fields of an order in the stacked tables, `[..., n]`."""
-  starts = np.cumsum((0, *vocab.FIELD_SIZES))[: fields.shape[-1]]
-  lead = (1,) * (fields.ndim - 1)
-  return fields + starts.astype(np.int32).reshape(*lead, -1)
-
-
-def _level_rows(volumes: jax.Array) -> jax.Array:
-  """Rows of the volume bins in the stacked tables of levels, `[..., 10]`."""
-  starts = np.arange(_NUM_LEVELS, dtype=np.int32) * _NUM_VOLUME_BINS
-  return volumes + starts.reshape(*(1,) * (volumes.ndim - 1), -1)
 
 
 def _mid_change_basis(mid_change: jax.Array) -> jax.Array:
@@ -171,14 +165,18 @@ class Block(nn.Module):
     return self._mix(x, attended, key), (k, v)
 
   def decode(
-    self, x: jax.Array, keys: jax.Array, values: jax.Array, position: jax.Array
-  ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    self,
+    x: jax.Array,
+    keys: tuple[jax.Array, ...],
+    values: tuple[jax.Array, ...],
+    position: jax.Array,
+  ) -> tuple[jax.Array, tuple[jax.Array, ...], tuple[jax.Array, ...]]:
     """Transforms one token, which takes the oldest token's place in the cache.
 
     Args:
       x: `[D]`
-      keys: `[G, K, W]`, rotated.
-      values: `[G, W, K]`
+      keys: G arrays `[K, W]`, rotated.
+      values: G arrays `[W, K]`.
       position: [] int32, tokens before this one.
 
     Returns:
@@ -186,10 +184,21 @@ class Block(nn.Module):
     """
     q, k, v = self._project(x, position)
     slot = position % self.config.window
-    keys = lax.dynamic_update_slice(keys, k[:, :, None], (0, 0, slot))
-    values = lax.dynamic_update_slice(values, v[:, None, :], (0, slot, 0))
-    attended = attention.attend_cache(q, keys, values, position)
-    return self._mix(x, attended), keys, values
+    write = lax.dynamic_update_slice
+    keys = tuple(
+      write(old, new[:, None], (0, slot))
+      for old, new in zip(keys, k, strict=True)
+    )
+    values = tuple(
+      write(old, new[None], (slot, 0))
+      for old, new in zip(values, v, strict=True)
+    )
+    groups = jnp.split(q, self.config.num_kv_heads)
+    attended = [
+      attention.attend_cache(*group, position)
+      for group in zip(groups, keys, values, strict=True)
+    ]
+    return self._mix(x, jnp.concatenate(attended)), keys, values
 
   def _project(self, x, position):
     """Queries `[..., H, K]`, keys and values `[..., G, K]`; `x` `[..., D]`."""
@@ -278,5 +287,5 @@ class Head(nn.Module):
     f = earlier.shape[-1]
     x = inner[..., f, :]
     if f:
-      x = x + lookup(self.given[f - 1], _rows(earlier))
+      x = x + lookup(self.given[f - 1], earlier, vocab.FIELD_SIZES[:f])
     return self.out[f](jax.nn.silu(x)).astype(jnp.float32)

@@ -44,12 +44,15 @@ class KvCache:
 
   Token `t` lies in slot `t % W`. Keys are stored rotated at their absolute
   position: as attention depends on differences of positions only, the window
-  slides without touching them. One array for each layer, because a decode step
-  updates such arrays in place where it would copy slices of a stacked one.
+  slides without touching them.
+
+  There is one array for each layer and key/value head. XLA on a CPU then writes
+  a token in place; from arrays with an axis of layers, or of heads, it copies
+  all of the cache at every step.
   """
 
-  keys: tuple[jax.Array, ...]  # layers x [G, K, W] float32
-  values: tuple[jax.Array, ...]  # layers x [G, W, K] float32
+  keys: tuple[tuple[jax.Array, ...], ...]  # layers x G x [K, W] float32
+  values: tuple[tuple[jax.Array, ...], ...]  # layers x G x [W, K] float32
   position: jax.Array  # [] int32, tokens seen, < 2 ** 31
 
 
@@ -87,11 +90,12 @@ def init(key: jax.Array, *, config: config_lib.LmmConfig) -> Params:
 
 def init_cache(*, config: config_lib.LmmConfig) -> KvCache:
   """An empty cache: decoding from it equals `apply` on the whole sequence."""
-  c = config
-  keys = jnp.zeros((c.num_kv_heads, c.head_dim, c.window), jnp.float32)
+  shape = (config.head_dim, config.window)
+  keys = ((jnp.zeros(shape, jnp.float32),) * config.num_kv_heads,)
+  values = ((jnp.zeros(shape[::-1], jnp.float32),) * config.num_kv_heads,)
   return KvCache(
-    keys=(keys,) * c.num_layers,
-    values=(keys.transpose(0, 2, 1),) * c.num_layers,
+    keys=keys * config.num_layers,
+    values=values * config.num_layers,
     position=jnp.zeros((), jnp.int32),
   )
 
@@ -140,22 +144,31 @@ def _apply_sequence(params, features, key, config):
     return layers.Block(config).apply({"params": block}, x, key)
 
   x, (k, v) = jax.lax.scan(body, x, (params["blocks"], keys))
-  ring = [_ring(y, config.window) for y in (k, v)]  # [layers, W, G, K]
+  k, v = _ring(k, config.window), _ring(v, config.window)
   cache = KvCache(
-    keys=tuple(y.transpose(1, 2, 0) for y in ring[0]),
-    values=tuple(y.transpose(1, 0, 2) for y in ring[1]),
+    keys=tuple(tuple(head.T for head in layer) for layer in k),
+    values=tuple(tuple(layer) for layer in v),
     position=jnp.asarray(x.shape[0], jnp.int32),
   )
   return layers.norm().apply({"params": params["norm"]}, x), cache
 
 
 def _ring(x: jax.Array, window: int) -> jax.Array:
-  """Puts token t of the last W in slot t % W: `[layers, T, ...]` to `W`."""
+  """Puts token t of the last W in slot t % W.
+
+  Args:
+    x: `[layers, T, G, K]`
+    window: W.
+
+  Returns:
+    `[layers, G, W, K]`, zeros in the slots that are not used yet.
+  """
   length = x.shape[1]
   if length < window:
-    pad = [(0, 0), (0, window - length)] + [(0, 0)] * (x.ndim - 2)
-    return jnp.pad(x, pad)
-  return jnp.roll(x[:, -window:], length % window, axis=1)
+    x = jnp.pad(x, [(0, 0), (0, window - length), (0, 0), (0, 0)])
+  else:
+    x = jnp.roll(x[:, -window:], length % window, axis=1)
+  return x.transpose(0, 2, 1, 3)
 
 
 def _apply_token(params, features, cache, config):

@@ -1,8 +1,7 @@
-"""The order model as a generator of orders, for `sim`.
+"""The order model as a generator of orders: the function that `sim` asks for.
 
-`start` reads a history, `next_order` goes on by one token; both draw the order
-that follows. Trajectories in step share the position in their caches, which
-`CACHE_AXES` tells `jax.vmap`: the ring buffer is then written as a slice.
+Trajectories in step share the position in their caches, which `CACHE_AXES`
+tells `jax.vmap`: the ring buffer is then written as a slice.
 """
 
 import jax
@@ -14,28 +13,6 @@ from mars_jax.tokens import features
 CACHE_AXES = order_model.KvCache(keys=0, values=0, position=None)
 
 
-def start(
-  params: order_model.Params,
-  key: jax.Array,
-  tokens: features.TokenFeatures,
-  *,
-  config: config_lib.LmmConfig,
-) -> tuple[jax.Array, order_model.KvCache]:
-  """Reads the history of one market and draws the next order.
-
-  Args:
-    params: of the order model.
-    key: typed PRNG key, consumed.
-    tokens: the last orders, leaves `[T]`.
-    config: of the order model; static.
-
-  Returns:
-    The int32 `[]` order index, and the cache to go on from.
-  """
-  hidden, cache = order_model.apply(params, tokens, config=config)
-  return order_model.sample(params, key, hidden[-1], config=config), cache
-
-
 def next_order(
   params: order_model.Params,
   key: jax.Array,
@@ -44,6 +21,17 @@ def next_order(
   *,
   config: config_lib.LmmConfig,
 ) -> tuple[jax.Array, order_model.KvCache]:
-  """Takes in one order, leaves `[]`, and draws the one after it."""
+  """Takes in one order and draws the one after it.
+
+  Args:
+    params: of the order model.
+    key: typed PRNG key, consumed.
+    token: the order and the book that it left, leaves `[]`.
+    cache: of the orders before it.
+    config: of the order model; static.
+
+  Returns:
+    The int32 `[]` index of the next order, and the cache with the token.
+  """
   hidden, cache = order_model.apply(params, token, cache, config=config)
   return order_model.sample(params, key, hidden, config=config), cache

@@ -118,31 +118,45 @@ def resize(book: Book, capacity: int) -> Book:
 
 
 def find_cancel(
-  book: Book, side: jax.Array, price: jax.Array, volume: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-  """Finds the resting order that a cancel of `volume` at `price` may mean.
+  book: Book,
+  side: jax.Array,
+  low: jax.Array,
+  high: jax.Array,
+  volume: jax.Array,
+) -> types.Order:
+  """Finds the resting order that a cancel of `volume` at a price may mean.
 
-  The model says of a cancel only a price and a volume. It is taken to mean the
-  nearest price with resting orders, the better of two as near; there the order
-  of the nearest volume, the oldest of several as near. MarS looks for the
-  nearest price as well, among the orders of one agent, takes any of two as
-  near, and cancels oldest first there (mlib, `BackgroundAgent`).
+  The model says of a cancel only a price and a volume. It is taken to mean an
+  order priced from `low` to `high`, of these the one of the nearest volume, of
+  several as near the best price, then the oldest. Where no order is priced so,
+  the nearest price serves, the better of two as near. With `low == high` this
+  is the rule of MarS (mlib, `BackgroundAgent`), which looks for the nearest
+  price among the orders of one agent, takes any of two as near, and cancels
+  oldest first there.
 
   Args:
     book: the book, leaves `[2, N]`.
     side: int32 `[]`, `types.Side` of the resting orders.
-    price: int32 `[]`, ticks.
+    low, high: int32 `[]`, ticks, within 2**30 of 0.
     volume: int32 `[]`, lots, > 0.
 
   Returns:
-    The id of the order and all of its volume, int32 `[]`; `types.NO_ORDER` and
-    0 if the side is empty, which as a cancel does nothing.
+    A cancel of all that the order rests with. If the side is empty its id is
+    `types.NO_ORDER`, its price `low` and its volume 0, and it does nothing.
   """
   chex.assert_shape(book.price, (2, None))
   prices, volumes, ids = book.price[side], book.volume[side], book.id[side]
+  rests = volumes > 0
+  distance = jnp.maximum(jnp.maximum(low - prices, prices - high), 0)
+  distance = jnp.where(rests, distance, _FAR)
   # The first of equal minima is the better price, then the older order.
-  distance = jnp.where(volumes > 0, jnp.abs(prices - price), _FAR)
-  nearest_price = prices[jnp.argmin(distance)]
-  distance = jnp.where(prices == nearest_price, jnp.abs(volumes - volume), _FAR)
-  found = jnp.argmin(distance)
-  return ids[found], volumes[found]
+  nearest = prices[jnp.argmin(distance)]
+  is_candidate = (distance == 0) | (rests & (prices == nearest))
+  found = jnp.argmin(jnp.where(is_candidate, jnp.abs(volumes - volume), _FAR))
+  return types.Order(
+    kind=jnp.int32(types.OrderKind.CANCEL),
+    side=side,
+    price=jnp.where(rests[found], prices[found], low),
+    volume=volumes[found],
+    id=ids[found],
+  )

@@ -1,8 +1,8 @@
 """Many events of many markets: scans inside, chunks on the host.
 
-`rollout` is one market and one scan; `futures` is many trajectories from one
-state, in chunks, so that a long horizon shows its progress and its memory is
-that of what it keeps.
+`rollout` is one market and one scan. `init_many` turns one market into many
+trajectories, and `chunks` runs these from the host, so that a long horizon
+shows its progress and its memory is that of what is kept.
 """
 
 import collections.abc
@@ -50,21 +50,29 @@ def rollout(
   return jax.lax.scan(body, state, length=num_events)
 
 
-def spread(
-  state: state_lib.SimState, keys: jax.Array, *, flow: state_lib.OrderFlow
+def init_many(
+  params: state_lib.Params,
+  keys: jax.Array,
+  start: state_lib.Start,
+  *,
+  flow: state_lib.OrderFlow,
 ) -> state_lib.SimState:
-  """Returns one market as many, which differ by their keys only.
+  """Returns trajectories of one market, which differ by their keys only.
 
   Args:
-    state: of one market.
+    params: of the model.
     keys: typed PRNG keys `[B]`.
-    flow: the model, for the axes of its cache.
+    start: the market.
+    flow: the model; static.
 
   Returns:
     The state of B markets, with the axes of `state_lib.state_axes`.
   """
+  init = functools.partial(state_lib.init, flow=flow)
   axes = state_lib.state_axes(flow)
-  return jax.vmap(lambda key: state.replace(key=key), out_axes=axes)(keys)
+  return jax.vmap(init, in_axes=(None, 0, None), out_axes=axes)(
+    params, keys, start
+  )
 
 
 def chunks(
@@ -81,7 +89,7 @@ def chunks(
   Args:
     params: of the model.
     tokenizer: the bins.
-    state: of B markets, as `spread` returns it.
+    state: of B markets, as `init_many` returns it.
     flow: the model; static.
     num_events: events of a chunk.
     observe_fn: as for `rollout`.

@@ -36,6 +36,19 @@ class OrderFlow:
 
 
 @struct.dataclass
+class Start:
+  """A market right after an order, before the model has seen that order."""
+
+  clock: types.Timestamp  # the time of the order
+  book: lob.Book  # leaves [2, N], after it
+  mid: jax.Array  # [] int32, ticks, of the book
+  open_mid: jax.Array  # [] int32, ticks, at the start of the day
+  next_id: jax.Array  # [] int32, of the next limit order
+  token: features.TokenFeatures  # the order, leaves []
+  cache: Cache  # of the model, after the orders before
+
+
+@struct.dataclass
 class SimState:
   """One simulated market between two events.
 
@@ -61,6 +74,31 @@ class Event:
   order: types.Order  # what was sent to the clearing house
   traded: jax.Array  # [] int32, lots that it took
   mid: jax.Array  # [] int32, ticks, after it
+
+
+def init(
+  params: Params, key: jax.Array, start: Start, *, flow: OrderFlow
+) -> SimState:
+  """Returns the state to simulate from; the key decides all that is drawn.
+
+  Args:
+    params: of the model.
+    key: typed PRNG key, consumed.
+    start: the market.
+    flow: the model; static.
+  """
+  key, plan_key = jax.random.split(key)
+  plan, cache = flow.next_order(params, plan_key, start.token, start.cache)
+  return SimState(
+    key=key,
+    clock=start.clock,
+    book=start.book,
+    mid=start.mid,
+    open_mid=start.open_mid,
+    next_id=start.next_id,
+    plan=plan,
+    cache=cache,
+  )
 
 
 def state_axes(flow: OrderFlow) -> SimState:

@@ -91,21 +91,23 @@ def _planned_order(
   volume = bins.decode(tokenizer.volume, volume_bin, uniform[1])
   interval = bins.decode(tokenizer.interval, interval_bin, uniform[2])
 
-  is_cancel = kind == vocab.KIND_CANCEL
-  cancel_side = jnp.where(price > state.mid, types.Side.ASK, types.Side.BID)
+  side = jnp.where(price > state.mid, types.Side.ASK, types.Side.BID)
   low, high = bins.bounds(tokenizer.price, price_bin)
-  found = lob.find_cancel(
-    state.book, cancel_side, state.mid + low, state.mid + high, volume
+  cancel = lob.find_cancel(
+    state.book, side, state.mid + low, state.mid + high, volume
   )
-  is_whole = bins.encode(tokenizer.volume, found.volume) == volume_bin
-  cancelled = jnp.where(is_whole, found.volume, volume)
-  order = types.Order(
-    kind=jnp.where(is_cancel, types.OrderKind.CANCEL, types.OrderKind.LIMIT),
-    side=jnp.where(is_cancel, cancel_side, kind),
-    price=jnp.where(is_cancel, found.price, price),
-    volume=jnp.where(is_cancel, jnp.minimum(cancelled, found.volume), volume),
-    id=jnp.where(is_cancel, found.id, state.next_id),
+  is_whole = bins.encode(tokenizer.volume, cancel.volume) == volume_bin
+  part = jnp.minimum(volume, cancel.volume)
+  cancel = cancel.replace(volume=jnp.where(is_whole, cancel.volume, part))
+  limit = types.Order(
+    kind=jnp.int32(types.OrderKind.LIMIT),
+    side=kind,
+    price=price,
+    volume=volume,
+    id=state.next_id,
   )
+  is_cancel = kind == vocab.KIND_CANCEL
+  order = jax.tree.map(lambda x, y: jnp.where(is_cancel, x, y), cancel, limit)
   return order, interval
 
 

@@ -134,9 +134,9 @@ def decode(bins: Bins, index: jax.Array, uniform: jax.Array) -> jax.Array:
 def bounds(bins: Bins, index: jax.Array) -> tuple[jax.Array, jax.Array]:
   """Returns the least and greatest value of bins, int32 `[...]` each.
 
-  The first bin starts at -2**30 and the last ends at 2**30.
+  The first bin starts at -2**30 and the last ends at 2**29.
   """
-  far = jnp.full(1, 2**30, jnp.int32)
+  far = jnp.full(1, 2**29, jnp.int32)
   low = jnp.concatenate([-far, bins.edges + 1])
   high = jnp.concatenate([bins.edges, far])
   return low[index], high[index]

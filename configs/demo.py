@@ -1,0 +1,64 @@
+"""The demo model: one market, two CPU cores, minutes.
+
+The model that ships with the package was trained by
+  python launch/train.py --config=configs/demo.py --workdir=out/demo
+see its card (mars_jax/demo/card.md) for what came out. `:tiny` shrinks it to
+seconds, to try things out:
+  python launch/train.py --config=configs/demo.py:tiny --workdir=out/tiny
+"""
+
+import ml_collections
+
+VARIANTS = ("", "tiny")
+
+
+def get_config(variant: str = "") -> ml_collections.ConfigDict:
+  """Returns the config; `variant` is "" or "tiny"."""
+  if variant not in VARIANTS:
+    raise ValueError(f"variant {variant!r} is none of {VARIANTS}")
+  config = ml_collections.ConfigDict(
+    {
+      # `data.dataset.DataConfig`
+      "data": {
+        "path": "bitstamp-sample",
+        "train_fraction": 2 / 3,
+        "book_capacity": 4096,
+        "window_length": 513,
+        "window_stride": 64,
+        "batch_size": 16,
+      },
+      # `lmm.LmmConfig`
+      "model": {
+        "dim": 64,
+        "num_layers": 3,
+        "num_heads": 2,
+        "num_kv_heads": 1,
+        "head_dim": 32,
+        "mlp_dim": 176,
+        "window": 256,
+        "dropout": 0.3,
+      },
+      # `train.optimizer.OptimizerConfig`
+      "optimizer": {
+        "learning_rate": 3e-3,
+        "num_steps": 500,
+        "warmup_steps": 50,
+        "weight_decay": 0.3,
+        "beta2": 0.98,
+        "max_grad_norm": 1.0,
+      },
+      # `train.trainer.TrainConfig`
+      "train": {
+        "seed": 0,
+        "eval_every": 50,
+        "checkpoint_every": 100,
+        "max_to_keep": 2,
+      },
+    }
+  )
+  if variant == "tiny":
+    config.data.update(window_length=65, batch_size=4)
+    config.model.update(dim=16, num_layers=1, head_dim=8, mlp_dim=32, window=32)
+    config.optimizer.update(num_steps=20, warmup_steps=2)
+    config.train.update(eval_every=10, checkpoint_every=10)
+  return config.lock()

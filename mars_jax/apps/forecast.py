@@ -1,0 +1,261 @@
+"""Forecasts by simulation (paper, section 4.1): many futures of one moment.
+
+`simulate` runs trajectories in step from the state of a market until all have
+reached the horizon; `summarize` says where they end, and `plots` draws them.
+
+The classes up, flat and down are the paper's: as frequent as each other over
+the history. Chosen here: they are of the mid's change over the whole horizon.
+"""
+
+import collections.abc
+import dataclasses
+import pathlib
+
+import jax
+import numpy as np
+
+from mars_jax import sim
+from mars_jax.tokens import features
+
+_CHUNK = 256  # Events of a trajectory in one compiled call.
+_NANOSECONDS = 1_000_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Horizon:
+  """How far to simulate; one of the two is given.
+
+  Attributes:
+    seconds: of market time, or None.
+    orders: events of each trajectory, or None.
+    max_orders: where the horizon is in seconds, no trajectory has more events.
+  """
+
+  seconds: float | None = None
+  orders: int | None = None
+  max_orders: int = 1_000_000
+
+  def __post_init__(self):
+    if (self.seconds is None) == (self.orders is None):
+      raise ValueError("give the horizon in seconds or in orders, one of them")
+    if (self.seconds or self.orders or 0) <= 0:
+      raise ValueError("the horizon must be positive")
+
+
+@dataclasses.dataclass(frozen=True)
+class Trajectories:
+  """Simulated futures, numpy, in step by event.
+
+  Attributes:
+    start: int64 nanoseconds since midnight, of the state they start from.
+    start_mid: ticks, of that state.
+    time: int64 `[B, E]` nanoseconds since midnight, of each event.
+    mid: int32 `[B, E]` ticks, after each event.
+    kind: int8 `[B, E]` `types.OrderKind`.
+    side: int8 `[B, E]` `types.Side`.
+    price: int32 `[B, E]` ticks.
+    volume: int32 `[B, E]` lots.
+    traded: int32 `[B, E]` lots taken by each event.
+    dropped: int32 `[B]` orders that the simulated book had no room for.
+  """
+
+  start: int
+  start_mid: int
+  time: np.ndarray
+  mid: np.ndarray
+  kind: np.ndarray
+  side: np.ndarray
+  price: np.ndarray
+  volume: np.ndarray
+  traded: np.ndarray
+  dropped: np.ndarray
+
+  def mid_at(self, time: np.ndarray) -> np.ndarray:
+    """Returns the mids `[B, n]` at times `[n]`, int64 ns since midnight."""
+    return np.stack(
+      [
+        step_function(time, event_time, mid, self.start_mid)
+        for event_time, mid in zip(self.time, self.mid, strict=True)
+      ]
+    )
+
+  def save(self, path: pathlib.Path | str) -> None:
+    """Writes all arrays to a compressed `.npz`."""
+    np.savez_compressed(path, **dataclasses.asdict(self))
+
+
+def step_function(
+  time: np.ndarray, event_time: np.ndarray, value: np.ndarray, before: int
+) -> np.ndarray:
+  """Returns the value of the last event at or before each time.
+
+  Args:
+    time: `[n]`.
+    event_time: `[E]`, never decreasing.
+    value: `[E]`, from each event on.
+    before: the value before the first event.
+  """
+  last = np.searchsorted(event_time, time, side="right")
+  return np.concatenate([[before], value])[last]
+
+
+def simulate(
+  params: sim.Params,
+  tokenizer: features.Tokenizer,
+  key: jax.Array,
+  start: sim.Start,
+  *,
+  flow: sim.OrderFlow,
+  num_trajectories: int,
+  horizon: Horizon,
+  on_progress: collections.abc.Callable[[float, int], None] = (
+    lambda share, num_events: None
+  ),
+) -> Trajectories:
+  """Simulates futures of one market.
+
+  Args:
+    params: of the model.
+    tokenizer: the bins.
+    key: typed PRNG key, consumed. Trajectory b depends on the key and on b,
+      not on how many there are.
+    start: the market.
+    flow: the model.
+    num_trajectories: B.
+    horizon: where to stop.
+    on_progress: called with the share of the horizon that all trajectories
+      have passed, and the events simulated so far.
+
+  Returns:
+    The trajectories. With a horizon in seconds every one of them has passed
+    it, unless `max_orders` came first, and goes on beyond it.
+  """
+  keys = jax.vmap(lambda b: jax.random.fold_in(key, b))(
+    np.arange(num_trajectories)
+  )
+  start_time = _nanoseconds(start.clock)
+  most = horizon.orders or horizon.max_orders
+  chunks = sim.chunks(
+    params,
+    tokenizer,
+    sim.init_many(params, keys, start, flow=flow),
+    flow=flow,
+    num_events=min(_CHUNK, most),
+    observe_fn=lambda state, event: event,
+  )
+  kept = []
+  num_events = 0
+  for state, events in chunks:
+    kept.append(events)
+    num_events += events.mid.shape[1]
+    share = num_events / most
+    if horizon.seconds is not None:
+      passed = _nanoseconds(state.clock).min() - start_time
+      share = max(share, passed / _NANOSECONDS / horizon.seconds)
+    on_progress(min(share, 1.0), num_events * num_trajectories)
+    if share >= 1:
+      break
+  events = jax.tree.map(
+    lambda *leaves: np.concatenate(leaves, axis=1)[:, :most], *kept
+  )
+  return Trajectories(
+    start=int(start_time),
+    start_mid=int(start.mid),
+    time=_nanoseconds(events.time),
+    mid=events.mid,
+    kind=events.order.kind.astype(np.int8),
+    side=events.order.side.astype(np.int8),
+    price=events.order.price,
+    volume=events.order.volume,
+    traded=events.traded,
+    dropped=np.asarray(state.book.dropped - start.book.dropped),
+  )
+
+
+def _nanoseconds(time) -> np.ndarray:
+  """Returns a `types.Timestamp` as int64 nanoseconds since midnight."""
+  seconds = np.asarray(time.seconds, np.int64)
+  return seconds * _NANOSECONDS + np.asarray(time.nanoseconds)
+
+
+def past_changes(
+  time: np.ndarray, mid: np.ndarray, horizon: Horizon
+) -> np.ndarray:
+  """Returns the changes of the mid over the horizon, all along a history.
+
+  Args:
+    time: int64 `[T]` nanoseconds, of the orders of the history.
+    mid: int32 `[T]` ticks, after each.
+    horizon: over which the mid changes.
+
+  Raises:
+    ValueError: if the history is shorter than the horizon.
+  """
+  if horizon.orders is not None:
+    changes = mid[horizon.orders :] - mid[: -horizon.orders]
+  else:
+    span = int(horizon.seconds * _NANOSECONDS)
+    starts = np.arange(time[0], time[-1] - span, max(span // 10, 1))
+    now = step_function(starts, time, mid, mid[0])
+    changes = step_function(starts + span, time, mid, mid[0]) - now
+  if not len(changes):
+    raise ValueError(
+      "the history before the start is shorter than the horizon; start later"
+      " or look less far"
+    )
+  return changes
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+  """Where the futures are at the horizon, as changes of the mid in ticks.
+
+  Attributes:
+    seconds: of market time from the start to the horizon.
+    median, low, high: over trajectories; low to high is the 5-95 % band.
+    flat: a change strictly above the second is up, below the first is down.
+    up, stays, down: shares of the trajectories.
+    realised: what really happened, or None past the end of the data.
+  """
+
+  seconds: float
+  median: float
+  low: float
+  high: float
+  flat: tuple[float, float]
+  up: float
+  stays: float
+  down: float
+  realised: float | None
+
+  @property
+  def realised_class(self) -> str | None:
+    """Returns "up", "flat" or "down"."""
+    if self.realised is None:
+      return None
+    low, high = self.flat
+    is_up, is_down = self.realised > high, self.realised < low
+    return "up" if is_up else "down" if is_down else "flat"
+
+
+def summarize(
+  change: np.ndarray,
+  *,
+  seconds: float,
+  flat: tuple[float, float],
+  realised: float | None,
+) -> Summary:
+  """Sums up the changes `[B]` of the mid at the horizon, in ticks."""
+  low, median, high = np.quantile(change, [0.05, 0.5, 0.95])
+  up, down = (change > flat[1]).mean(), (change < flat[0]).mean()
+  return Summary(
+    seconds=seconds,
+    median=float(median),
+    low=float(low),
+    high=float(high),
+    flat=flat,
+    up=float(up),
+    stays=float(1 - up - down),
+    down=float(down),
+    realised=realised,
+  )

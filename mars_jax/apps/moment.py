@@ -1,0 +1,114 @@
+"""A real market at a moment: where simulations start, and what came after."""
+
+import collections.abc
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mars_jax import lmm
+from mars_jax import lob
+from mars_jax import sim
+from mars_jax.data import events
+from mars_jax.data import replay
+from mars_jax.data import tokenize
+from mars_jax.tokens import features
+
+_FILL = 0.75  # Share of the simulated book that the start may take up.
+
+
+@dataclasses.dataclass(frozen=True)
+class Moment:
+  """One market at one moment.
+
+  Attributes:
+    start: to simulate from.
+    flow: the model, as the simulator takes it.
+    past: the orders before the moment.
+    future: the orders from the moment on; none where the data ends there.
+    num_cut: resting orders, the farthest from the mid, that the simulated book
+      starts without.
+  """
+
+  start: sim.Start
+  flow: sim.OrderFlow
+  past: replay.Records
+  future: replay.Records
+  num_cut: int
+
+
+def at(
+  stream: events.EventStream,
+  time: int,
+  *,
+  model: lmm.Model,
+  replay_capacity: int,
+  capacity: int,
+  on_progress: collections.abc.Callable[[int], None] = lambda num_events: None,
+) -> Moment:
+  """Replays a market up to a moment, and then its future.
+
+  Args:
+    stream: a day, from its start.
+    time: nanoseconds since midnight.
+    model: reads the last orders before the moment, as many as it can see.
+    replay_capacity: orders that one side of the replayed book can hold.
+    capacity: the same of the simulated book. It starts with the best orders,
+      three quarters of that, so that there is room for more.
+    on_progress: called with the number of events just replayed.
+
+  Raises:
+    ValueError: if the moment lies outside the stream, or the model's window
+      before it.
+  """
+  run = functools.partial(
+    replay.replay, num_levels=features.NUM_LEVELS, on_progress=on_progress
+  )
+  cut = int(np.searchsorted(stream.time, time, side="right"))
+  num_past = int(stream.is_flow[:cut].sum())
+  if num_past < model.config.window or cut == len(stream):
+    first = stream.time[stream.is_flow][min(model.config.window, len(stream))]
+    raise ValueError(
+      f"the start must lie between {clock_text(first)}, when the model's"
+      f" window of {model.config.window} orders is full, and"
+      f" {clock_text(stream.time[-1])}, the end of the data"
+    )
+  past, book = run(stream[:cut], lob.init(replay_capacity))
+  future, _ = run(stream[cut:], book)
+  small = lob.resize(book, int(capacity * _FILL))
+  start = _start(model, past, lob.resize(small, capacity))
+  next_order = functools.partial(lmm.next_order, config=model.config)
+  flow = sim.OrderFlow(next_order, lmm.CACHE_AXES)
+  num_cut = int(small.dropped - book.dropped)
+  return Moment(start, flow, past, future, num_cut)
+
+
+def _start(model: lmm.Model, past: replay.Records, book: lob.Book) -> sim.Start:
+  """Has the model read all of the past that it can see, but the last order."""
+  num_seen = model.config.num_layers * model.config.window
+  tokens = tokenize.encode(model.tokenizer, past)
+  tokens = jax.tree.map(lambda leaf: leaf[-num_seen:], tokens)
+  read = jax.jit(functools.partial(lmm.apply, config=model.config))
+  earlier = jax.tree.map(lambda leaf: leaf[:-1], tokens)
+  _, cache = read(model.params, earlier)
+  start = sim.Start(
+    clock=tokenize.timestamps(past.time[-1]),
+    book=book,
+    mid=past.mid_after[-1],
+    open_mid=past.mid_before[0],
+    next_id=past.order.id.max() + 1,
+    token=jax.tree.map(lambda leaf: leaf[-1], tokens),
+    cache=cache,
+  )
+  return jax.tree.map(jnp.asarray, start)
+
+
+def clock_text(nanoseconds: int) -> str:
+  """Returns a time of day as HH:MM:SS.mmm."""
+  milliseconds = int(nanoseconds) // 1_000_000
+  seconds, milliseconds = divmod(milliseconds, 1000)
+  minutes, seconds = divmod(seconds, 60)
+  hours, minutes = divmod(minutes, 60)
+  return f"{hours:02}:{minutes:02}:{seconds:02}.{milliseconds:03}"
