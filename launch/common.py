@@ -2,13 +2,14 @@
 
 import collections.abc
 import contextlib
-import pathlib
 import sys
+import time
 
 import rich.console
 import rich.table
 from absl import app
 from absl import flags
+from absl import logging
 from rich import progress
 
 from mars_jax.data import events
@@ -23,23 +24,94 @@ _USER_ERRORS = (
   TypeError,
   ValueError,
 )
+_DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
 
 
-def run(main: collections.abc.Callable[[list[str]], None]) -> None:
-  """Runs an absl main; what the user can mend is one line and exit status 1.
-
-  Set `--debug` for the traceback.
-  """
+def run(main: collections.abc.Callable[[], None]) -> None:
+  """Runs a script: what its user can mend is one line and exit status 1."""
 
   def guarded(argv: list[str]) -> None:
+    if len(argv) > 1:
+      sys.exit(f"error: {argv[1]!r} is no flag; --help lists the flags")
+    logging.set_verbosity(logging.WARNING)
     try:
-      main(argv)
+      main()
     except _USER_ERRORS as error:
-      if flags.FLAGS.debug:
+      if _DEBUG.value:
         raise
-      reason = " ".join(str(error).split())
-      sys.exit(f"error: {reason}")
+      sys.exit(f"error: {_one_line(error)}")
     except KeyboardInterrupt:
       sys.exit("stopped")
 
-  app.run(guarded, flags_parser=_parse)
+  app.run(guarded, flags_parser=_parse_flags)
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+  """Parses the flags, the config's keys among them."""
+  try:
+    return flags.FLAGS(argv)
+  except (AttributeError, KeyError) as error:
+    sys.exit(f"error: the config has no key {_one_line(error)}")
+  except (flags.Error, *_USER_ERRORS) as error:
+    sys.exit(f"error: {_one_line(error)} (--help lists the flags)")
+
+
+def _one_line(error: Exception) -> str:
+  """Returns the text of an error, line breaks made spaces."""
+  return " ".join(str(error.args[0] if error.args else error).split())
+
+
+@contextlib.contextmanager
+def progress_bar(
+  title: str, total: float
+) -> collections.abc.Iterator[collections.abc.Callable[[float, str], None]]:
+  """Shows a bar with the time left.
+
+  Args:
+    title: what is done.
+    total: of the work.
+
+  Yields:
+    A function that takes what is done so far, and a text to show beside it.
+  """
+  columns = (
+    progress.TextColumn("{task.description}"),
+    progress.BarColumn(),
+    progress.TaskProgressColumn(),
+    progress.TextColumn("{task.fields[text]}"),
+    progress.TimeElapsedColumn(),
+    progress.TimeRemainingColumn(),
+  )
+  with progress.Progress(*columns, console=CONSOLE) as bar:
+    task = bar.add_task(title, total=total, text="")
+    yield lambda done, text: bar.update(task, completed=done, text=text)
+
+
+@contextlib.contextmanager
+def replay_bar(
+  stream: events.EventStream,
+) -> collections.abc.Iterator[collections.abc.Callable[[int], None]]:
+  """Shows a bar for a replay; yields its `on_progress`."""
+  began, done = time.time(), 0
+  with progress_bar("replay", len(stream)) as show:
+
+    def on_progress(num_events: int) -> None:
+      nonlocal done
+      done += num_events
+      show(done, f"{done / (time.time() - began):,.0f} events/s")
+
+    yield on_progress
+
+
+def print_table(
+  title: str,
+  header: collections.abc.Sequence[str],
+  rows: collections.abc.Iterable[collections.abc.Sequence[str]],
+) -> None:
+  """Prints rows of text, the first column to the left, others to the right."""
+  table = rich.table.Table(title=title, title_justify="left")
+  for index, name in enumerate(header):
+    table.add_column(name, justify="left" if index == 0 else "right")
+  for row in rows:
+    table.add_row(*row)
+  CONSOLE.print(table)

@@ -19,11 +19,8 @@ import pathlib
 import time
 
 import common
-import jax
-from absl import app
 from absl import flags
 from ml_collections import config_flags
-from rich import progress
 
 from mars_jax import lmm
 from mars_jax.data import dataset as dataset_lib
@@ -48,8 +45,7 @@ _WORKDIR = flags.DEFINE_string(
 flags.mark_flags_as_required(["config", "workdir"])
 
 
-def main(argv: list[str]) -> None:
-  common.no_arguments(argv)
+def main() -> None:
   config = _CONFIG.value
   if _DATA.value:
     config.data.path = _DATA.value
@@ -91,8 +87,10 @@ def _prepare(config: dataset_lib.DataConfig) -> dataset_lib.Dataset:
   stream = readers.read(config.path)
   print(f"{stream.name}: {len(stream):,} events")
   print("  " + ", ".join(f"{k} {v:,}" for k, v in stream.counts.items()))
-  with common.progress_bar("replay", len(stream), "events") as advance:
-    dataset = dataset_lib.prepare(stream, config=config, on_progress=advance)
+  with common.replay_bar(stream) as on_progress:
+    dataset = dataset_lib.prepare(
+      stream, config=config, on_progress=on_progress
+    )
   if dataset.num_dropped:
     print(
       f"{dataset.num_dropped:,} orders found the replayed book full; raise"
@@ -104,30 +102,22 @@ def _prepare(config: dataset_lib.DataConfig) -> dataset_lib.Dataset:
 def _train(dataset, workdir: pathlib.Path, configs) -> lmm.Params:
   """Trains with a live line, and a printed line for each validation."""
   num_steps = configs["optimizer"].num_steps
-  columns = (
-    progress.TextColumn("train {task.completed:.0f}/{task.total:.0f}"),
-    progress.BarColumn(),
-    progress.TextColumn("{task.fields[nats]:.3f} nats/order"),
-    progress.TextColumn("{task.fields[speed]:,.0f} orders/s"),
-    progress.TimeRemainingColumn(),
-  )
-  with progress.Progress(*columns, console=common.CONSOLE) as bar:
-    task = bar.add_task("", total=num_steps, nats=float("nan"), speed=0.0)
+  with common.progress_bar("train", num_steps) as show:
     last = time.time()
 
-    def show(done: trainer.Progress) -> None:
+    def on_progress(done: trainer.Progress) -> None:
       nonlocal last
       now = time.time()
       speed, last = done.orders / (now - last), now
-      bar.update(task, completed=done.step, nats=done.train_nats, speed=speed)
+      loss = f"{done.train_nats:.3f} nats/order"
+      show(done.step, f"{loss}, {speed:,.0f} orders/s")
       if done.valid_nats is not None:
-        total = done.valid_nats.sum()
-        bar.console.print(
-          f"step {done.step}: train {done.train_nats:.3f}, validation"
-          f" {total:.3f} nats/order"
+        common.CONSOLE.print(
+          f"step {done.step}: train {loss}, validation"
+          f" {done.valid_nats.sum():.3f}"
         )
 
-    return trainer.train(dataset, workdir, **configs, on_progress=show)
+    return trainer.train(dataset, workdir, **configs, on_progress=on_progress)
 
 
 def _baseline(score_fn, dataset: dataset_lib.Dataset, num_before: int) -> float:

@@ -1,4 +1,4 @@
-"""The order model: two ways through it agree, and the head is a distribution."""
+"""The order model: both ways through it agree; its head is a distribution."""
 
 import functools
 
@@ -26,6 +26,8 @@ _CONFIG = lmm.LmmConfig(
   mid_move_range=8,
 )
 _AXES = lmm.KvCache(keys=0, values=0, position=None)
+_init = jax.jit(lmm.init, static_argnames="config")
+_apply = jax.jit(lmm.apply, static_argnames="config")
 
 
 def _config(**changes):
@@ -61,49 +63,43 @@ def _sharpened(params, scale=30.0):
 
 def _decode(params, features, cache, config):
   """Decodes a sequence token by token; returns `[T, D]` and the cache."""
-
-  def step(cache, token):
-    hidden, cache = lmm.apply(params, token, cache, config=config)
-    return cache, hidden
-
-  cache, hidden = jax.jit(functools.partial(jax.lax.scan, step))(
-    cache, features
-  )
-  return hidden, cache
+  hidden = []
+  for t in range(len(features.index)):
+    x, cache = _apply(params, _at(features, t), cache, config=config)
+    hidden.append(x)
+  return jnp.stack(hidden), cache
 
 
 class ApplyTest(parameterized.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    cls.params = lmm.init(jax.random.key(0), config=_CONFIG)
+    cls.params = _init(jax.random.key(0), config=_CONFIG)
 
-  @parameterized.parameters(1, 3, 5, 6, 17)
+  @parameterized.parameters(1, 3, 5, 17)
   def test_decoding_token_by_token_equals_the_whole_sequence(self, length):
     features = _features(length)
-    whole, whole_cache = lmm.apply(self.params, features, config=_CONFIG)
+    whole, whole_cache = _apply(self.params, features, config=_CONFIG)
     cache = lmm.init_cache(config=_CONFIG)
     hidden, cache = _decode(self.params, features, cache, _CONFIG)
     chex.assert_trees_all_close(hidden, whole, atol=1e-5)
     chex.assert_trees_all_close(cache, whole_cache, atol=1e-5)
     chex.assert_trees_all_equal_shapes_and_dtypes(cache, whole_cache)
 
-  @parameterized.parameters(2, 5, 8, 12)
+  @parameterized.parameters(2, 5, 13)
   def test_decoding_goes_on_where_a_prefix_ends(self, length):
     features = _features(20)
-    whole, _ = lmm.apply(self.params, features, config=_CONFIG)
+    whole, _ = _apply(self.params, features, config=_CONFIG)
     prefix, rest = (
       _at(features, slice(length)),
       _at(features, slice(length, 20)),
     )
-    _, cache = lmm.apply(self.params, prefix, config=_CONFIG)
+    _, cache = _apply(self.params, prefix, config=_CONFIG)
     hidden, cache = _decode(self.params, rest, cache, _CONFIG)
     chex.assert_trees_all_close(hidden, whole[length:], atol=1e-5)
     self.assertEqual(cache.position, 20)
 
-  @parameterized.parameters(
-    (150, 100), (150, 1), (150, 65), (128, 64), (64, 300)
-  )
+  @parameterized.parameters((150, 100), (150, 1), (130, 66), (64, 300))
   def test_chunked_attention_equals_plain_attention(self, length, window):
     keys = jax.random.split(jax.random.key(1), 3)
     q = jax.random.normal(keys[0], (length, 4, 6))
@@ -113,7 +109,8 @@ class ApplyTest(parameterized.TestCase):
     plain = jax.nn.dot_product_attention(
       q, k, v, mask=jnp.asarray((age >= 0) & (age < window))[None]
     )
-    chunked = attention.attend_band(q, k, v, window=window)
+    attend = functools.partial(attention.attend_band, window=window)
+    chunked = jax.jit(attend)(q, k, v)
     chex.assert_trees_all_close(chunked, plain, atol=1e-5)
 
   def test_a_token_depends_on_its_past_only(self):
@@ -130,19 +127,22 @@ class ApplyTest(parameterized.TestCase):
     np.testing.assert_array_equal(influence > 0, inside)
 
   def _influence(self, config, length):
-    """|d hidden[t] / d input[s]| summed over the embedding, `[t, s]`.
+    """|d hidden[t] / d input[s]|, `[t, s]`.
 
-    Inputs are integers, so the gradient is taken by shifting the table of the
-    tokens' own kinds: token `s` alone uses volume bin `s` of every level.
+    Inputs are integers, so the gradient is that of a table of volume bins, of
+    which token `s` alone uses row `s`.
     """
-    params = lmm.init(jax.random.key(3), config=config)
+    blocks = jax.tree.map(
+      lambda leaf: leaf[: config.num_layers], self.params["blocks"]
+    )
+    params = {**self.params, "blocks": blocks}
     features = _features(length)
     rows = jnp.arange(length, dtype=jnp.int32)[:, None]
     features = features.replace(volumes=jnp.tile(rows, (1, 10)))
 
     def hidden(levels):
       embed = {**params["embed"], "levels": levels}
-      return lmm.apply({**params, "embed": embed}, features, config=config)[0]
+      return _apply({**params, "embed": embed}, features, config=config)[0]
 
     jacobian = jax.jit(jax.jacrev(hidden))(params["embed"]["levels"])
     # [T, D, 10, 33, D]: bin s of a level belongs to token s.
@@ -150,7 +150,7 @@ class ApplyTest(parameterized.TestCase):
 
   def test_a_batch_equals_its_sequences(self):
     features = _features(3, 9)
-    run = functools.partial(lmm.apply, self.params, config=_CONFIG)
+    run = functools.partial(_apply, self.params, config=_CONFIG)
     batch = jax.vmap(lambda f: run(f)[0])(features)
     for b in range(3):
       chex.assert_trees_all_close(batch[b], run(_at(features, b))[0], atol=1e-5)
@@ -158,7 +158,7 @@ class ApplyTest(parameterized.TestCase):
   def test_trajectories_in_step_equal_single_ones(self):
     features = _features(3, 9)
     prefix, token = _at(features, np.s_[:, :8]), _at(features, np.s_[:, 8])
-    run = functools.partial(lmm.apply, self.params, config=_CONFIG)
+    run = functools.partial(_apply, self.params, config=_CONFIG)
     _, cache = jax.vmap(run, out_axes=(0, _AXES))(prefix)
     self.assertEqual(cache.position.shape, ())
     batch, after = jax.vmap(run, in_axes=(0, _AXES), out_axes=(0, _AXES))(
@@ -185,19 +185,19 @@ class ApplyTest(parameterized.TestCase):
       mid_change=jnp.asarray([-(2**31), -(10**6), 10**6, 2**31 - 1]),
       mid_move=jnp.asarray([-(2**31), -(10**6), 10**6, 2**31 - 1]),
     )
-    hidden, _ = lmm.apply(self.params, features, config=_CONFIG)
+    hidden, _ = _apply(self.params, features, config=_CONFIG)
     self.assertTrue(np.isfinite(hidden).all())
 
   def test_only_a_key_makes_the_output_random(self):
     features = _features(6)
-    run = functools.partial(lmm.apply, self.params, features, config=_CONFIG)
+    run = functools.partial(_apply, self.params, features, config=_CONFIG)
     chex.assert_trees_all_equal(run(), run())
     one, other = run(key=jax.random.key(1)), run(key=jax.random.key(2))
     self.assertGreater(np.abs(one[0] - other[0]).max(), 1e-2)
     chex.assert_trees_all_equal(one, run(key=jax.random.key(1)))
     cache = lmm.init_cache(config=_CONFIG)
     with self.assertRaisesRegex(ValueError, "dropout"):
-      lmm.apply(
+      _apply(
         self.params,
         _at(features, 0),
         cache,
@@ -210,14 +210,15 @@ class HeadTest(parameterized.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    cls.params = lmm.init(jax.random.key(0), config=_CONFIG)
+    cls.params = _init(jax.random.key(0), config=_CONFIG)
     cls.sharp = _sharpened(cls.params)
-    cls.hidden = lmm.apply(cls.params, _features(4), config=_CONFIG)[0][-1]
+    cls.hidden = _apply(cls.params, _features(4), config=_CONFIG)[0][-1]
     every = jnp.arange(vocab.NUM_ORDERS)
     score = functools.partial(
       lmm.log_prob, cls.sharp, cls.hidden, config=_CONFIG
     )
-    cls.table = np.asarray(jax.vmap(score)(every).sum(-1), np.float64)
+    scores = jax.jit(jax.vmap(score))(every)
+    cls.table = np.asarray(scores.sum(-1), np.float64)
 
   def test_the_probabilities_of_all_orders_sum_to_one(self):
     self.assertLess(np.exp(self.table).max() / np.exp(self.table).min(), 1e12)
@@ -244,7 +245,7 @@ class HeadTest(parameterized.TestCase):
 
   def test_an_untrained_model_is_near_uniform(self):
     features = _features(32)
-    hidden, _ = lmm.apply(self.params, features, config=_CONFIG)
+    hidden, _ = _apply(self.params, features, config=_CONFIG)
     scores = lmm.log_prob(
       self.params, hidden[:-1], features.index[1:], config=_CONFIG
     )
@@ -256,7 +257,7 @@ class HeadTest(parameterized.TestCase):
     features = _features(32)
 
     def loss(params):
-      hidden, _ = lmm.apply(params, features, config=_CONFIG)
+      hidden, _ = _apply(params, features, config=_CONFIG)
       index = features.index[1:]
       return -lmm.log_prob(params, hidden[:-1], index, config=_CONFIG).mean()
 
@@ -267,15 +268,15 @@ class HeadTest(parameterized.TestCase):
 
 class ParamsTest(parameterized.TestCase):
   def test_blocks_are_stacked_along_the_first_axis(self):
-    params = lmm.init(jax.random.key(0), config=_config(num_layers=3))
+    params = _init(jax.random.key(0), config=_CONFIG)
     self.assertCountEqual(params, ["embed", "blocks", "norm", "head"])
     for leaf in jax.tree.leaves(params["blocks"]):
-      self.assertEqual(leaf.shape[0], 3)
+      self.assertEqual(leaf.shape[0], _CONFIG.num_layers)
     kernel = params["blocks"]["qkv"]["kernel"]
     self.assertGreater(np.abs(kernel[0] - kernel[1]).max(), 1e-3)
 
   def test_the_number_of_parameters_is_as_computed_by_hand(self):
-    params = lmm.init(jax.random.key(0), config=_CONFIG)
+    params = _init(jax.random.key(0), config=_CONFIG)
     embed = 16 * (83 + 330 + 17 + 17)
     block = 16 * (4 + 2 * 2) * 4 + 16 * 16 + 3 * 16 * 24 + 2 * 16
     head = 4 * 16 * 16 + 16 * (3 + 35 + 67) + 16 * 83

@@ -79,6 +79,13 @@ class Trajectories:
       ]
     )
 
+  def num_events(self, horizon: Horizon) -> int:
+    """Returns the events of all trajectories up to the horizon."""
+    if horizon.seconds is None:
+      return self.mid.size
+    end = self.start + round(horizon.seconds * _NANOSECONDS)
+    return int((self.time <= end).sum())
+
   def save(self, path: pathlib.Path | str) -> None:
     """Writes all arrays to a compressed `.npz`."""
     np.savez_compressed(path, **dataclasses.asdict(self))
@@ -178,6 +185,74 @@ def _nanoseconds(time) -> np.ndarray:
   return seconds * _NANOSECONDS + np.asarray(time.nanoseconds)
 
 
+@dataclasses.dataclass(frozen=True)
+class Paths:
+  """Futures on a common axis from the start, the past, and what came.
+
+  Attributes:
+    axis: `[n]` seconds or orders from the start, the first is 0.
+    mid: int32 `[B, n]` ticks.
+    real_mid: int32 `[r]` ticks, at the first r of the axis: to the end of the
+      horizon (r = n) or of the data.
+    past_axis: `[p]`, half a horizon before the start, the last is 0.
+    past_mid: int32 `[p]` ticks.
+  """
+
+  axis: np.ndarray
+  mid: np.ndarray
+  real_mid: np.ndarray
+  past_axis: np.ndarray
+  past_mid: np.ndarray
+
+
+def paths(
+  futures: Trajectories,
+  time: np.ndarray,
+  mid: np.ndarray,
+  *,
+  horizon: Horizon,
+  num_points: int = 240,
+) -> Paths:
+  """Puts the futures and reality on one axis.
+
+  Args:
+    futures: simulated with this horizon.
+    time: int64 `[R]` nanoseconds, of all orders of the day.
+    mid: int32 `[R]` ticks, after each.
+    horizon: of the forecast.
+    num_points: of the axis from 0 to the horizon; in orders, at most so many.
+  """
+  start, before = futures.start, futures.start_mid
+  if horizon.orders is not None:
+    # Reality by its orders: entry 0 is the last before the start.
+    axis = np.linspace(
+      -horizon.orders // 2, horizon.orders, num_points * 3 // 2
+    )
+    axis = np.unique(np.append(axis.astype(int), 0))
+    row = np.searchsorted(time, start, side="right") - 1 + axis
+    simulated = np.pad(futures.mid, ((0, 0), (1, 0)), constant_values=before)
+    simulated = simulated[:, axis[axis >= 0]]
+    is_known = (row >= 0) & (row < len(mid))
+    real = mid[row[is_known]]
+  else:
+    axis = np.linspace(
+      -horizon.seconds / 2, horizon.seconds, num_points * 3 // 2
+    )
+    axis = np.unique(np.append(axis, 0.0))
+    when = start + np.round(axis * _NANOSECONDS).astype(np.int64)
+    simulated = futures.mid_at(when[axis >= 0])
+    is_known = (when >= time[0]) & (when <= time[-1])
+    real = step_function(when[is_known], time, mid, before)
+  known = axis[is_known]
+  return Paths(
+    axis=axis[axis >= 0],
+    mid=simulated,
+    real_mid=real[known >= 0],
+    past_axis=known[known <= 0],
+    past_mid=real[known <= 0],
+  )
+
+
 def past_changes(
   time: np.ndarray, mid: np.ndarray, horizon: Horizon
 ) -> np.ndarray:
@@ -211,14 +286,12 @@ class Summary:
   """Where the futures are at the horizon, as changes of the mid in ticks.
 
   Attributes:
-    seconds: of market time from the start to the horizon.
     median, low, high: over trajectories; low to high is the 5-95 % band.
     flat: a change strictly above the second is up, below the first is down.
     up, stays, down: shares of the trajectories.
     realised: what really happened, or None past the end of the data.
   """
 
-  seconds: float
   median: float
   low: float
   high: float
@@ -238,24 +311,25 @@ class Summary:
     return "up" if is_up else "down" if is_down else "flat"
 
 
-def summarize(
-  change: np.ndarray,
-  *,
-  seconds: float,
-  flat: tuple[float, float],
-  realised: float | None,
-) -> Summary:
-  """Sums up the changes `[B]` of the mid at the horizon, in ticks."""
+def summarize(found: Paths, past: np.ndarray) -> Summary:
+  """Sums up the futures at the horizon.
+
+  Args:
+    found: the futures and what happened.
+    past: as `past_changes` returns it; its terciles bound "flat".
+  """
+  change = found.mid[:, -1] - found.mid[:, 0]
+  is_known = len(found.real_mid) == len(found.axis)
+  flat = np.quantile(past, [1 / 3, 2 / 3])
   low, median, high = np.quantile(change, [0.05, 0.5, 0.95])
   up, down = (change > flat[1]).mean(), (change < flat[0]).mean()
   return Summary(
-    seconds=seconds,
     median=float(median),
     low=float(low),
     high=float(high),
-    flat=flat,
+    flat=(float(flat[0]), float(flat[1])),
     up=float(up),
     stays=float(1 - up - down),
     down=float(down),
-    realised=realised,
+    realised=float(found.real_mid[-1] - found.mid[0, 0]) if is_known else None,
   )

@@ -21,7 +21,8 @@ decode in step share `position`, which keeps the cache's update a slice:
   decode = functools.partial(apply, config=config)
   jax.vmap(decode, in_axes=(None, 0, axes), out_axes=(0, axes))
 
-Dimensions: T tokens, W window, D embedding, G key/value heads, K head dimension.
+Dimensions: T tokens, W window, D embedding, G key/value heads, K head
+dimension.
 """
 
 from typing import Any

@@ -1,0 +1,38 @@
+# make demo: forecasts a real market, from nothing.   make test: runs the tests.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: demo test lint train clean
+
+demo: $(VENV)/demo
+	$(RUN) launch/forecast.py --out=out/forecast
+	@echo "The picture: out/forecast.png"
+
+test: $(VENV)/test
+	$(RUN) -m pytest
+
+lint: $(VENV)/test
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+# The run that made the model in mars_jax/demo; half an hour on two cores.
+train: $(VENV)/demo
+	$(RUN) launch/train.py --config=configs/demo.py --workdir=out/demo
+
+clean:
+	rm -rf $(VENV) out build *.egg-info .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "mars_jax needs Python 3.11 or newer; try: make PYTHON=python3.11"; \
+	  exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo: pyproject.toml | $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[data,plot]'
+	@touch $@
+
+$(VENV)/test: pyproject.toml | $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
