@@ -11,6 +11,7 @@ import pytest
 from mars_jax import types
 from mars_jax.data import events
 from mars_jax.data import lobster
+from mars_jax.data import lobster_files
 
 pytest.importorskip("polars")
 
@@ -226,6 +227,20 @@ def test_hidden_executions_and_halts_yield_no_event(tmp_path):
   assert not stream.is_flow.any()
   assert events_at_row.tolist() == [4, 4]
   assert stream.counts["hidden_executions"] == stream.counts["halts"] == 1
+  assert stream.counts["start_orders"] == 4
+
+
+def test_cross_trades_yield_no_event_whatever_their_price_and_size(tmp_path):
+  path = write(
+    tmp_path,
+    [("1", 6, -1, 700, 100.005, -1), ("2", 6, -1, 0, 101, 0)],
+    [BASE, BASE],
+  )
+  stream, events_at_row, _ = check_replay(path)
+  assert not stream.is_flow.any()
+  assert events_at_row.tolist() == [4, 4]
+  assert stream.counts["cross_trades"] == 2
+  assert stream.counts["messages"] == 2
   assert stream.counts["start_orders"] == 4
 
 
@@ -488,7 +503,7 @@ def test_missing_and_empty_files_and_broken_archives_are_errors(tmp_path):
 
 def test_without_polars_the_error_says_what_to_install(tmp_path, monkeypatch):
   message, _ = make_pair(tmp_path)
-  monkeypatch.setattr(lobster, "pl", None)
+  monkeypatch.setattr(lobster_files, "pl", None)
   with pytest.raises(ImportError, match=r"pip install mars-jax\[data\]"):
     lobster.read(message)
 
@@ -500,7 +515,9 @@ def test_all_levels_of_a_real_day_equal_the_book_file(ticker, depth):
   if not path.is_file():
     pytest.skip(f"needs {name} in MARS_DATA_DIR/lobster")
   stream, events_at_row, book = check_replay(path)
-  messages = lobster._parse_messages(*lobster._open_pair(path, None)[0])
+  messages = lobster_files.parse_messages(
+    *lobster_files.open_pair(path, None)[0]
+  )
   executed = messages["size"][messages["type"] == 4]
   counts = stream.counts
   assert book.traded == executed.sum()
@@ -511,6 +528,7 @@ def test_all_levels_of_a_real_day_equal_the_book_file(ticker, depth):
     + counts["cancels"]
     + counts["executions"]
     + counts["hidden_executions"]
+    + counts["cross_trades"]
     + counts["halts"]
   )
   assert stream.is_flow.sum() == (

@@ -1,16 +1,7 @@
 """Reads LOBSTER message and order-book files into an event stream.
 
-LOBSTER (https://lobsterdata.com/info/DataStructure.php) gives two CSV files
-without a header for an instrument and day. Row `i` of the order-book file is
-the book after row `i` of the message file.
-
-  message    time (seconds after midnight, a decimal of up to ns), type, order
-             id, size (shares), price (1/10000 dollar), direction of the RESTING
-             order (1 buy, -1 sell). Types: 1 new limit order, 2 partial cancel,
-             3 delete, 4 execution of a visible order, 5 execution of a hidden
-             order, 7 trading halt (price -1, 0 or 1, the rest 0).
-  orderbook  ask price, ask size, bid price, bid size of the best level, then of
-             the second, ...; empty levels are 9999999999 / -9999999999, size 0.
+The files and their columns are described in `lobster_files`; row `i` of the
+order-book file is the book after row `i` of the message file.
 
 Three things are missing from such files, and the reader puts them back:
   Aggressive orders. Only the resting orders that they hit are told; executions
@@ -22,69 +13,43 @@ Three things are missing from such files, and the reader puts them back:
     keeps the book of a price-time clearing house in step (`_Book`), so that
     its levels equal the file's after every row.
 
-Units: one tick is 1 cent (100 price units), one lot is one share. Times are
-parsed from their decimals and are exact; decimals past the ninth (float noise
-in a few rows of the samples) are rounded to the nearest nanosecond. Only hidden
-executions may be off the tick grid.
+Hidden executions, halts and cross trades (the trades of an auction; the orders
+that one takes out of the visible book have messages of their own) leave that
+book as it is: they are counted, and yield no event.
 """
 
 import bisect
 import collections
 import dataclasses
-import io
 import itertools
 import pathlib
 import re
-import zipfile
-import zlib
 
 import numpy as np
 
 from mars_jax import types
 from mars_jax.data import events
+from mars_jax.data import lobster_files as files
 
-try:
-  import polars as pl
-except ImportError:
-  pl = None
-
-_NEW, _REDUCE, _DELETE, _EXECUTE, _HIDDEN, _HALT = 1, 2, 3, 4, 5, 7
-_TICK = 100  # price units of the file
-_INT32_MAX = 2**31 - 1
 _INSIDE_SWEEP = -1
-_COLUMNS = ("time", "type", "order_id", "size", "price", "direction")
 _NAME = re.compile(r"([^_]+)_(\d{4}-\d\d-\d\d)_\d+_\d+_message_\d+")
 _COUNT_OF_TYPE = {
-  _NEW: "limit_orders",
-  _REDUCE: "cancels",
-  _DELETE: "cancels",
-  _EXECUTE: "executions",
-  _HIDDEN: "hidden_executions",
-  _HALT: "halts",
+  files.NEW: "limit_orders",
+  files.REDUCE: "cancels",
+  files.DELETE: "cancels",
+  files.EXECUTE: "executions",
+  files.HIDDEN: "hidden_executions",
+  files.CROSS: "cross_trades",
+  files.HALT: "halts",
 }
+_NO_CHANGE = {files.HIDDEN: 0, files.CROSS: 0, files.HALT: 0}
 _COUNTS = (
   *("messages", "limit_orders", "cancels", "executions", "hidden_executions"),
-  *("halts", "aggressive_orders", "remainders", "start_orders", "scrolled_in"),
-  *("added", "removed", "out_of_turn_executions", "reassigned_cancels"),
+  *("cross_trades", "halts", "aggressive_orders", "remainders"),
+  *("start_orders", "scrolled_in", "added", "removed"),
+  *("out_of_turn_executions", "reassigned_cancels"),
   *("split_cancels", "short_deletes"),
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class BookRows:
-  """An order-book file; levels best first, empty ones have price, volume 0.
-
-  Attributes:
-    ask_price: int32 `[rows, L]` ticks.
-    ask_volume: int32 `[rows, L]` lots.
-    bid_price: int32 `[rows, L]` ticks.
-    bid_volume: int32 `[rows, L]` lots.
-  """
-
-  ask_price: np.ndarray
-  ask_volume: np.ndarray
-  bid_price: np.ndarray
-  bid_volume: np.ndarray
 
 
 def read(
@@ -101,9 +66,10 @@ def read_checked(
 
   The counts of the stream are
     messages: rows of the file = limit_orders + cancels + executions +
-      hidden_executions + halts.
+      hidden_executions + cross_trades + halts.
     limit_orders, cancels, executions: rows of type 1, of 2 and 3, of 4.
-    hidden_executions, halts: rows of type 5 and 7, which yield no event.
+    hidden_executions, cross_trades, halts: rows of type 5, 6 and 7, which yield
+      no event.
     aggressive_orders: orders put together from executions.
     remainders: limit_orders that are what an aggressive order left over, and
       so part of its event.
@@ -136,9 +102,9 @@ def read_checked(
     events.DataError: the input is broken; names file, row (from 1) and reason.
     ImportError: polars is not installed.
   """
-  message_file, book_file = _open_pair(path, book_path)
-  messages = _parse_messages(*message_file)
-  rows = _parse_book(*book_file)
+  message_file, book_file = files.open_pair(path, book_path)
+  messages = files.parse_messages(*message_file)
+  rows = files.parse_book(*book_file)
   count = len(messages["time"])
   if count != len(rows.ask_price):
     raise events.DataError(
@@ -154,9 +120,9 @@ def read_checked(
 
 def read_book(
   path: pathlib.Path | str, book_path: pathlib.Path | str | None = None
-) -> BookRows:
+) -> files.BookRows:
   """Reads the order-book file of a pair; the arguments are those of `read`."""
-  return _parse_book(*_open_pair(path, book_path)[1])
+  return files.parse_book(*files.open_pair(path, book_path)[1])
 
 
 def _make_stream(stem, rows, counts):
@@ -174,149 +140,8 @@ def _make_stream(stem, rows, counts):
   )
 
 
-def _open_pair(path, book_path):
-  """Returns (name, bytes) of the message file and of the order-book file."""
-  if pl is None:
-    raise ImportError("LOBSTER files need polars: pip install mars-jax[data]")
-  path = pathlib.Path(path)
-  in_zip = path.suffix == ".zip"
-  if book_path is not None and (in_zip or path.is_dir()):
-    raise ValueError("book_path goes with a message file, not with a pair.")
-  try:
-    if in_zip:
-      with zipfile.ZipFile(path) as archive:
-        pair = _find_pair(path, archive.namelist())
-        return [(path / name, archive.read(name)) for name in pair]
-    if path.is_dir():
-      names = sorted(entry.name for entry in path.iterdir())
-      pair = [path / name for name in _find_pair(path, names)]
-    else:
-      if book_path is None and "message" not in path.name:
-        raise events.DataError(path, None, "no 'message' in its name")
-      book_name = path.name.replace("message", "orderbook")
-      pair = [path, pathlib.Path(book_path or path.with_name(book_name))]
-    for file in pair:
-      if not file.is_file():
-        raise events.DataError(file, None, "no such file")
-    return [(file, file.read_bytes()) for file in pair]
-  except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-    raise events.DataError(path, None, f"broken zip file: {error}") from error
-
-
-def _find_pair(path, names):
-  """Returns the names of the one message and the one order-book file."""
-  pair = []
-  for word in ("message", "orderbook"):
-    found = [name for name in names if re.search(rf"{word}[^/]*\.csv$", name)]
-    if len(found) != 1:
-      reason = f"{len(found)} {word} files, expected one"
-      raise events.DataError(path, None, reason)
-    pair += found
-  return pair
-
-
-def _parse_csv(path, data, schema):
-  """Parses a CSV file without header; every field must be there and fit."""
-  if not data.strip():
-    raise events.DataError(path, None, "empty file")
-  try:
-    frame = pl.read_csv(
-      io.BytesIO(data), has_header=False, schema=schema, quote_char=None
-    )
-    broken = frame.select(pl.any_horizontal(pl.all().is_null()).any()).item()
-  except pl.exceptions.PolarsError:
-    broken = True
-  if broken:
-    _raise_fault(path, data, schema)
-  return frame
-
-
-def _raise_fault(path, data, schema):
-  """Finds the first bad row of a file that did not parse."""
-  for row, line in enumerate(data.decode(errors="replace").splitlines(), 1):
-    fields = line.split(",")
-    if len(fields) != len(schema):
-      raise events.DataError(
-        path, row, f"{len(fields)} columns, expected {len(schema)}"
-      )
-    for (column, dtype), field in zip(schema.items(), fields, strict=True):
-      if not field:
-        raise events.DataError(path, row, f"missing value of {column}")
-      if dtype == pl.Int64 and not re.fullmatch(r"[+-]?\d{1,18}", field):
-        raise events.DataError(path, row, f"{column} {field!r} is no integer")
-  raise events.DataError(path, None, "not a CSV file of numbers")
-
-
-def _check(path, bad, reason):
-  """Raises DataError for the first row where `bad`."""
-  if bad.any():
-    row = int(np.argmax(bad))
-    text = reason(row) if callable(reason) else reason
-    raise events.DataError(path, row + 1, text)
-
-
-def _parse_messages(path, data):
-  """Returns the columns of a message file, checked; price in ticks."""
-  schema = {name: pl.Int64 for name in _COLUMNS} | {"time": pl.String}
-  frame = _parse_csv(path, data, schema)
-  digits = pl.col("time").str.extract(r"^\d+\.?(\d*)$", 1).str.pad_end(10, "0")
-  nanoseconds = (
-    pl.col("time").str.extract(r"^(\d{1,6})(?:\.|$)", 1).cast(pl.Int64) * 10**9
-    + digits.str.slice(0, 9).cast(pl.Int64)
-    + (digits.str.slice(9, 1) >= "5").cast(pl.Int64)
-  )
-  text, frame = frame["time"], frame.with_columns(time=nanoseconds)
-  bad = frame["time"].is_null().to_numpy()
-  _check(path, bad, lambda row: f"time {text[row]!r} is no decimal number")
-  out = {name: frame[name].to_numpy() for name in _COLUMNS}
-  _, kind, _, size, price, direction = out.values()
-  order = kind != _HALT
-  _check(
-    path,
-    ~np.isin(kind, list(_COUNT_OF_TYPE)),
-    lambda row: f"unknown type {kind[row]}",
-  )
-  back = np.diff(out["time"], prepend=out["time"][0]) < 0
-  _check(path, back, "time runs backwards")
-  bad = order & ((size <= 0) | (size > _INT32_MAX))
-  _check(path, bad, lambda row: f"size {size[row]} is not in [1, 2**31)")
-  bad = order & ((price <= 0) | (price // _TICK > _INT32_MAX))
-  _check(path, bad, lambda row: f"price {price[row]} is negative or too large")
-  bad = order & (kind != _HIDDEN) & (price % _TICK != 0)
-  _check(path, bad, lambda row: f"price {price[row]} is off the 1 cent grid")
-  bad = order & (np.abs(direction) != 1)
-  _check(path, bad, lambda row: f"direction {direction[row]} is not 1 or -1")
-  return out | {"price": price // _TICK}
-
-
-def _parse_book(path, data):
-  """Returns the rows of an order-book file, checked."""
-  width = data[: (data + b"\n").index(b"\n")].count(b",") + 1
-  if data.strip() and width % 4:
-    raise events.DataError(path, 1, f"{width} columns, not a multiple of 4")
-  schema = {f"column {i + 1}": pl.Int64 for i in range(width)}
-  table = _parse_csv(path, data, schema).to_numpy().reshape(-1, width // 4, 4)
-  sides = []
-  for first, sign in ((0, 1), (2, -1)):
-    price, volume = table[..., first], table[..., first + 1]
-    used = volume > 0
-    bad = (volume < 0) | (volume > _INT32_MAX)
-    _check(path, bad.any(1), "size is not in [0, 2**31)")
-    bad = used & ((price <= 0) | (price // _TICK > _INT32_MAX))
-    _check(path, bad.any(1), "price is negative or too large")
-    bad = used & (price % _TICK != 0)
-    _check(path, bad.any(1), "price is off the 1 cent grid")
-    sides += [np.where(used, price // _TICK, 0), volume]
-    unsorted = np.diff(price, axis=1) * sign <= 0
-    bad = used[:, 1:] & (unsorted | ~used[:, :-1])
-    _check(path, bad.any(1), "levels are not sorted from best to worst")
-  crossed = (sides[1] > 0) & (sides[3] > 0) & (sides[0] <= sides[2])
-  _check(path, crossed[:, 0], "best bid is not below best ask")
-  return BookRows(*(side.astype(np.int32) for side in sides))
-
-
-# The book. Prices are turned into keys, of which less is better: the price of
-# an ask, minus the price of a bid.
+# Prices are turned into keys, of which less is better: the price of an ask,
+# minus the price of a bid.
 
 
 class _Book:
@@ -399,7 +224,7 @@ class _Reader:
     for kind in messages["type"].tolist():
       self.counts[_COUNT_OF_TYPE[kind]] += 1
     self._path = path
-    columns = [messages[name].tolist() for name in _COLUMNS[:4]]
+    columns = [messages[name].tolist() for name in files.COLUMNS[:4]]
     is_bid = messages["direction"] > 0
     sides = np.where(is_bid, types.Side.BID, types.Side.ASK)
     keys = np.where(is_bid, -1, 1) * messages["price"]
@@ -408,7 +233,10 @@ class _Reader:
     self._keys = np.stack([rows.ask_price, -rows.bid_price], 1)  # [rows, 2, L]
     self._volumes = np.stack([rows.ask_volume, rows.bid_volume], 1)
     self._depth = self._keys.shape[2]
-    self._worst = [_INT32_MAX, _INT32_MAX]  # By side, the worst key in view.
+    self._worst = [
+      files.INT32_MAX,
+      files.INT32_MAX,
+    ]  # By side, the worst key in view.
     self._book = _Book()
     self._ids = itertools.count()
     self._feed = {}  # {feed's order id: _Known}
@@ -423,15 +251,15 @@ class _Reader:
     while row < len(self._rows):
       end = self._row = row
       self._time, kind, feed_id, size, side, key = self._rows[row]
-      if kind == _NEW:
+      if kind == files.NEW:
         keys = self._book.keys[1 - side]
         if keys and keys[0] <= -key:  # Nothing of it is in the file's row.
           self._clear_way(1 - side, -key, {}, row)
         self._enter(side, key, size, self._register(row), [])
-      elif kind == _EXECUTE:
+      elif kind == files.EXECUTE:
         end = self._sweep()
         self.events_at_row += [_INSIDE_SWEEP] * (end - row)
-      elif kind in (_REDUCE, _DELETE):
+      elif kind in (files.REDUCE, files.DELETE):
         self._cancel(kind, feed_id, size, side, key)
       self._sync(end)
       self.events_at_row.append(len(self.events))
@@ -440,7 +268,7 @@ class _Reader:
   def _set_up(self):
     """Sets up the book before the first message: row 1 without its effect."""
     self._time, kind, _, size, message_side, key = self._rows[0]
-    change = {_NEW: -size, _HIDDEN: 0, _HALT: 0}.get(kind, size)
+    change = {files.NEW: -size, **_NO_CHANGE}.get(kind, size)
     for side in (types.Side.ASK, types.Side.BID):
       levels, self._worst[side] = self._view(0, side)
       if side == message_side and change:
@@ -484,7 +312,7 @@ class _Reader:
       time, kind, feed_id, size, row_side, key = self._rows[row]
       if time != self._time:
         break
-      if kind == _EXECUTE and row_side == side and key >= reach:
+      if kind == files.EXECUTE and row_side == side and key >= reach:
         end = self._row = row
         hits.append((self._use(kind, feed_id, size, side, key), size))
         needs[key] += size
@@ -492,11 +320,11 @@ class _Reader:
         total = self._book.totals[side].get(key, 0)
         if needs[key] > total and key <= self._worst[side]:
           self._fail(f"executions of {needs[key]} exceed the {total} resting")
-      elif kind == _NEW and row_side != side and -key >= reach:
+      elif kind == files.NEW and row_side != side and -key >= reach:
         end = self._row = row
         rest = size
         break
-      elif kind != _HIDDEN or row_side != side:
+      elif kind != files.HIDDEN or row_side != side:
         break
     self.counts["aggressive_orders"] += 1
     self.counts["remainders"] += rest > 0
@@ -542,7 +370,7 @@ class _Reader:
     for side in (types.Side.ASK, types.Side.BID):
       before = self._worst[side]
       full = volumes[side][-1] > 0
-      self._worst[side] = keys[side][-1] if full else _INT32_MAX
+      self._worst[side] = keys[side][-1] if full else files.INT32_MAX
       if self._worst[side] < before:
         self._lose_sight(side, self._worst[side], before)
 
@@ -590,7 +418,7 @@ class _Reader:
         if order_id in self._vouched
       )
       lack = sum(level.values()) - vouched < size
-      if lack and (kind != _EXECUTE or key <= self._worst[side]):
+      if lack and (kind != files.EXECUTE or key <= self._worst[side]):
         self._fail(f"unknown order id {feed_id}")
       return None
     if (order.side, order.key) != (side, key):
@@ -598,7 +426,7 @@ class _Reader:
     if size > order.left:
       self._fail(f"size {size} exceeds the {order.left} left of {feed_id}")
     order.left -= size
-    if kind == _DELETE or not order.left:
+    if kind == files.DELETE or not order.left:
       self.counts["short_deletes"] += order.left > 0
       del self._feed[feed_id]
       self._vouched.pop(order.order_id, None)
@@ -638,7 +466,9 @@ class _Reader:
     keys, volumes = self._keys[row, side], self._volumes[row, side]
     used = int(np.count_nonzero(volumes))
     shown = zip(keys[:used].tolist(), volumes[:used].tolist(), strict=True)
-    return dict(shown), int(keys[-1]) if used == self._depth else _INT32_MAX
+    return dict(shown), int(
+      keys[-1]
+    ) if used == self._depth else files.INT32_MAX
 
   def _fail(self, reason):
     raise events.DataError(self._path, self._row + 1, reason)

@@ -128,7 +128,7 @@ def decode(bins: Bins, index: jax.Array, uniform: jax.Array) -> jax.Array:
     int32 `[...]`, one of the values that the bin was fitted to.
   """
   column = (uniform * NUM_SAMPLES).astype(jnp.int32)
-  return bins.samples[index, column]
+  return jnp.asarray(bins.samples)[index, column]
 
 
 def bounds(bins: Bins, index: jax.Array) -> tuple[jax.Array, jax.Array]:

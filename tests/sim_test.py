@@ -1,0 +1,262 @@
+"""The simulator, driven by models of a few lines."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from mars_jax import lob
+from mars_jax import sim
+from mars_jax import types
+from mars_jax.tokens import bins
+from mars_jax.tokens import features
+from mars_jax.tokens import vocab
+
+ASK, BID = types.Side.ASK, types.Side.BID
+_CAPACITY = 256
+
+
+def _random_flow(params, key, token, cache):
+  """Any order, as likely as any other; counts what it saw."""
+  del params, token
+  return jax.random.randint(key, (), 0, vocab.NUM_ORDERS), cache + 1
+
+
+def _scripted_flow(params, key, token, cache):
+  """The orders of `params`, one after the other."""
+  del key, token
+  return params[cache], cache + 1
+
+
+RANDOM = sim.OrderFlow(_random_flow)
+SCRIPTED = sim.OrderFlow(_scripted_flow)
+
+
+def _tokenizer():
+  """Prices within 15 ticks of the mid, volumes 1 to 32, intervals in ms."""
+  return features.Tokenizer(
+    price=bins.fit(np.arange(-15, 17), vocab.NUM_PRICES),
+    volume=bins.fit(np.arange(1, 33), vocab.NUM_VOLUMES),
+    interval=bins.fit(np.arange(16) * 400_000_000 // 4000, vocab.NUM_INTERVALS),
+    level_volume=bins.fit(np.arange(1, 33), vocab.NUM_VOLUMES),
+  )
+
+
+def _start(orders=()):
+  """A market with resting orders of (side, price, volume), ids from 0."""
+  book = lob.init(_CAPACITY)
+  for i, (side, price, volume) in enumerate(orders):
+    order = types.Order(types.OrderKind.LIMIT, side, price, volume, i)
+    book, _ = lob.step(book, jax.tree.map(jnp.int32, order))
+  zero = jnp.int32(0)
+  return sim.Start(
+    clock=types.Timestamp(jnp.int32(100), jnp.int32(999_500_000)),
+    book=book,
+    mid=lob.mid(book, fallback=jnp.int32(1000)),
+    open_mid=jnp.int32(1000),
+    next_id=jnp.int32(len(orders)),
+    token=features.TokenFeatures(
+      index=zero,
+      volumes=jnp.zeros(10, jnp.int32),
+      mid_change=zero,
+      mid_move=zero,
+      time=zero,
+    ),
+    cache=zero,
+  )
+
+
+def _index(kind, offset, volume, interval_bin=0):
+  """The order index of ticks from the mid and lots."""
+  tokenizer = _tokenizer()
+  fields = [
+    kind,
+    int(bins.encode(tokenizer.price, offset)),
+    int(bins.encode(tokenizer.volume, volume)),
+    interval_bin,
+  ]
+  return int(vocab.pack(np.array(fields)))
+
+
+def _run_script(script, orders):
+  """The events of scripted order indices, and the last state."""
+  params = jnp.array([*script, script[-1]], jnp.int32)
+  state = sim.init(params, jax.random.key(0), _start(orders), flow=SCRIPTED)
+  return _rollout(params, state, SCRIPTED, len(script))
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _rollout(params, state, flow, num_events):
+  return sim.rollout(
+    params,
+    _tokenizer(),
+    state,
+    flow=flow,
+    num_events=num_events,
+    observe_fn=lambda state, event: event,
+  )
+
+
+_QUOTES = ((BID, 999, 10), (BID, 998, 20), (ASK, 1001, 10), (ASK, 1003, 5))
+
+
+class StepTest(parameterized.TestCase):
+  def test_limit_order_counts_its_price_from_the_mid_and_rests(self):
+    state, events = _run_script([_index(vocab.KIND_BID, -3, 7)], _QUOTES)
+    self.assertEqual(events.order.price[0], 1000 - 3)
+    self.assertEqual(events.order.id[0], 4)
+    self.assertEqual(state.next_id, 5)
+    self.assertEqual(state.book.volume[BID].tolist()[:3], [10, 20, 7])
+
+  def test_marketable_order_trades_and_moves_the_mid(self):
+    state, events = _run_script([_index(vocab.KIND_BID, 1, 12)], _QUOTES)
+    self.assertEqual(events.traded[0], 10)
+    # The rest of 2 at 1001 is the best bid now, the ask 1003 the best ask.
+    self.assertEqual(events.mid[0], 1002)
+    self.assertEqual(state.mid, 1002)
+
+  @parameterized.named_parameters(
+    ("of_its_volume", -2, 20, (998, 20, 1)),
+    ("of_its_price_where_no_volume_fits", -1, 4, (999, 4, 0)),
+    ("of_no_more_than_rests", -1, 30, (999, 10, 0)),
+    ("nearest_where_none_is_priced_so", 9, 5, (1003, 5, 3)),
+  )
+  def test_cancel_means_the_order(self, offset, volume, expected):
+    script = [_index(vocab.KIND_CANCEL, offset, volume)]
+    state, events = _run_script(script, _QUOTES)
+    order = jax.tree.map(lambda leaf: leaf[0], events.order)
+    self.assertEqual((order.price, order.volume, order.id), expected)
+    self.assertEqual(state.next_id, 4)
+    self.assertEqual(state.book.unknown, 0)
+
+  def test_cancel_of_an_empty_side_does_nothing(self):
+    state, events = _run_script(
+      [_index(vocab.KIND_CANCEL, 5, 3)], ((BID, 999, 10),)
+    )
+    self.assertEqual(events.order.volume[0], 0)
+    chex.assert_trees_all_equal(state.book, _start(((BID, 999, 10),)).book)
+
+  def test_clock_carries_nanoseconds_into_seconds(self):
+    index = _index(vocab.KIND_BID, -3, 7, interval_bin=1)  # 100 ms
+    state, _ = _run_script([index] * 6, _QUOTES)
+    self.assertEqual(state.clock.seconds, 101)
+    self.assertEqual(state.clock.nanoseconds, 599_500_000)
+
+  def test_model_is_told_what_was_done_with_the_book_that_it_left(self):
+    def flow(params, key, token, cache):
+      return jnp.int32(_index(vocab.KIND_BID, 1, 12)), token
+
+    start = _start(_QUOTES).replace(cache=_start().token)
+    state = sim.init(0, jax.random.key(0), start, flow=sim.OrderFlow(flow))
+    state, event = sim.step(0, _tokenizer(), state, flow=sim.OrderFlow(flow))
+    wanted = features.encode(
+      _tokenizer(),
+      event.order,
+      interval=jnp.int32(0),
+      open_mid=jnp.int32(1000),
+      mid_before=jnp.int32(1000),
+      mid_after=jnp.int32(1002),
+      snapshot=lob.snapshot(state.book, num_levels=features.NUM_LEVELS),
+      time=jnp.int32(100),
+    )
+    chex.assert_trees_all_equal(state.cache, wanted)
+    self.assertEqual(wanted.index, _index(vocab.KIND_BID, 1, 12))
+    self.assertEqual(wanted.mid_move, 2)
+
+
+class RolloutTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.keys = jax.random.split(jax.random.key(7), 4)
+    self.start = _start(_QUOTES)
+
+  def _states(self):
+    return sim.init_many(0, self.keys, self.start, flow=RANDOM)
+
+  def test_scan_is_a_python_loop(self):
+    state = sim.init(0, self.keys[0], self.start, flow=RANDOM)
+    last, events = _rollout(0, state, RANDOM, 50)
+    step = jax.jit(functools.partial(sim.step, flow=RANDOM))
+    for i in range(50):
+      state, event = step(0, _tokenizer(), state)
+      chex.assert_trees_all_equal(
+        event, jax.tree.map(lambda leaf, i=i: leaf[i], events)
+      )
+    chex.assert_trees_all_equal(
+      jax.random.key_data(last.key), jax.random.key_data(state.key)
+    )
+    chex.assert_trees_all_equal(last.book, state.book)
+
+  def test_trajectories_together_are_those_alone(self):
+    chunks = sim.chunks(
+      0,
+      _tokenizer(),
+      self._states(),
+      flow=RANDOM,
+      num_events=60,
+      observe_fn=lambda state, event: event,
+    )
+    _, together = next(chunks)
+    for b, key in enumerate(self.keys):
+      state = sim.init(0, key, self.start, flow=RANDOM)
+      _, alone = _rollout(0, state, RANDOM, 60)
+      chex.assert_trees_all_equal(
+        alone, jax.tree.map(lambda leaf, b=b: leaf[b], together)
+      )
+    self.assertGreater(len(set(together.mid[:, -1].tolist())), 1)
+
+  def test_chunks_in_a_row_are_one_rollout(self):
+    run = functools.partial(
+      sim.chunks,
+      0,
+      _tokenizer(),
+      flow=RANDOM,
+      observe_fn=lambda state, event: (event.mid, event.order),
+    )
+    _, whole = next(run(self._states(), num_events=40))
+    pieces = []
+    for _, piece in run(self._states(), num_events=10):
+      pieces.append(piece)
+      if len(pieces) == 4:
+        break
+    chex.assert_trees_all_equal(
+      whole, jax.tree.map(lambda *x: np.concatenate(x, axis=1), *pieces)
+    )
+
+  def test_random_markets_keep_the_rules(self):
+    num_events = 1000
+    chunks = sim.chunks(
+      0,
+      _tokenizer(),
+      self._states(),
+      flow=RANDOM,
+      num_events=num_events,
+      observe_fn=lambda state, event: (event, state.book),
+    )
+    last, (events, books) = next(chunks)
+    self.assertTrue((last.cache == num_events + 1).all())
+    best = books.price[:, :, :, 0]
+    both = (books.volume[:, :, :, 0] > 0).all(axis=2)
+    self.assertGreater(both.mean(), 0.5)
+    self.assertTrue((best[both][:, BID] < best[both][:, ASK]).all())
+    time = events.time.seconds * 1e9 + events.time.nanoseconds
+    self.assertTrue((np.diff(time, axis=1) >= 0).all())
+    self.assertTrue((last.book.unknown == 0).all())
+    self.assertGreater(events.traded.sum(), 0)
+    if not last.book.dropped.any():
+      is_limit = events.order.kind == types.OrderKind.LIMIT
+      sent = np.where(is_limit, events.order.volume, 0).sum(axis=1) + 45
+      taken = np.where(is_limit, 0, events.order.volume).sum(axis=1)
+      rests = last.book.volume.sum(axis=(1, 2))
+      both_sides = 2 * events.traded.sum(axis=1)
+      np.testing.assert_array_equal(sent, rests + taken + both_sides)
+    else:
+      self.fail("the book of this test is meant to be large enough")
+
+
+if __name__ == "__main__":
+  absltest.main()
