@@ -9,6 +9,7 @@ the history. Chosen here: they are of the mid's change over the whole horizon.
 
 import collections.abc
 import dataclasses
+import functools
 import pathlib
 
 import jax
@@ -145,7 +146,7 @@ def simulate(
   chunks = sim.chunks(
     params,
     tokenizer,
-    sim.init_many(params, keys, start, flow=flow),
+    jax.jit(functools.partial(sim.init_many, flow=flow))(params, keys, start),
     flow=flow,
     num_events=min(_CHUNK, most),
     observe_fn=lambda state, event: event,

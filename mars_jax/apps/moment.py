@@ -44,8 +44,8 @@ def at(
   time: int,
   *,
   model: lmm.Model,
-  replay_capacity: int,
-  capacity: int,
+  replay_capacity: int = 4096,
+  capacity: int = 512,
   on_progress: collections.abc.Callable[[int], None] = lambda num_events: None,
 ) -> Moment:
   """Replays a market up to a moment, and then its future.

@@ -36,6 +36,7 @@ LOT_SIZE = 1e-6  # Bitcoin. The feed has 1e-8, which int32 cannot add up.
 _UNIT_SIZE = 1e-8  # Bitcoin, of the feed.
 _MAX_UNSEEN = 1e-3  # Share of rows that may delete orders never created.
 _MAX_PRICE_RATIO = 10  # To the best prices at the start; beyond is left out.
+_PRICE_LIMIT = 2**30  # Ticks, of `lob`.
 _FIRST_ROW = 2  # Of the data, in a file with a header, counted from one.
 _SCHEMA = {
   "id": pl.Int64,
@@ -81,6 +82,7 @@ def read(path: pathlib.Path | str) -> events.EventStream:
   ghosts = _ghosts(arrivals)
   is_order = (pl.col("volume") > 0) & ~pl.col("born").is_in(ghosts)
   orders = arrivals.filter(~is_far & is_order).with_row_index("order_id")
+  _check_range(path, orders)
   cancels = _cancels(rows, orders)
   stream = pl.concat([orders, cancels], how="diagonal").sort("row")
   action = pl.col("action")
@@ -181,17 +183,32 @@ def _link(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _check_orders(path: pathlib.Path, rows: pl.DataFrame) -> None:
-  """Raises if an order is unknown, created twice, or grows."""
+  """Raises unless orders are known, live once, keep side, and never grow."""
   is_created = pl.col("action") == "created"
   is_unseen = _IS_FIRST & (pl.col("action") == "deleted")
   is_known = ~_IS_FIRST | is_created
   grows = (pl.col("units") > pl.col("units_before")).fill_null(False)
   _require(path, rows, _IS_FIRST | ~is_created, "the order is created twice")
   _require(path, rows, is_known | is_unseen, "unknown order id is changed")
+  was_deleted = pl.col("action").shift().over("id") == "deleted"
+  _require(path, rows, ~was_deleted.fill_null(False), "the order was deleted")
+  is_same = pl.col("direction") == pl.col("direction").first().over("id")
+  _require(path, rows, is_same, "the order changes its direction")
   _require(path, rows, ~grows | pl.col("is_own"), "the order grows")
   if rows.select(is_unseen.mean()).item() > _MAX_UNSEEN:
     reason = "unknown order id is deleted, as in over one row of a thousand"
     _require(path, rows, is_known, reason)
+
+
+def _check_range(path: pathlib.Path, orders: pl.DataFrame) -> None:
+  """Raises if there is no order, or one that the clearing house cannot hold."""
+  if orders.is_empty():
+    raise events.DataError(path, None, "the file has no orders")
+  is_good = (pl.col("price") < _PRICE_LIMIT) & (pl.col("volume") < 2**31)
+  bad = orders.filter(~is_good)["row"]
+  if len(bad):
+    reason = "price or volume is too large for the clearing house"
+    raise events.DataError(path, bad[0] + _FIRST_ROW, reason)
 
 
 def _arrivals(rows: pl.DataFrame) -> pl.DataFrame:

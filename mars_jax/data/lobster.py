@@ -10,8 +10,8 @@ Three things are missing from such files, and the reader puts them back:
     start, or scrolls into view, is set up as synthetic orders, and orders that
     were deleted out of sight are taken off when their level is seen again.
   Turns. Some executions are not in time priority as we know it. The reader
-    keeps the book of a price-time clearing house in step (`_Book`), so that
-    its levels equal the file's after every row.
+    keeps the book of a price-time clearing house in step (`lobster_book`), so
+    that its levels equal the file's after every row.
 
 Hidden executions, halts and cross trades (the trades of an auction; the orders
 that one takes out of the visible book have messages of their own) leave that
@@ -29,9 +29,11 @@ import numpy as np
 
 from mars_jax import types
 from mars_jax.data import events
+from mars_jax.data import lobster_book
 from mars_jax.data import lobster_files as files
 
 _INSIDE_SWEEP = -1
+_ALL_IN_VIEW = 2**31 - 1  # A key worse than all.
 _NAME = re.compile(r"([^_]+)_(\d{4}-\d\d-\d\d)_\d+_\d+_message_\d+")
 _COUNT_OF_TYPE = {
   files.NEW: "limit_orders",
@@ -140,57 +142,6 @@ def _make_stream(stem, rows, counts):
   )
 
 
-# Prices are turned into keys, of which less is better: the price of an ask,
-# minus the price of a bid.
-
-
-class _Book:
-  """What a price-time clearing house holds after the events so far.
-
-  Attributes:
-    keys: by side, the sorted keys of the levels.
-    levels: by side, {key: {order id: volume}}, oldest order first.
-    totals: by side, {key: volume of the level}.
-  """
-
-  def __init__(self):
-    self.keys = ([], [])
-    self.levels = ({}, {})
-    self.totals = ({}, {})
-
-  def add(self, side, key, order_id, volume):
-    """Puts an order last at its level."""
-    if key in self.totals[side]:
-      self.totals[side][key] += volume
-      self.levels[side][key][order_id] = volume
-    else:
-      bisect.insort(self.keys[side], key)
-      self.totals[side][key] = volume
-      self.levels[side][key] = {order_id: volume}
-
-  def take(self, side, key, order_id, volume):
-    """Takes up to `volume` off an order; returns how much it was."""
-    level = self.levels[side][key]
-    volume = min(volume, level[order_id])
-    level[order_id] -= volume
-    if not level[order_id]:
-      del level[order_id]
-    self.totals[side][key] -= volume
-    if not level:
-      del self.levels[side][key], self.totals[side][key]
-      del self.keys[side][bisect.bisect_left(self.keys[side], key)]
-    return volume
-
-  def match(self, side, limit, volume):
-    """Takes `volume` off the best orders up to key `limit`; yields fills."""
-    keys = self.keys[side]
-    while volume and keys and keys[0] <= limit:
-      order_id = next(iter(self.levels[side][keys[0]]))
-      filled = self.take(side, keys[0], order_id, volume)
-      volume -= filled
-      yield order_id, filled
-
-
 @dataclasses.dataclass(slots=True)
 class _Known:
   """An order that the feed told us of, and what the feed has left of it."""
@@ -233,11 +184,8 @@ class _Reader:
     self._keys = np.stack([rows.ask_price, -rows.bid_price], 1)  # [rows, 2, L]
     self._volumes = np.stack([rows.ask_volume, rows.bid_volume], 1)
     self._depth = self._keys.shape[2]
-    self._worst = [
-      files.INT32_MAX,
-      files.INT32_MAX,
-    ]  # By side, the worst key in view.
-    self._book = _Book()
+    self._worst = [_ALL_IN_VIEW] * 2  # By side, the worst key in view.
+    self._book = lobster_book.Book()
     self._ids = itertools.count()
     self._feed = {}  # {feed's order id: _Known}
     self._vouched = {}  # {our order id: _Known}
@@ -370,7 +318,7 @@ class _Reader:
     for side in (types.Side.ASK, types.Side.BID):
       before = self._worst[side]
       full = volumes[side][-1] > 0
-      self._worst[side] = keys[side][-1] if full else files.INT32_MAX
+      self._worst[side] = keys[side][-1] if full else _ALL_IN_VIEW
       if self._worst[side] < before:
         self._lose_sight(side, self._worst[side], before)
 
@@ -466,9 +414,8 @@ class _Reader:
     keys, volumes = self._keys[row, side], self._volumes[row, side]
     used = int(np.count_nonzero(volumes))
     shown = zip(keys[:used].tolist(), volumes[:used].tolist(), strict=True)
-    return dict(shown), int(
-      keys[-1]
-    ) if used == self._depth else files.INT32_MAX
+    worst = int(keys[-1]) if used == self._depth else _ALL_IN_VIEW
+    return dict(shown), worst
 
   def _fail(self, reason):
     raise events.DataError(self._path, self._row + 1, reason)

@@ -42,9 +42,10 @@ CROSS = 6  # A trade of an auction; it does not touch the visible book.
 HALT = 7  # A trading halt: price -1, 0 or 1, the rest 0.
 
 COLUMNS = ("time", "type", "order_id", "size", "price", "direction")
-INT32_MAX = 2**31 - 1
+_INT32_MAX = 2**31 - 1
 _TYPES = (NEW, REDUCE, DELETE, EXECUTE, HIDDEN, CROSS, HALT)
 _TICK = 100  # price units of the file
+_PRICE_LIMIT = 2**30  # ticks, of `lob`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,9 +189,9 @@ def parse_messages(path: pathlib.Path, data: bytes) -> dict[str, np.ndarray]:
   )
   back = np.diff(out["time"], prepend=out["time"][0]) < 0
   _check(path, back, "time runs backwards")
-  bad = order & ((size <= 0) | (size > INT32_MAX))
+  bad = order & ((size <= 0) | (size > _INT32_MAX))
   _check(path, bad, lambda row: f"size {size[row]} is not in [1, 2**31)")
-  bad = order & ((price <= 0) | (price // _TICK > INT32_MAX))
+  bad = order & ((price <= 0) | (price // _TICK >= _PRICE_LIMIT))
   _check(path, bad, lambda row: f"price {price[row]} is negative or too large")
   bad = order & (kind != HIDDEN) & (price % _TICK != 0)
   _check(path, bad, lambda row: f"price {price[row]} is off the 1 cent grid")
@@ -210,9 +211,9 @@ def parse_book(path: pathlib.Path, data: bytes) -> BookRows:
   for first, sign in ((0, 1), (2, -1)):
     price, volume = table[..., first], table[..., first + 1]
     used = volume > 0
-    bad = (volume < 0) | (volume > INT32_MAX)
+    bad = (volume < 0) | (volume > _INT32_MAX)
     _check(path, bad.any(1), "size is not in [0, 2**31)")
-    bad = used & ((price <= 0) | (price // _TICK > INT32_MAX))
+    bad = used & ((price <= 0) | (price // _TICK >= _PRICE_LIMIT))
     _check(path, bad.any(1), "price is negative or too large")
     bad = used & (price % _TICK != 0)
     _check(path, bad.any(1), "price is off the 1 cent grid")
