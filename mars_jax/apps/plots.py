@@ -7,7 +7,7 @@ import numpy as np
 
 from mars_jax.apps import forecast
 
-_BANDS = ((0.05, 0.95), (0.25, 0.75))
+_BANDS = ((0.05, 0.95, 0.15), (0.25, 0.75, 0.25))  # Quantiles and opacity.
 _PAST, _FUTURE, _REAL = "#777777", "#2f6f9f", "#c8442d"
 
 
@@ -40,13 +40,13 @@ def fan(
   line(found.past_axis, found.past_mid * tick_size, _PAST, label="before")
   line(axis, mid[:1].T, _FUTURE, lw=0.6, label=f"{num_paths} futures")
   line(axis, mid[1:].T, _FUTURE, lw=0.6, alpha=0.15)
-  for low, high in _BANDS:
+  for low, high, opacity in _BANDS:
     axes.fill_between(
       axis,
       *np.quantile(mid, [low, high], axis=0),
       step="post",
       color=_FUTURE,
-      alpha=0.2,
+      alpha=opacity,
       lw=0,
       label=f"{low:.0%} to {high:.0%}",
     )
@@ -55,7 +55,7 @@ def fan(
   axes.axvline(0, color="black", lw=0.8)
   axes.set(xlabel=f"{unit} from the start", ylabel="mid-price", title=title)
   axes.ticklabel_format(axis="y", useOffset=False)
-  axes.legend(loc="upper left", frameon=False, fontsize=8)
+  axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
   axes.spines[["top", "right"]].set_visible(False)
   figure.tight_layout()
   figure.savefig(path)

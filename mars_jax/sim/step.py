@@ -9,9 +9,11 @@
 
 Choices where the paper is silent. A price counts from the mid at the moment of
 sending. A cancel means, among the orders of its price bin, that of the nearest
-volume, and takes the whole of it where that volume lies in the cancel's own
-bin; with no order in the price bin the nearest price serves. The token says
-what was done, not what was planned. A cancel of an empty side does nothing.
+volume; with no order in the price bin the nearest price serves. It takes the
+whole order unless its volume is under half of it: were each miss of a bin a
+partial cancel, the rests would pile up at the best prices and pin the mid. The
+token says what was done, not what was planned. A cancel of an empty side does
+nothing.
 """
 
 import jax
@@ -96,9 +98,8 @@ def _planned_order(
   cancel = lob.find_cancel(
     state.book, side, state.mid + low, state.mid + high, volume
   )
-  is_whole = bins.encode(tokenizer.volume, cancel.volume) == volume_bin
-  part = jnp.minimum(volume, cancel.volume)
-  cancel = cancel.replace(volume=jnp.where(is_whole, cancel.volume, part))
+  is_part = volume < cancel.volume // 2
+  cancel = cancel.replace(volume=jnp.where(is_part, volume, cancel.volume))
   limit = types.Order(
     kind=jnp.int32(types.OrderKind.LIMIT),
     side=kind,

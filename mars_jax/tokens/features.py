@@ -4,6 +4,10 @@ A token is the order and the book right after it: the binned volumes of the five
 best levels of each side, the mid-price change, and the time. The model predicts
 the index of the order that follows.
 
+Added to the paper's: how far each level is from the mid. Without it the model
+cannot tell a wide spread from a narrow one, nor an order that improves the best
+price from one that trades.
+
 Choices where the paper is silent or its sources differ: the levels are bid1 to
 bid5, ask1 to ask5 (the released code has ten ticks round the mid instead); an
 empty level is 0 and a bin b is b + 1, as in that code; the mid-price change is
@@ -40,6 +44,7 @@ class TokenFeatures:
 
   index: jax.Array  # [T] int32, the order, in [0, vocab.NUM_ORDERS)
   volumes: jax.Array  # [T, 10] int32, bid1..bid5, ask1..ask5, in [0, 32]
+  distances: jax.Array  # [T, 10] int32, ticks from the mid, 0 where empty
   mid_change: jax.Array  # [T] int32, ticks since the open
   mid_move: jax.Array  # [T] int32, ticks since the previous order
   time: jax.Array  # [T] int32, seconds since midnight
@@ -82,18 +87,20 @@ def encode(
     bins_lib.encode(tokenizer.volume, order.volume),
     bins_lib.encode(tokenizer.interval, interval),
   ]
+  is_used = snapshot.volume > 0
+  volumes = bins_lib.encode(tokenizer.level_volume, snapshot.volume) + 1
+  distances = jnp.abs(snapshot.price - mid_after[..., None, None])
   return TokenFeatures(
     index=vocab.pack(jnp.stack(fields, axis=-1)),
-    volumes=_level_volumes(tokenizer, snapshot.volume),
+    volumes=_bids_then_asks(jnp.where(is_used, volumes, 0)),
+    distances=_bids_then_asks(jnp.where(is_used, distances, 0)),
     mid_change=mid_after - open_mid,
     mid_move=mid_after - mid_before,
     time=time,
   )
 
 
-def _level_volumes(tokenizer: Tokenizer, volume: jax.Array) -> jax.Array:
-  """Returns int32 `[..., 10]`: bid1..bid5, ask1..ask5, 0 where empty."""
-  codes = bins_lib.encode(tokenizer.level_volume, volume) + 1
-  codes = jnp.where(volume > 0, codes, 0)
-  sides = [codes[..., types.Side.BID, :], codes[..., types.Side.ASK, :]]
+def _bids_then_asks(levels: jax.Array) -> jax.Array:
+  """Returns `[..., 10]`, bid1..bid5, ask1..ask5, of `[..., 2, 5]`."""
+  sides = [levels[..., types.Side.BID, :], levels[..., types.Side.ASK, :]]
   return jnp.concatenate(sides, axis=-1)

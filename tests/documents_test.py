@@ -1,0 +1,44 @@
+"""What the documents show runs: the README's example and the notebooks."""
+
+import json
+import pathlib
+import re
+
+import matplotlib
+import pytest
+
+from mars_jax.data import samples
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_NOTEBOOKS = sorted((_ROOT / "colabs").glob("*.ipynb"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sample():
+  """The market that the documents use."""
+  try:
+    samples.bitstamp()
+  except ConnectionError as error:
+    pytest.skip(f"the Bitstamp sample is not at hand: {error}")
+
+
+def test_the_example_of_the_readme_runs(capsys):
+  text = (_ROOT / "README.md").read_text()
+  (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+  assert len([line for line in example.splitlines() if line.strip()]) < 20
+  exec(compile(example, "README.md", "exec"), {})
+  assert len(re.findall(r"-?\d+", capsys.readouterr().out)) == 16
+
+
+@pytest.mark.parametrize("path", _NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_notebook_runs(path, monkeypatch):
+  monkeypatch.setenv("SMOKE_TEST", "1")
+  matplotlib.use("agg")
+  names = {}
+  for cell in json.loads(path.read_text())["cells"]:
+    assert len(cell["source"]) <= 15
+    if cell["cell_type"] == "code":
+      assert not cell["outputs"]
+      source = "".join(cell["source"])
+      source = re.sub(r"^(\s*)%pip.*", r"\1pass", source, flags=re.MULTILINE)
+      exec(compile(source, path.name, "exec"), names)
