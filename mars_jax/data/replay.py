@@ -70,9 +70,12 @@ def replay(
     the last event.
 
   Raises:
-    ValueError: if the volumes of one side could exceed int32.
+    ValueError: if there is no event, or the volumes of one side could exceed
+      int32.
   """
-  _check_volumes(stream)
+  if not len(stream):
+    raise ValueError(f"{stream.name}: no events to replay")
+  _check_volumes(stream, book)
   run = jax.jit(
     functools.partial(_replay_chunk, num_levels=num_levels), donate_argnums=0
   )
@@ -137,12 +140,17 @@ def _padded_orders(
   return jax.tree.map(lambda leaf: np.pad(leaf, padding), orders), num_events
 
 
-def _check_volumes(stream: events.EventStream) -> None:
-  """Raises if all that a side could hold at once exceeds int32."""
+def _check_volumes(stream: events.EventStream, book: lob.Book) -> None:
+  """Raises if all that a side could hold at once exceeds int32.
+
+  What trades is not taken off: that would need the matching.
+  """
   sign = np.where(stream.kind == types.OrderKind.CANCEL, -1, 1)
   volume = sign * stream.volume.astype(np.int64)
+  held = np.asarray(book.volume, np.int64).sum(axis=1)
   for side in (types.Side.ASK, types.Side.BID):
-    most = np.cumsum(volume * (stream.side == side)).max(initial=0)
+    change = np.cumsum(volume * (stream.side == side)).max(initial=0)
+    most = held[side] + change
     if most > np.iinfo(np.int32).max:
       raise ValueError(
         f"{stream.name}: one side could hold {most} lots, more than int32 can"

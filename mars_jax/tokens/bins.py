@@ -16,6 +16,8 @@ import numpy as np
 from flax import struct
 
 NUM_SAMPLES = 128  # Values kept for each bin, at equal steps of probability.
+_INT32_MAX = 2**31 - 1  # The edge after the last bin that is not empty.
+_FAR = 2**29  # Where bounds end: room enough to add a price.
 
 
 @struct.dataclass
@@ -52,8 +54,7 @@ def fit(values: np.ndarray, num_bins: int) -> Bins:
   if not len(values):
     raise ValueError("cannot fit bins to no values: the training part is empty")
   unique, counts = np.unique(np.asarray(values, np.int64), return_counts=True)
-  limit = np.iinfo(np.int32).max
-  if unique[0] < -limit or unique[-1] > limit:
+  if unique[0] < -_INT32_MAX or unique[-1] > _INT32_MAX:
     raise ValueError(f"values from {unique[0]} to {unique[-1]} exceed int32")
   lasts = _last_of_each_bin(counts, num_bins)
   firsts = [0, *(last + 1 for last in lasts[:-1])]
@@ -62,7 +63,7 @@ def fit(values: np.ndarray, num_bins: int) -> Bins:
     for first, last in zip(firsts, lasts, strict=True)
   ]
   empty = num_bins - len(lasts)
-  edges = [*unique[lasts[:-1]], *[limit] * empty]
+  edges = [*unique[lasts[:-1]], *[_INT32_MAX] * empty]
   return Bins(
     edges=np.asarray(edges, np.int32),
     samples=np.asarray(samples + samples[-1:] * empty, np.int32),
@@ -134,9 +135,14 @@ def decode(bins: Bins, index: jax.Array, uniform: jax.Array) -> jax.Array:
 def bounds(bins: Bins, index: jax.Array) -> tuple[jax.Array, jax.Array]:
   """Returns the least and greatest value of bins, int32 `[...]` each.
 
-  The first bin starts at -2**30 and the last ends at 2**29.
+  The first bin starts at -2**29 and the last ends at 2**29. Empty bins have the
+  bounds of the last bin that is not, as they decode like it.
   """
-  far = jnp.full(1, 2**29, jnp.int32)
-  low = jnp.concatenate([-far, bins.edges + 1])
-  high = jnp.concatenate([bins.edges, far])
+  far = jnp.full(1, _FAR, jnp.int32)
+  edges = jnp.clip(bins.edges, -_FAR, _FAR - 1)
+  low = jnp.concatenate([-far, edges + 1])
+  is_last = jnp.append(bins.edges == _INT32_MAX, True)
+  high = jnp.where(is_last, far, jnp.append(edges, far))
+  last = jnp.argmax(is_last).astype(jnp.int32)
+  index = jnp.minimum(index, last)
   return low[index], high[index]
