@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import itertools
 
 import jax
 import numpy as np
@@ -15,8 +14,8 @@ from mars_jax.data import samples
 
 pytest.importorskip("polars")
 
-from mars_jax.data import bitstamp  # noqa: E402
-from mars_jax.data import events  # noqa: E402
+from mars_jax.data import bitstamp
+from mars_jax.data import events
 
 ASK, BID = types.Side.ASK, types.Side.BID
 LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
@@ -399,27 +398,28 @@ def test_replay_of_the_sample_gives_the_exchange_s_own_trades(
   assert not cut.any()
 
   event, place = np.nonzero(fills.volume)
-  have_maker = fills.id[event, place]
-  have_taker = orders.id[event]
   with open(sample_path.with_name("trades.csv"), newline="") as file:
     trades = list(csv.DictReader(file))
-  is_buy = [trade["side"] == "buy" for trade in trades]
+  is_buy = np.array([trade["side"] == "buy" for trade in trades])
   users = ("sell_order_id", "buy_order_id")
-  want_maker = [trade[users[not b]] for trade, b in zip(trades, is_buy)]
-  want_taker = [trade[users[b]] for trade, b in zip(trades, is_buy)]
+  takers = [t[users[t["side"] == "buy"]] for t in trades]
+  makers = [t[users[t["side"] == "sell"]] for t in trades]
 
   assert len(event) == len(trades) == 284
+  assert len(np.unique(event)) == len(set(takers)) == 170
   assert (orders.side[event] == np.where(is_buy, BID, ASK)).all()
-  day = 86_400_000
-  times = [int(trade["exchange_timestamp"]) % day for trade in trades]
+  times = [int(t["exchange_timestamp"]) % 86_400_000 for t in trades]
   assert (sample.time[event] // 1_000_000).tolist() == times
-  prices = [float(trade["price"]) for trade in trades]
+  prices = [float(t["price"]) for t in trades]
   assert fills.price[event, place].tolist() == prices
-  lots = np.array([float(trade["amount"]) for trade in trades]) * 1e6
-  assert np.abs(fills.volume[event, place] - lots).max() <= 1
+  # What rests before and after a fill is off by half a lot, or, where it is
+  # less than a lot and rounded up to one, by a lot.
+  lots = np.array([float(t["amount"]) for t in trades]) * 1e6
+  errors = np.abs(fills.volume[event, place] - lots)
+  assert errors.max() < 1.5
+  assert (errors > 1).sum() <= 2
   assert fills.volume.sum() == 15_029_842
   # The reader numbers the orders anew, but each name must mean one order.
-  have = itertools.chain(*zip(have_taker.tolist(), have_maker.tolist()))
-  want = itertools.chain(*zip(want_taker, want_maker))
-  assert _number(have) == _number(want)
-  assert len(np.unique(event)) == len(set(want_taker)) == 170
+  have = np.stack([orders.id[event], fills.id[event, place]], axis=1)
+  want = np.array([takers, makers], np.int64).T
+  assert _number(have.ravel().tolist()) == _number(want.ravel().tolist())

@@ -1,4 +1,4 @@
-"""Settings of every test: CPU, eight small devices, no implicit broadcast."""
+"""Settings of every test: on the CPU, and no rank promotion unseen."""
 
 import jax
 

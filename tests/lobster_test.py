@@ -369,6 +369,7 @@ BROKEN_MESSAGES = {
   "size zero": ("2,2,7,0,10000,1", 2, "size 0 is not in"),
   "negative size": ("2,2,7,-4,10000,1", 2, "size -4 is not in"),
   "negative price": ("2,2,7,4,-10000,1", 2, "price -10000 is negative"),
+  "price too large": ("2,2,7,4,107374182400,1", 2, "negative or too large"),
   "off the grid": ("2,2,7,4,10050,1", 2, "price 10050 is off the 1 cent"),
   "direction": ("2,2,7,4,10000,0", 2, "direction 0 is not 1 or -1"),
   "type": ("2,9,7,4,10000,1", 2, "unknown type 9"),
