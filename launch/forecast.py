@@ -177,6 +177,9 @@ def _report(
   def change(ticks: float) -> str:
     return f"{ticks * tick:+,.2f}"
 
+  def band(low: float, high: float) -> str:
+    return f"{change(low)} to {change(high)}"
+
   if summary.realised is None:
     realised = "the data ends before"
   else:
@@ -188,13 +191,10 @@ def _report(
     ("horizon", length or f"{horizon.seconds:g} s"),
     ("futures", f"{len(futures.mid)}"),
     ("median change", change(summary.median)),
-    ("5 % to 95 %", f"{change(summary.low)} to {change(summary.high)}"),
+    ("5 % to 95 %", band(summary.low, summary.high)),
+    ("5 % to 95 % of the past", band(*summary.past)),
     ("probability of up", f"{summary.up:.0%}"),
-    (
-      f"probability of flat, {change(summary.flat[0])} to"
-      f" {change(summary.flat[1])}",
-      f"{summary.stays:.0%}",
-    ),
+    (f"probability of flat, {band(*summary.flat)}", f"{summary.stays:.0%}"),
     ("probability of down", f"{summary.down:.0%}"),
     ("what happened", realised),
     ("events simulated", f"{num_events:,}"),

@@ -288,6 +288,7 @@ class Summary:
 
   Attributes:
     median, low, high: over trajectories; low to high is the 5-95 % band.
+    past: the same band of the changes all along the history.
     flat: a change strictly above the second is up, below the first is down.
     up, stays, down: shares of the trajectories.
     realised: what really happened, or None past the end of the data.
@@ -296,6 +297,7 @@ class Summary:
   median: float
   low: float
   high: float
+  past: tuple[float, float]
   flat: tuple[float, float]
   up: float
   stays: float
@@ -321,14 +323,17 @@ def summarize(found: Paths, past: np.ndarray) -> Summary:
   """
   change = found.mid[:, -1] - found.mid[:, 0]
   is_known = len(found.real_mid) == len(found.axis)
-  flat = np.quantile(past, [1 / 3, 2 / 3])
+  past_low, flat_low, flat_high, past_high = map(
+    float, np.quantile(past, [0.05, 1 / 3, 2 / 3, 0.95])
+  )
   low, median, high = np.quantile(change, [0.05, 0.5, 0.95])
-  up, down = (change > flat[1]).mean(), (change < flat[0]).mean()
+  up, down = (change > flat_high).mean(), (change < flat_low).mean()
   return Summary(
     median=float(median),
     low=float(low),
     high=float(high),
-    flat=(float(flat[0]), float(flat[1])),
+    past=(past_low, past_high),
+    flat=(flat_low, flat_high),
     up=float(up),
     stays=float(1 - up - down),
     down=float(down),

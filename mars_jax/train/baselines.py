@@ -1,9 +1,10 @@
 """What the order model must beat: counts of single orders and of pairs.
 
 Both are smoothed after Witten and Bell (1991): with n observations of t
-distinct orders, the share t / (n + t) goes to a coarser model. The unigram's coarser
-model takes the four fields as independent given the kind; the bigram's is the
-unigram. So neither has a parameter to tune, and every order has a probability.
+distinct orders, the share t / (n + t) goes to a coarser model. The unigram's
+coarser model takes the four fields as independent given the kind; the bigram's
+is the unigram. So neither has a parameter to tune, and every order has a
+probability.
 """
 
 import numpy as np
