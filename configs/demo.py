@@ -41,8 +41,8 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
       # `train.optimizer.OptimizerConfig`
       "optimizer": {
         "learning_rate": 3e-3,
-        "num_steps": 500,
-        "warmup_steps": 50,
+        "num_steps": 400,
+        "warmup_steps": 30,
         "weight_decay": 0.3,
         "beta2": 0.98,
         "max_grad_norm": 1.0,

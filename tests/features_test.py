@@ -61,7 +61,7 @@ def test_limit_order_worked_out_by_hand():
   # Kind bid, 3 ticks below the mid before, 5 lots, 200 to 299 microseconds.
   assert token.index == ((1 * 32 + 13) * 32 + 4) * 16 + 2
   assert token.volumes.tolist() == [1, 32, 2, 0, 0, 3, 1, 0, 0, 0]
-  assert token.spread == 2
+  assert token.distances.tolist() == [1, 5, 6, 0, 0, 1, 3, 0, 0, 0]
   assert token.mid_change == 5
   assert token.mid_move == 2
   assert token.time == 34_200
@@ -75,11 +75,11 @@ def test_kind_of_a_limit_order_is_its_side_and_of_a_cancel_its_own():
   assert index == [0, 1, 2, 2]
 
 
-def test_spread_and_volumes_are_0_where_a_side_is_empty():
+def test_distances_and_volumes_are_0_where_a_side_is_empty():
   one_sided = BOOK.replace(volume=BOOK.volume * np.array([[0], [1]], np.int32))
   token = encode(LIMIT, BID, 95, 5, 250, snapshot=one_sided)
   assert token.volumes.tolist() == [1, 32, 2, 0, 0] + [0] * 5
-  assert token.spread == 0
+  assert token.distances.tolist()[5:] == [0] * 5
 
 
 @pytest.mark.parametrize(

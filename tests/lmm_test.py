@@ -43,7 +43,7 @@ def _features(*shape, seed=0):
   return features_lib.TokenFeatures(
     index=draw(0, vocab.NUM_ORDERS),
     volumes=draw(0, vocab.NUM_VOLUMES + 1, 2 * features_lib.NUM_LEVELS),
-    spread=draw(0, 3000),
+    distances=draw(0, 3000, 2 * features_lib.NUM_LEVELS),
     mid_change=draw(-300, 300),
     mid_move=draw(-12, 13),
     time=draw(9 * 3600, 16 * 3600),
@@ -278,7 +278,7 @@ class ParamsTest(parameterized.TestCase):
 
   def test_the_number_of_parameters_is_as_computed_by_hand(self):
     params = _init(jax.random.key(0), config=_CONFIG)
-    embed = 16 * (83 + 330 + 64 + 17 + 17)
+    embed = 16 * (83 + 330 + 640 + 17 + 17)
     block = 16 * (4 + 2 * 2) * 4 + 16 * 16 + 3 * 16 * 24 + 2 * 16
     head = 4 * 16 * 16 + 16 * (3 + 35 + 67) + 16 * 83
     self.assertEqual(lmm.num_params(params), embed + 2 * block + 16 + head)

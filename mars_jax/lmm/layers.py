@@ -25,11 +25,11 @@ from mars_jax.tokens import vocab
 _NORM_EPSILON = 1e-6
 _NUM_LEVELS = 2 * features_lib.NUM_LEVELS
 _NUM_VOLUME_BINS = vocab.NUM_VOLUMES + 1  # 0 is an empty level.
-_NUM_SPREADS = 64  # Rows of the table of spreads; see `_spread_row`.
+_NUM_DISTANCES = 64  # Rows of the table of distances; see `_distance_row`.
 _SECONDS_PER_DAY = 86_400.0
 
 # Parts summed by `Embed`: each starts with a variance of one part.
-_NUM_PARTS = len(vocab.FIELD_SIZES) + _NUM_LEVELS + 4
+_NUM_PARTS = len(vocab.FIELD_SIZES) + 2 * _NUM_LEVELS + 3
 _EMBED_INIT = nn.initializers.normal(_NUM_PARTS**-0.5)
 
 
@@ -81,9 +81,9 @@ class Embed(nn.Module):
   As MarS, appendix B.2.1: the order, the volumes of the book and the change of
   the mid since the open. The order is the sum of four field tables, not a table
   of 49,152 rows (so does the released code); each of the ten levels has its own
-  table of volume bins. Added: the spread and the mid's move since the previous
-  token (tables), and the time of day (as in the released code, not in the
-  paper).
+  table of volume bins. Added: the distances of the levels from the mid and the
+  mid's move since the previous token (tables), and the time of day (as in the
+  released code, not in the paper).
 
   The mid's change and the time are embedded smoothly, by a projection of a few
   smooth functions, and not by a table of thousands of rows: a value that no
@@ -102,7 +102,8 @@ class Embed(nn.Module):
     rows = sum(vocab.FIELD_SIZES)
     field_table = self.param("fields", _EMBED_INIT, (rows, dim))
     level_table = self.param("levels", _EMBED_INIT, levels)
-    spread_table = self.param("spread", _EMBED_INIT, (_NUM_SPREADS, dim))
+    distance_shape = (_NUM_LEVELS, _NUM_DISTANCES, dim)
+    distance_table = self.param("distances", _EMBED_INIT, distance_shape)
     move_table = self.param("mid_move", _EMBED_INIT, (2 * reach + 1, dim))
 
     move = jnp.clip(features.mid_move, -reach, reach) + reach
@@ -111,24 +112,26 @@ class Embed(nn.Module):
       axis=-1,
     )
     project = nn.Dense(dim, use_bias=False, name="smooth")
-    spread = _spread_row(features.spread)
     levels_hot = jax.nn.one_hot(features.volumes, _NUM_VOLUME_BINS)
+    distances_hot = jax.nn.one_hot(
+      _distance_row(features.distances), _NUM_DISTANCES
+    )
     return (
       lookup(field_table, vocab.unpack(features.index), vocab.FIELD_SIZES)
       + jnp.einsum("...lv,lvd->...d", levels_hot, level_table)
-      + lookup(spread_table, spread[..., None], (_NUM_SPREADS,))
+      + jnp.einsum("...lv,lvd->...d", distances_hot, distance_table)
       + lookup(move_table, move[..., None], (2 * reach + 1,))
       + project(smooth) * (2 / _NUM_PARTS) ** 0.5
     )
 
 
-def _spread_row(spread: jax.Array) -> jax.Array:
+def _distance_row(distance: jax.Array) -> jax.Array:
   """Rows of ticks >= 0: one a tick at first, then eight to a doubling.
 
-  Spreads of 2,000 ticks and more share the last row.
+  Distances of 2,000 ticks and more share the last row.
   """
-  row = 8 * jnp.log2(1 + spread.astype(jnp.float32) / 8)
-  return jnp.minimum(row.astype(jnp.int32), _NUM_SPREADS - 1)
+  row = 8 * jnp.log2(1 + distance.astype(jnp.float32) / 8)
+  return jnp.minimum(row.astype(jnp.int32), _NUM_DISTANCES - 1)
 
 
 def _mid_change_basis(mid_change: jax.Array) -> jax.Array:

@@ -66,10 +66,11 @@ def init(key: jax.Array, *, config: config_lib.LmmConfig) -> Params:
   """
   embed_key, block_key, norm_key, head_key = jax.random.split(key, 4)
   zero = jnp.zeros((), jnp.int32)
+  levels = jnp.zeros((2 * features_lib.NUM_LEVELS,), jnp.int32)
   token = features_lib.TokenFeatures(
     index=zero,
-    volumes=jnp.zeros((2 * features_lib.NUM_LEVELS,), jnp.int32),
-    spread=zero,
+    volumes=levels,
+    distances=levels,
     mid_change=zero,
     mid_move=zero,
     time=zero,

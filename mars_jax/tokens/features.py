@@ -4,8 +4,9 @@ A token is the order and the book right after it: the binned volumes of the five
 best levels of each side, the mid-price change, and the time. The model predicts
 the index of the order that follows.
 
-Added to the paper's: the spread. Without it the model cannot tell an order that
-improves the best price from one that trades.
+Added to the paper's: how far each level is from the mid. Without it the model
+cannot tell an order that improves the best price from one that trades, nor a
+dense book from a thin one.
 
 Choices where the paper is silent or its sources differ: the levels are bid1 to
 bid5, ask1 to ask5 (the released code has ten ticks round the mid instead); an
@@ -43,7 +44,7 @@ class TokenFeatures:
 
   index: jax.Array  # [T] int32, the order, in [0, vocab.NUM_ORDERS)
   volumes: jax.Array  # [T, 10] int32, bid1..bid5, ask1..ask5, in [0, 32]
-  spread: jax.Array  # [T] int32, ticks, 0 where a side is empty
+  distances: jax.Array  # [T, 10] int32, ticks from the mid, 0 where empty
   mid_change: jax.Array  # [T] int32, ticks since the open
   mid_move: jax.Array  # [T] int32, ticks since the previous order
   time: jax.Array  # [T] int32, seconds since midnight
@@ -90,12 +91,11 @@ def encode(
   ]
   is_used = snapshot.volume > 0
   volumes = bins_lib.encode(tokenizer.level_volume, snapshot.volume) + 1
-  best = snapshot.price[..., 0]
-  spread = best[..., types.Side.ASK] - best[..., types.Side.BID]
+  distances = jnp.abs(snapshot.price - mid_after[..., None, None])
   return TokenFeatures(
     index=vocab.pack(jnp.stack(fields, axis=-1)),
     volumes=_bids_then_asks(jnp.where(is_used, volumes, 0)),
-    spread=jnp.where(is_used[..., 0].all(axis=-1), spread, 0),
+    distances=_bids_then_asks(jnp.where(is_used, distances, 0)),
     mid_change=mid_after - open_mid,
     mid_move=mid_after - mid_before,
     time=time,
