@@ -58,7 +58,15 @@ def _parse_flags(argv: list[str]) -> list[str]:
 
 def _one_line(error: Exception) -> str:
   """Returns the text of an error, line breaks made spaces."""
-  return " ".join(str(error.args[0] if error.args else error).split())
+  text = str(error)
+  if isinstance(error, (AttributeError, KeyError)):
+    # The text is quoted, at times twice.
+    text = text.replace("\\n", " ").replace("\\", "").replace("'", "")
+  # A config file's own error comes with its traceback; its last line says it.
+  before, traceback, rest = text.partition("Traceback (most recent call last)")
+  if traceback:
+    text = before + rest.strip().splitlines()[-1]
+  return " ".join(text.split())
 
 
 @contextlib.contextmanager

@@ -82,6 +82,8 @@ def main() -> None:
   horizon = _horizon()
   model = lmm.load(_MODEL.value or demo.MODEL)
   moment, stream = _moment(model)
+  past = moment.past
+  changes = forecast.past_changes(past.time, past.mid_after, horizon)
   began = time.time()
   with common.progress_bar("simulate", 1.0) as show:
     futures = forecast.simulate(
@@ -104,8 +106,6 @@ def main() -> None:
     for name in ("time", "mid_after")
   ]
   found = forecast.paths(futures, *day, horizon=horizon)
-  past = moment.past
-  changes = forecast.past_changes(past.time, past.mid_after, horizon)
   summary = forecast.summarize(found, changes)
   out = pathlib.Path(_OUT.value)
   out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,15 @@
 """A small random market, written as a capture of Bitstamp's feed."""
 
 import csv
+import functools
 import pathlib
+import tempfile
 
 import numpy as np
 from oracles import python_book
+
+from mars_jax.data import bitstamp
+from mars_jax.data import events
 
 ASK, BID = python_book.ASK, python_book.BID
 START_MS = 1_430_438_400_000  # 2015-05-01 00:00:00 UTC.
@@ -45,7 +50,8 @@ def write_bitstamp(
     price = _MID + (1 if side == ASK else -1) * (1 + i // 4)
     _send(book, rows, now, side, price, int(rng.integers(1, 20)), i)
   for i in range(num_orders):
-    now += 1 + int(rng.exponential(40))  # A new time: rows of one are one event.
+    # At a new time: rows of one time are of one event.
+    now += 1 + int(rng.exponential(40))
     side = int(rng.integers(2))
     own, other = book.rows(side), book.rows(1 - side)
     draw = rng.random()
@@ -102,3 +108,12 @@ def _cancel(book, rows, now, side, resting, rng):
   left = resting.volume - taken
   action, shown = ("changed", left) if left else ("deleted", resting.volume)
   rows.append(_row(now, resting.id, resting.price, shown, action, side))
+
+
+@functools.cache
+def stream(num_orders: int, seed: int = 0) -> events.EventStream:
+  """Returns the events of such a capture; read once a process."""
+  with tempfile.TemporaryDirectory() as folder:
+    path = pathlib.Path(folder) / "orders.csv"
+    write_bitstamp(path, num_orders=num_orders, seed=seed)
+    return bitstamp.read(path)

@@ -10,6 +10,7 @@ the history. Chosen here: they are of the mid's change over the whole horizon.
 import collections.abc
 import dataclasses
 import functools
+import math
 import pathlib
 
 import jax
@@ -39,8 +40,10 @@ class Horizon:
   def __post_init__(self):
     if (self.seconds is None) == (self.orders is None):
       raise ValueError("give the horizon in seconds or in orders, one of them")
-    if (self.seconds or self.orders or 0) <= 0:
-      raise ValueError("the horizon must be positive")
+    if not 0 < (self.seconds or self.orders or 0) < math.inf:
+      raise ValueError("the horizon must be positive and finite")
+    if self.max_orders < 1:
+      raise ValueError(f"max_orders must be >= 1, not {self.max_orders}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -242,6 +245,7 @@ def paths(
     axis = np.unique(np.append(axis, 0.0))
     when = start + np.round(axis * _NANOSECONDS).astype(np.int64)
     simulated = futures.mid_at(when[axis >= 0])
+    simulated[:, 0] = before  # Also where first events come at once.
     is_known = (when >= time[0]) & (when <= time[-1])
     real = step_function(when[is_known], time, mid, before)
   known = axis[is_known]

@@ -68,8 +68,14 @@ def at(
   )
   cut = int(np.searchsorted(stream.time, time, side="right"))
   num_past = int(stream.is_flow[:cut].sum())
+  flow_time = stream.time[stream.is_flow]
+  if len(flow_time) < model.config.window:
+    raise ValueError(
+      f"{stream.name} has {len(flow_time)} orders, fewer than the model's"
+      f" window of {model.config.window}"
+    )
   if num_past < model.config.window or cut == len(stream):
-    first = stream.time[stream.is_flow][min(model.config.window, len(stream))]
+    first = flow_time[model.config.window - 1]
     raise ValueError(
       f"the start must lie between {clock_text(first)}, when the model's"
       f" window of {model.config.window} orders is full, and"
@@ -78,14 +84,17 @@ def at(
   past, book = run(stream[:cut], lob.init(replay_capacity))
   future, _ = run(stream[cut:], book)
   small = lob.resize(book, int(capacity * _FILL))
-  start = _start(model, past, lob.resize(small, capacity))
+  next_id = stream.order_id[:cut].max() + 1
+  start = _start(model, past, lob.resize(small, capacity), next_id)
   next_order = functools.partial(lmm.next_order, config=model.config)
   flow = sim.OrderFlow(next_order, lmm.CACHE_AXES)
   num_cut = int(small.dropped - book.dropped)
   return Moment(start, flow, past, future, num_cut)
 
 
-def _start(model: lmm.Model, past: replay.Records, book: lob.Book) -> sim.Start:
+def _start(
+  model: lmm.Model, past: replay.Records, book: lob.Book, next_id: int
+) -> sim.Start:
   """Has the model read all of the past that it can see, but the last order."""
   num_seen = model.config.num_layers * model.config.window
   tokens = tokenize.encode(model.tokenizer, past)
@@ -96,9 +105,9 @@ def _start(model: lmm.Model, past: replay.Records, book: lob.Book) -> sim.Start:
   start = sim.Start(
     clock=tokenize.timestamps(past.time[-1]),
     book=book,
-    mid=past.mid_after[-1],
+    mid=lob.mid(book, fallback=past.mid_after[-1]),
     open_mid=past.mid_before[0],
-    next_id=past.order.id.max() + 1,
+    next_id=next_id,
     token=jax.tree.map(lambda leaf: leaf[-1], tokens),
     cache=cache,
   )

@@ -62,6 +62,16 @@ class Checkpointer:
     step = self._manager.latest_step()
     if step is None:
       return None
+    # First, since the state of another model has other shapes.
+    saved = self._manager.restore(
+      step, args=ocp.args.Composite(configs=ocp.args.JsonRestore())
+    )
+    old, new = saved.configs, json.loads(json.dumps(configs))
+    if old != new:
+      raise ValueError(
+        f"the checkpoint of step {step} is of a run with other settings:"
+        f" {_differences(old, new)}; set them back or choose a new --workdir"
+      )
     restored = self._manager.restore(
       step,
       args=ocp.args.Composite(
@@ -69,15 +79,8 @@ class Checkpointer:
           jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
         ),
         data=ocp.args.JsonRestore(),
-        configs=ocp.args.JsonRestore(),
       ),
     )
-    old, new = restored.configs, json.loads(json.dumps(configs))
-    if old != new:
-      raise ValueError(
-        f"the checkpoint of step {step} is of a run with other settings:"
-        f" {_differences(old, new)}; set them back or choose a new --workdir"
-      )
     return restored.state, restored.data
 
 

@@ -5,9 +5,12 @@ transformers. Vectors (norm scales) are not decayed.
 """
 
 import dataclasses
+import functools
 
 import jax
 import optax
+
+from mars_jax import lmm
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,13 @@ class OptimizerConfig:
   max_grad_norm: float
 
   def __post_init__(self):
+    for name in ("learning_rate", "max_grad_norm"):
+      if not getattr(self, name) > 0:
+        raise ValueError(f"{name} = {getattr(self, name)} must be positive")
+    if not self.weight_decay >= 0:
+      raise ValueError(f"weight_decay = {self.weight_decay} must be >= 0")
+    if not 0 <= self.beta2 < 1:
+      raise ValueError(f"beta2 = {self.beta2} must be in [0, 1)")
     if not 0 <= self.warmup_steps < self.num_steps:
       raise ValueError(
         f"warmup_steps = {self.warmup_steps} must be less than num_steps ="
@@ -49,6 +59,7 @@ def make_schedule(config: OptimizerConfig) -> optax.Schedule:
   )
 
 
+@functools.cache  # Its identity is part of what a jitted step is known by.
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
   """Returns the optimizer."""
   return optax.chain(
@@ -57,6 +68,13 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
       make_schedule(config),
       b2=config.beta2,
       weight_decay=config.weight_decay,
-      mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params),
+      mask=_is_decayed,
     ),
+  )
+
+
+def _is_decayed(params: lmm.Params) -> lmm.Params:
+  """Tells matrices and tables from norm scales, which blocks have stacked."""
+  return jax.tree_util.tree_map_with_path(
+    lambda path, _: path[-1].key != "scale", params
   )

@@ -28,6 +28,7 @@ from mars_jax.train import optimizer as optimizer_lib
 
 _EVAL_STRIDE = 256  # Orders scored by one validation window.
 _EVAL_BATCH = 16
+_jit_nats = jax.jit(loss_lib.nats, static_argnames="config")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,11 @@ class TrainConfig:
   eval_every: int
   checkpoint_every: int
   max_to_keep: int
+
+  def __post_init__(self):
+    for name in ("eval_every", "checkpoint_every", "max_to_keep"):
+      if getattr(self, name) < 1:
+        raise ValueError(f"{name} = {getattr(self, name)} must be >= 1")
 
 
 @struct.dataclass
@@ -103,6 +109,13 @@ def train_step(
   return TrainState(state.step + 1, params, opt_state), loss
 
 
+_jit_step = jax.jit(
+  train_step,
+  static_argnames=("seed", "config", "optimizer"),
+  donate_argnums=0,
+)
+
+
 def validation_nats(
   params: lmm.Params, dataset: dataset_lib.Dataset, *, config: lmm.LmmConfig
 ) -> np.ndarray:
@@ -125,13 +138,13 @@ def validation_nats(
       f"validation needs {context} orders of context, but the training part"
       f" has {dataset.num_train}; raise train_fraction or lower model.window"
     )
-  score = jax.jit(functools.partial(loss_lib.nats, config=config))
   scores = []
   for batch in np.array_split(starts, -(-len(starts) // _EVAL_BATCH)):
     padded = np.pad(batch, (0, _EVAL_BATCH - len(batch)), mode="edge")
     rows = padded[:, None] + np.arange(context + _EVAL_STRIDE)
     tokens = jax.tree.map(lambda leaf, r=rows: leaf[r], dataset.tokens)
-    nats = np.asarray(score(params, tokens))[: len(batch), -_EVAL_STRIDE:]
+    nats = np.asarray(_jit_nats(params, tokens, config=config))
+    nats = nats[: len(batch), -_EVAL_STRIDE:]
     scores.append(nats.reshape(-1, nats.shape[-1]))
   scores = np.concatenate(scores)
   num_last = num_tokens - dataset.num_train - (len(ends) - 1) * _EVAL_STRIDE
@@ -179,12 +192,9 @@ def train(
     seed=train.seed,
   )
   transformation = optimizer_lib.make_optimizer(optimizer)
-  state = init_state(train.seed, model, transformation)
-  step_fn = jax.jit(
-    functools.partial(
-      train_step, seed=train.seed, config=model, optimizer=transformation
-    ),
-    donate_argnums=0,
+  state = _jit_init(train.seed, model, transformation)
+  step_fn = functools.partial(
+    _jit_step, seed=train.seed, config=model, optimizer=transformation
   )
   workdir.mkdir(parents=True, exist_ok=True)
   with checkpoint.Checkpointer(
@@ -193,6 +203,7 @@ def train(
     if restored := checkpointer.restore(state, configs):
       state, data_state = restored
       batches.set_state(data_state)
+    _cut_metrics(workdir / "metrics.csv", int(state.step))
     for step in range(int(state.step) + 1, optimizer.num_steps + 1):
       tokens = features_lib.TokenFeatures(**next(batches))
       state, loss = step_fn(state, tokens)
@@ -220,6 +231,9 @@ def init_state(
   return TrainState(jnp.int32(0), params, optimizer.init(params))
 
 
+_jit_init = jax.jit(init_state, static_argnums=(1, 2))
+
+
 def _finite(loss: jax.Array, step: int) -> float:
   """Returns the loss as a number; raises if it is none."""
   value = float(loss)
@@ -231,9 +245,19 @@ def _finite(loss: jax.Array, step: int) -> float:
   return value
 
 
+def _cut_metrics(path: pathlib.Path, step: int) -> None:
+  """Removes the rows after a step: the run takes these steps again."""
+  if not path.exists():
+    return
+  header, *rows = path.read_bytes().splitlines(keepends=True) or [b""]
+  rows = [row for row in rows if row.endswith(b"\n")]  # Not cut by a kill.
+  kept = [row for row in rows if int(row.split(b",")[1]) <= step]
+  path.write_bytes(b"".join([header, *kept]) if kept else b"")
+
+
 def _append_metrics(path: pathlib.Path, progress: Progress) -> None:
   """Adds a row, and the header to a new file."""
-  is_new = not path.exists()
+  is_new = not path.exists() or not path.stat().st_size
   with open(path, "a", newline="") as file:
     writer = csv.writer(file)
     if is_new:

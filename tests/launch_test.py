@@ -1,0 +1,229 @@
+"""The launch scripts, as their user runs them."""
+
+import concurrent.futures
+import os
+import pathlib
+import subprocess
+import sys
+
+import markets
+import numpy as np
+import pytest
+
+from mars_jax import lmm
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_CONFIG = "--config=configs/demo.py:tiny"
+_FIELDS = ("kind", "price", "volume", "interval")
+
+
+def _run(script, *arguments):
+  """Runs a script to its end."""
+  return subprocess.run(
+    [sys.executable, f"launch/{script}.py", *arguments],
+    cwd=_ROOT,
+    env={
+      **os.environ,
+      "JAX_PLATFORMS": "cpu",
+      "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # To compile quicker.
+    },
+    capture_output=True,
+    text=True,
+    timeout=300,
+  )
+
+
+def _run_all(commands):
+  """Runs scripts side by side, as many as there are cores."""
+  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    return list(pool.map(lambda command: _run(*command), commands))
+
+
+# What is wrong, the command, and what the message must name. In the commands,
+# {folder} has broken.csv and not_a_model.npz.
+_WRONG = {
+  "a wrong flag": ("train --config=configs/demo.py --stepz=3", "stepz"),
+  "a missing flag": (f"train {_CONFIG}", "workdir"),
+  "a stray argument": ("forecast now", "now"),
+  "an unknown key": (
+    f"train {_CONFIG} --workdir={{folder}}/x --config.model.dimm=3",
+    "dimm",
+  ),
+  "a value that makes no sense": (
+    f"train {_CONFIG} --workdir={{folder}}/x --config.model.head_dim=3",
+    "head_dim",
+  ),
+  "an unknown variant": (
+    "train --config=configs/demo.py:huge --workdir={folder}/x",
+    "'huge'",
+  ),
+  "no such config": (
+    "train --config=configs/none.py --workdir={folder}/x",
+    "configs/none.py",
+  ),
+  "no such data": (
+    f"train {_CONFIG} --workdir={{folder}}/x --data={{folder}}/none.csv",
+    "none.csv",
+  ),
+  "broken data": (
+    f"train {_CONFIG} --workdir={{folder}}/x --data={{folder}}/broken.csv",
+    "broken.csv, row 301",
+  ),
+  "no such model": ("forecast --model={folder}/none.npz", "none.npz"),
+  "a file that is no model": (
+    "forecast --model={folder}/not_a_model.npz",
+    "not_a_model.npz",
+  ),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("launch")
+  path = folder / "market.csv"
+  markets.write_bitstamp(path, num_orders=1000)
+  lines = path.read_text().splitlines()
+  lines[300] = lines[300].replace("ask", "sell").replace("bid", "buy")
+  (folder / "broken.csv").write_text("\n".join(lines))
+  (folder / "not_a_model.npz").write_text("id,price\n1,2\n")
+  return folder
+
+
+@pytest.fixture(scope="module")
+def failures(folder):
+  """What each wrong command ended as."""
+  commands = [
+    text.format(folder=folder).split(" ") for text, _ in _WRONG.values()
+  ]
+  return dict(zip(_WRONG, _run_all(commands), strict=True))
+
+
+@pytest.mark.parametrize("name", _WRONG)
+def test_what_a_user_can_mend_is_one_line_that_names_it(failures, name):
+  result = failures[name]
+  assert result.returncode not in (0, None)
+  assert "Traceback" not in result.stdout + result.stderr
+  lines = result.stderr.splitlines()
+  assert len(lines) == 1, result.stderr
+  assert lines[0].startswith("error: ")
+  assert _WRONG[name][1] in lines[0]
+
+
+def test_help_says_what_each_script_does_and_its_flags():
+  scripts = [
+    path.stem
+    for path in sorted((_ROOT / "launch").glob("*.py"))
+    if path.stem != "common"
+  ]
+  assert len(scripts) >= 2
+  results = _run_all([(script, "--help") for script in scripts])
+  for script, result in zip(scripts, results, strict=True):
+    source = (_ROOT / "launch" / f"{script}.py").read_text()
+    summary = source.split('"""')[1].split("\n")[0]
+    assert summary in result.stdout
+    assert f"python launch/{script}.py --" in result.stdout
+    assert "--data:" in result.stdout
+    assert not result.stderr
+
+
+@pytest.fixture(scope="module")
+def trained(folder):
+  """The workdir of a short run, and what it printed."""
+  workdir = folder / "run"
+  result = _run(
+    "train",
+    _CONFIG,
+    f"--workdir={workdir}",
+    f"--data={folder / 'market.csv'}",
+    "--config.data.book_capacity=512",
+    "--config.optimizer.num_steps=4",
+    "--config.train.eval_every=2",
+  )
+  assert result.returncode == 0, result.stderr
+  return workdir, result.stdout
+
+
+@pytest.fixture(scope="module")
+def forecasts(folder, trained):
+  """The outputs of a forecast, twice, and of two that cannot be."""
+  workdir, _ = trained
+  common = [
+    "forecast",
+    f"--model={workdir / 'model.npz'}",
+    f"--data={folder / 'market.csv'}",
+    "--replay_capacity=512",
+    "--book_capacity=64",
+    "--trajectories=3",
+  ]
+  return _run_all(
+    [
+      [*common, "--horizon_orders=30", "--seed=5", f"--out={folder / 'one'}"],
+      [*common, "--horizon_orders=30", "--seed=5", f"--out={folder / 'two'}"],
+      [*common, "--start=noon", f"--out={folder / 'bad'}"],
+      [*common, "--start=23:00:00", f"--out={folder / 'bad'}"],
+    ]
+  )
+
+
+def test_training_writes_a_model_its_card_and_metrics(trained):
+  workdir, text = trained
+  model = lmm.load(workdir / "model.npz")
+  assert model.card["data"] == "Bitstamp BTC/USD 2015-05-01"
+  assert model.card["config"]["optimizer"]["num_steps"] == 4
+  assert model.card["parameters"] == lmm.num_params(model.params)
+  scores = model.card["validation_nats_per_order"]
+  assert set(scores) == {"unigram", "bigram", "model"}
+  by_field = model.card["validation_nats_by_field"]
+  np.testing.assert_allclose(sum(by_field.values()), scores["model"], rtol=1e-5)
+  rows = (workdir / "metrics.csv").read_text().splitlines()
+  assert [row.split(",")[1] for row in rows] == ["step", "2", "4"]
+  np.testing.assert_allclose(
+    float(rows[-1].split(",")[3]), scores["model"], rtol=1e-4
+  )
+  for name, score in scores.items():
+    assert any(
+      name in line and f"{score:.3f}" in line for line in text.splitlines()
+    )
+  assert all(field in text for field in _FIELDS)
+  assert "model.npz written" in text.replace("\n", " ")
+
+
+def test_a_forecast_prints_a_table_and_draws_a_picture(folder, forecasts):
+  result = forecasts[0]
+  assert result.returncode == 0, result.stderr
+  for row in (
+    "mid-price at the start",
+    "horizon",
+    "median change",
+    "5 % to 95 %",
+    "probability of up",
+    "probability of flat",
+    "probability of down",
+    "what happened",
+    "events simulated",
+    "orders dropped by full books",
+  ):
+    assert row in result.stdout
+  assert "30 orders" in result.stdout
+  assert (folder / "one.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_seed_gives_the_same_futures(folder, forecasts):
+  assert forecasts[1].returncode == 0, forecasts[1].stderr
+  with np.load(folder / "one.npz") as one, np.load(folder / "two.npz") as two:
+    assert one.files == two.files
+    assert one["mid"].shape == (3, 30)
+    for name in one.files:
+      np.testing.assert_array_equal(one[name], two[name])
+
+
+@pytest.mark.parametrize(
+  ("index", "message"),
+  [(2, "--start=noon is no time"), (3, "the start must lie between 00:00:0")],
+)
+def test_a_start_that_cannot_be_is_one_line(folder, forecasts, index, message):
+  result = forecasts[index]
+  assert result.returncode != 0
+  assert result.stderr.startswith(f"error: {message}")
+  assert len(result.stderr.splitlines()) == 1
+  assert not (folder / "bad.npz").exists()
