@@ -60,7 +60,8 @@ class Trajectories:
     price: int32 `[B, E]` ticks.
     volume: int32 `[B, E]` lots.
     traded: int32 `[B, E]` lots taken by each event.
-    dropped: int32 `[B]` orders that the simulated book had no room for.
+    dropped: int32 `[B]` orders that the simulated book had no room for, in all
+      that was simulated, past the horizon too.
   """
 
   start: int

@@ -38,6 +38,11 @@ class DataConfig:
       raise ValueError(
         f"train_fraction = {self.train_fraction} must lie between 0 and 1"
       )
+    if self.window_length < 2:  # Orders; the first one is not scored.
+      raise ValueError(f"window_length = {self.window_length} must be >= 2")
+    for name in ("book_capacity", "window_stride", "batch_size"):
+      if getattr(self, name) < 1:
+        raise ValueError(f"{name} = {getattr(self, name)} must be >= 1")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -76,15 +76,12 @@ def replay(
   if not len(stream):
     raise ValueError(f"{stream.name}: no events to replay")
   _check_volumes(stream, book)
-  run = jax.jit(
-    functools.partial(_replay_chunk, num_levels=num_levels), donate_argnums=0
-  )
   mid = lob.mid(book, fallback=jnp.int32(0))
-  book = jax.tree.map(jnp.copy, book)  # Since `run` donates what it is given.
+  book = jax.tree.map(jnp.copy, book)  # As each chunk donates its own.
   outputs = []
   for start in range(0, len(stream), _CHUNK):
     orders, num_events = _padded_orders(stream, start)
-    (book, mid), output = run((book, mid), orders)
+    (book, mid), output = _replay_chunk((book, mid), orders, num_levels)
     outputs.append(
       jax.tree.map(lambda x, n=num_events: np.asarray(x)[:n], output)
     )
@@ -116,7 +113,8 @@ def orders_of(
   )
 
 
-def _replay_chunk(carry, orders, *, num_levels):
+@functools.partial(jax.jit, static_argnums=2, donate_argnums=0)
+def _replay_chunk(carry, orders, num_levels):
   """Scans over orders; see `Records` for what it gives for each."""
 
   def step(carry, order):

@@ -51,9 +51,12 @@ def save(path: pathlib.Path | str, model: Model) -> None:
   about = {"config": dataclasses.asdict(model.config), "card": model.card}
   arrays = traverse_util.flatten_dict(jax.device_get(tree), sep="/")
   partial = path.with_name(path.name + ".part")
-  with open(partial, "wb") as file:
-    np.savez_compressed(file, **arrays, **{_ABOUT: json.dumps(about)})
-  os.replace(partial, path)
+  try:
+    with open(partial, "wb") as file:
+      np.savez_compressed(file, **arrays, **{_ABOUT: json.dumps(about)})
+    os.replace(partial, path)
+  finally:
+    partial.unlink(missing_ok=True)
 
 
 def load(path: pathlib.Path | str) -> Model:
@@ -72,17 +75,18 @@ def load(path: pathlib.Path | str) -> Model:
     tokenizer = {
       name: bins.Bins(**leaves) for name, leaves in tree["tokenizer"].items()
     }
+    model = Model(
+      params=tree["params"],
+      config=config,
+      tokenizer=features.Tokenizer(**tokenizer),
+      card=about["card"],
+    )
   except FileNotFoundError:
     raise
   except Exception as error:
     raise ValueError(f"{path}: not a model of mars_jax ({error})") from error
-  _check_shapes(path, tree["params"], config)
-  return Model(
-    params=tree["params"],
-    config=config,
-    tokenizer=features.Tokenizer(**tokenizer),
-    card=about["card"],
-  )
+  _check_shapes(path, model.params, config)
+  return model
 
 
 def _check_shapes(path, params, config: config_lib.LmmConfig) -> None:
