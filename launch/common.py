@@ -117,7 +117,9 @@ def print_table(
   rows: collections.abc.Iterable[collections.abc.Sequence[str]],
 ) -> None:
   """Prints rows of text, the first column to the left, others to the right."""
-  table = rich.table.Table(title=title, title_justify="left")
+  table = rich.table.Table(
+    title=title, title_justify="left", show_header=any(header)
+  )
   for index, name in enumerate(header):
     table.add_column(name, justify="left" if index == 0 else "right")
   for row in rows:

@@ -5,13 +5,16 @@ import os
 import pathlib
 import zipfile
 
+import jax
 import numpy as np
 import pytest
 
+from mars_jax import lob
 from mars_jax import types
 from mars_jax.data import events
 from mars_jax.data import lobster
 from mars_jax.data import lobster_files
+from mars_jax.data import replay
 
 pytest.importorskip("polars")
 
@@ -509,12 +512,18 @@ def test_without_polars_the_error_says_what_to_install(tmp_path, monkeypatch):
     lobster.read(message)
 
 
-@pytest.mark.parametrize("ticker, depth", [("GOOG", 10), ("AAPL", 30)])
-def test_all_levels_of_a_real_day_equal_the_book_file(ticker, depth):
+def real_day(ticker, depth):
+  """The path of a sample; skips the test where it is not at hand."""
   name = f"LOBSTER_SampleFile_{ticker}_2012-06-21_{depth}.zip"
   path = DATA_DIR / "lobster" / name
   if not path.is_file():
     pytest.skip(f"needs {name} in MARS_DATA_DIR/lobster")
+  return path
+
+
+@pytest.mark.parametrize("ticker, depth", [("GOOG", 10), ("AAPL", 30)])
+def test_all_levels_of_a_real_day_equal_the_book_file(ticker, depth):
+  path = real_day(ticker, depth)
   stream, events_at_row, book = check_replay(path)
   messages = lobster_files.parse_messages(
     *lobster_files.open_pair(path, None)[0]
@@ -551,3 +560,28 @@ def test_all_levels_of_a_real_day_equal_the_book_file(ticker, depth):
   assert counts["added"] == 0  # The feed explains every change in view.
   assert counts["out_of_turn_executions"] < 0.01 * len(executed)
   assert counts["reassigned_cancels"] < 0.01 * counts["cancels"]
+
+
+def test_the_clearing_house_gives_back_the_books_of_a_real_day():
+  path = real_day("GOOG", 10)
+  stream, events_at_row = lobster.read_checked(path)
+  rows = lobster.read_book(path)
+
+  @jax.jit
+  def run(book, orders):
+    def step(book, order):
+      book, _ = lob.step(book, order)
+      return book, lob.snapshot(book, num_levels=10)
+
+    return jax.lax.scan(step, book, orders)
+
+  book, books = run(lob.init(1024), replay.orders_of(stream, slice(None)))
+  assert book.dropped == 0
+  is_complete = events_at_row >= 0
+  assert is_complete.mean() > 0.95
+  last = events_at_row[is_complete] - 1
+  for side, name in ((ASK, "ask"), (BID, "bid")):
+    for field in ("price", "volume"):
+      have = np.asarray(getattr(books, field))[last, side]
+      want = getattr(rows, f"{name}_{field}")[is_complete]
+      np.testing.assert_array_equal(have, want, err_msg=f"{name} {field}")

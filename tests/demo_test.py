@@ -1,0 +1,96 @@
+"""The model that ships with the package is what its card says."""
+
+import dataclasses
+import importlib.util
+import pathlib
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from mars_jax import demo
+from mars_jax import lmm
+from mars_jax.apps import forecast
+from mars_jax.apps import moment
+from mars_jax.data import dataset
+from mars_jax.data import readers
+from mars_jax.data import samples
+from mars_jax.train import baselines
+from mars_jax.train import trainer
+
+_ROOT = pathlib.Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def model():
+  return lmm.load(demo.MODEL)
+
+
+@pytest.fixture(scope="module")
+def config():
+  path = _ROOT / "configs" / "demo.py"
+  spec = importlib.util.spec_from_file_location("demo_config", path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module.get_config()
+
+
+@pytest.fixture(scope="module")
+def stream():
+  try:
+    samples.bitstamp()
+  except ConnectionError as error:
+    pytest.skip(f"the Bitstamp sample is not at hand: {error}")
+  return readers.read(readers.SAMPLE)
+
+
+def test_it_is_small_and_of_the_config(model, config):
+  assert demo.MODEL.stat().st_size < 8e6
+  assert model.config == lmm.LmmConfig(**config.model)
+  assert model.card["config"] == config.to_dict()
+  assert model.card["parameters"] == lmm.num_params(model.params)
+
+
+def test_it_scores_the_held_out_orders_as_its_card_says(model, config, stream):
+  data = dataset.prepare(stream, config=dataset.DataConfig(**config.data))
+  chex.assert_trees_all_equal(data.tokenizer, model.tokenizer)
+  assert data.num_dropped == 0
+  nats = trainer.validation_nats(model.params, data, config=model.config)
+  scores = model.card["validation_nats_per_order"]
+  np.testing.assert_allclose(
+    nats.sum(axis=1).mean(), scores["model"], atol=1e-3
+  )
+  train, rest = np.split(data.tokens.index, [data.num_train])
+  unigram = baselines.unigram_nats(train, rest).mean()
+  bigram = baselines.bigram_nats(train, np.append(train[-1:], rest)).mean()
+  np.testing.assert_allclose(
+    [unigram, bigram], [scores["unigram"], scores["bigram"]]
+  )
+  assert scores["model"] < min(unigram, bigram) - 0.5
+  text = (demo.MODEL.parent / "card.md").read_text()
+  for score in scores.values():
+    assert f"{score:.3f}" in text
+
+
+def test_a_future_alone_is_the_same_among_others(model, stream):
+  time = int(stream.time[80_000])
+  now = moment.at(stream[:80_200], time, model=model)
+
+  def simulate(num_trajectories):
+    futures = forecast.simulate(
+      model.params,
+      model.tokenizer,
+      jax.random.key(3),
+      now.start,
+      flow=now.flow,
+      num_trajectories=num_trajectories,
+      horizon=forecast.Horizon(orders=300),
+    )
+    return dataclasses.asdict(futures)
+
+  alone, again, among = simulate(1), simulate(1), simulate(4)
+  chex.assert_trees_all_equal(alone, again)
+  for name in ("time", "mid", "kind", "side", "price", "volume", "traded"):
+    np.testing.assert_array_equal(alone[name][0], among[name][0], err_msg=name)
+  assert len(np.unique(among["price"], axis=0)) == 4
