@@ -79,6 +79,7 @@ _NANOSECONDS = 1_000_000_000
 
 
 def main() -> None:
+  """Replays, simulates and shows; the top of this file says what."""
   horizon = _horizon()
   model = lmm.load(_MODEL.value or demo.MODEL)
   moment, stream = _moment(model)

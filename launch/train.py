@@ -46,6 +46,7 @@ flags.mark_flags_as_required(["config", "workdir"])
 
 
 def main() -> None:
+  """Trains, scores and saves; the top of this file says what."""
   config = _CONFIG.value
   if _DATA.value:
     config.data.path = _DATA.value

@@ -170,8 +170,15 @@ def simulate(
   events = jax.tree.map(
     lambda *leaves: np.concatenate(leaves, axis=1)[:, :most], *kept
   )
+  return _trajectories(start, events, state.book.dropped)
+
+
+def _trajectories(
+  start: sim.Start, events: sim.Event, dropped: jax.Array
+) -> Trajectories:
+  """Returns events `[B, E]` as trajectories."""
   return Trajectories(
-    start=int(start_time),
+    start=int(_nanoseconds(start.clock)),
     start_mid=int(start.mid),
     time=_nanoseconds(events.time),
     mid=events.mid,
@@ -180,7 +187,7 @@ def simulate(
     price=events.order.price,
     volume=events.order.volume,
     traded=events.traded,
-    dropped=np.asarray(state.book.dropped - start.book.dropped),
+    dropped=np.asarray(dropped - start.book.dropped),
   )
 
 

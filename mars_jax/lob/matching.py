@@ -78,16 +78,10 @@ def step(
   can_move = jnp.where(is_limit, ~(is_ahead & is_own), is_named)
   gap = jnp.where(can_move, slot, capacity).min(axis=1, keepdims=True)
 
+  start = 1 + num_gone - is_joined.astype(jnp.int32)
+
   def shift(x, new):
-    """Closes or opens the gap; slots that come free at the end become 0."""
-    padded = jnp.pad(x, ((0, 0), (1, capacity)))
-    start = 1 + num_gone - is_joined.astype(jnp.int32)
-    behind = jax.vmap(
-      lambda row, i: jax.lax.dynamic_slice_in_dim(row, i, capacity)
-    )(padded, start[:, 0])
-    return jnp.where(
-      slot < gap, x, jnp.where(is_joined & (slot == gap), new, behind)
-    )
+    return _shift(x, start, gap, jnp.where(is_joined, new, 0))
 
   new_volume = shift(left, remainder)
   is_empty = new_volume == 0
@@ -101,13 +95,41 @@ def step(
     dropped=book.dropped + (is_joined & is_full).any().astype(jnp.int32),
     unknown=book.unknown + is_unknown.astype(jnp.int32),
   )
+  return new_book, _fills(book, order, filled)
+
+
+def _shift(
+  x: jax.Array, start: jax.Array, gap: jax.Array, new: jax.Array
+) -> jax.Array:
+  """Closes or opens a gap in each side; slots free at the end become 0.
+
+  Args:
+    x: `[2, N]`.
+    start: `[2, 1]`, 0 to make room for `new` in the gap, 1 + n to close n of
+      the slots there.
+    gap: `[2, 1]`, the first slot that changes.
+    new: `[2, 1]`, what goes into the gap where there is room for it.
+  """
+  capacity = x.shape[1]
+  slot = jax.lax.broadcasted_iota(jnp.int32, x.shape, 1)
+  padded = jnp.pad(x, ((0, 0), (1, capacity)))
+  behind = jax.vmap(
+    lambda row, i: jax.lax.dynamic_slice_in_dim(row, i, capacity)
+  )(padded, start[:, 0])
+  behind = jnp.where((start == 0) & (slot == gap), new, behind)
+  return jnp.where(slot < gap, x, behind)
+
+
+def _fills(
+  book: book_lib.Book, order: types.Order, filled: jax.Array
+) -> types.Fills:
+  """Returns the fills of volumes `[N]` taken off the side opposite."""
 
   def opposite(x):
     return jnp.where(order.side == types.Side.ASK, x[1], x[0])
 
-  fills = types.Fills(
+  return types.Fills(
     price=jnp.where(filled > 0, opposite(book.price), 0),
     volume=filled,
     id=jnp.where(filled > 0, opposite(book.id), types.NO_ORDER),
   )
-  return new_book, fills
