@@ -26,6 +26,7 @@ from absl import flags
 
 from mars_jax import demo
 from mars_jax import lmm
+from mars_jax import types
 from mars_jax.apps import forecast
 from mars_jax.apps import moment as moment_lib
 from mars_jax.apps import plots
@@ -74,8 +75,6 @@ _OUT = flags.DEFINE_string(
   "out/forecast",
   "Path of what is written, less its ending: .png and .npz.",
 )
-
-_NANOSECONDS = 1_000_000_000
 
 
 def main() -> None:
@@ -160,7 +159,7 @@ def _start_time(stream: events.EventStream) -> int:
     raise ValueError(f"--start={_START.value} is no time like 14:30:00")
   hours, minutes, seconds = _START.value.split(":")
   minutes = int(hours) * 60 + int(minutes)
-  return round((minutes * 60 + float(seconds)) * _NANOSECONDS)
+  return round((minutes * 60 + float(seconds)) * types.NANOSECONDS)
 
 
 def _report(

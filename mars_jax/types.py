@@ -17,6 +17,7 @@ import jax
 from flax import struct
 
 NO_ORDER = -1  # The id in an empty slot.
+NANOSECONDS = 1_000_000_000  # In a second.
 
 
 class Side:

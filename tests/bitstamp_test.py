@@ -10,7 +10,6 @@ import pytest
 from mars_jax import lob
 from mars_jax import types
 from mars_jax.data import replay
-from mars_jax.data import samples
 
 pytest.importorskip("polars")
 
@@ -330,16 +329,8 @@ def test_gzip_gives_the_same_stream(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def sample_path():
-  try:
-    return samples.bitstamp()
-  except ConnectionError as error:
-    pytest.skip(f"needs the Bitstamp sample: {error}")
-
-
-@pytest.fixture(scope="module")
-def sample(sample_path):
-  return bitstamp.read(sample_path)
+def sample(bitstamp_sample):
+  return bitstamp.read(bitstamp_sample)
 
 
 def test_counts_of_the_sample(sample):
@@ -388,7 +379,7 @@ def _number(names):
 
 
 def test_replay_of_the_sample_gives_the_exchange_s_own_trades(
-  sample, sample_path
+  sample, bitstamp_sample
 ):
   orders = replay.orders_of(sample, slice(None))
   run = jax.jit(lambda carry, orders: jax.lax.scan(_step, carry, orders))
@@ -398,7 +389,7 @@ def test_replay_of_the_sample_gives_the_exchange_s_own_trades(
   assert not cut.any()
 
   event, place = np.nonzero(fills.volume)
-  with open(sample_path.with_name("trades.csv"), newline="") as file:
+  with open(bitstamp_sample.with_name("trades.csv"), newline="") as file:
     trades = list(csv.DictReader(file))
   is_buy = np.array([trade["side"] == "buy" for trade in trades])
   users = ("sell_order_id", "buy_order_id")

@@ -1,8 +1,8 @@
 """The model that ships with the package is what its card says."""
 
 import dataclasses
-import importlib.util
 import pathlib
+import runpy
 
 import chex
 import jax
@@ -15,7 +15,6 @@ from mars_jax.apps import forecast
 from mars_jax.apps import moment
 from mars_jax.data import dataset
 from mars_jax.data import readers
-from mars_jax.data import samples
 from mars_jax.train import baselines
 from mars_jax.train import trainer
 
@@ -29,20 +28,12 @@ def model():
 
 @pytest.fixture(scope="module")
 def config():
-  path = _ROOT / "configs" / "demo.py"
-  spec = importlib.util.spec_from_file_location("demo_config", path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.get_config()
+  return runpy.run_path(_ROOT / "configs" / "demo.py")["get_config"]()
 
 
 @pytest.fixture(scope="module")
-def stream():
-  try:
-    samples.bitstamp()
-  except ConnectionError as error:
-    pytest.skip(f"the Bitstamp sample is not at hand: {error}")
-  return readers.read(readers.SAMPLE)
+def stream(bitstamp_sample):
+  return readers.read(bitstamp_sample)
 
 
 def test_it_is_small_and_of_the_config(model, config):

@@ -7,19 +7,11 @@ import re
 import matplotlib
 import pytest
 
-from mars_jax.data import samples
-
 _ROOT = pathlib.Path(__file__).parent.parent
 _NOTEBOOKS = sorted((_ROOT / "colabs").glob("*.ipynb"))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def sample():
-  """The market that the documents use."""
-  try:
-    samples.bitstamp()
-  except ConnectionError as error:
-    pytest.skip(f"the Bitstamp sample is not at hand: {error}")
+pytestmark = pytest.mark.usefixtures("bitstamp_sample")
 
 
 def test_the_example_of_the_readme_runs(capsys):

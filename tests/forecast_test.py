@@ -223,13 +223,7 @@ def _random_flow(params, key, token, cache):
 FLOW = sim.OrderFlow(_random_flow)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-  """Halves the time of these tests; what they compare is compiled alike."""
-  before = jax.config.read("jax_disable_most_optimizations")
-  jax.config.update("jax_disable_most_optimizations", True)
-  yield
-  jax.config.update("jax_disable_most_optimizations", before)
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 @pytest.fixture

@@ -32,13 +32,7 @@ def _random_params(config):
   )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-  """Halves the time of these tests; what they compare is compiled alike."""
-  before = jax.config.read("jax_disable_most_optimizations")
-  jax.config.update("jax_disable_most_optimizations", True)
-  yield
-  jax.config.update("jax_disable_most_optimizations", before)
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 @pytest.fixture(scope="module")

@@ -84,13 +84,7 @@ def _metrics(workdir):
   return [row[1:] for row in rows]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-  """Halves the time of these tests; what they compare is compiled alike."""
-  before = jax.config.read("jax_disable_most_optimizations")
-  jax.config.update("jax_disable_most_optimizations", True)
-  yield
-  jax.config.update("jax_disable_most_optimizations", before)
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,10 @@ import jax
 import numpy as np
 
 from mars_jax import sim
+from mars_jax import types
 from mars_jax.tokens import features
 
 _CHUNK = 256  # Events of a trajectory in one compiled call.
-_NANOSECONDS = 1_000_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Trajectories:
     """Returns the events of all trajectories up to the horizon."""
     if horizon.seconds is None:
       return self.mid.size
-    end = self.start + round(horizon.seconds * _NANOSECONDS)
+    end = self.start + round(horizon.seconds * types.NANOSECONDS)
     return int((self.time <= end).sum())
 
   def save(self, path: pathlib.Path | str) -> None:
@@ -163,7 +163,7 @@ def simulate(
     share = num_events / most
     if horizon.seconds is not None:
       passed = _nanoseconds(state.clock).min() - start_time
-      share = max(share, passed / _NANOSECONDS / horizon.seconds)
+      share = max(share, passed / types.NANOSECONDS / horizon.seconds)
     on_progress(min(share, 1.0), num_events * num_trajectories)
     if share >= 1:
       break
@@ -194,7 +194,7 @@ def _trajectories(
 def _nanoseconds(time) -> np.ndarray:
   """Returns a `types.Timestamp` as int64 nanoseconds since midnight."""
   seconds = np.asarray(time.seconds, np.int64)
-  return seconds * _NANOSECONDS + np.asarray(time.nanoseconds)
+  return seconds * types.NANOSECONDS + np.asarray(time.nanoseconds)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -251,7 +251,7 @@ def paths(
       -horizon.seconds / 2, horizon.seconds, num_points * 3 // 2
     )
     axis = np.unique(np.append(axis, 0.0))
-    when = start + np.round(axis * _NANOSECONDS).astype(np.int64)
+    when = start + np.round(axis * types.NANOSECONDS).astype(np.int64)
     simulated = futures.mid_at(when[axis >= 0])
     simulated[:, 0] = before  # Also where first events come at once.
     is_known = (when >= time[0]) & (when <= time[-1])
@@ -282,7 +282,7 @@ def past_changes(
   if horizon.orders is not None:
     changes = mid[horizon.orders :] - mid[: -horizon.orders]
   else:
-    span = int(horizon.seconds * _NANOSECONDS)
+    span = int(horizon.seconds * types.NANOSECONDS)
     starts = np.arange(time[0], time[-1] - span, max(span // 10, 1))
     now = step_function(starts, time, mid, mid[0])
     changes = step_function(starts + span, time, mid, mid[0]) - now

@@ -9,12 +9,10 @@ from mars_jax.tokens import bins
 from mars_jax.tokens import features
 from mars_jax.tokens import vocab
 
-_NANOSECONDS = 1_000_000_000
-
 
 def timestamps(time: np.ndarray) -> types.Timestamp:
   """Returns int64 nanoseconds since midnight as pairs of int32."""
-  seconds, nanoseconds = np.divmod(np.asarray(time), _NANOSECONDS)
+  seconds, nanoseconds = np.divmod(np.asarray(time), types.NANOSECONDS)
   return types.Timestamp(
     seconds=seconds.astype(np.int32), nanoseconds=nanoseconds.astype(np.int32)
   )

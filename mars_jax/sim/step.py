@@ -27,7 +27,6 @@ from mars_jax.tokens import features
 from mars_jax.tokens import vocab
 
 _MICROSECONDS = 1_000_000  # In a second.
-_NANOSECONDS = 1_000_000_000
 
 
 def step(
@@ -116,8 +115,8 @@ def _advance(clock: types.Timestamp, interval: jax.Array) -> types.Timestamp:
   """Returns the time `interval` microseconds later."""
   seconds, microseconds = jnp.divmod(interval, _MICROSECONDS)
   nanoseconds = clock.nanoseconds + microseconds * features.MICROSECOND
-  carry = nanoseconds >= _NANOSECONDS
+  carry = nanoseconds >= types.NANOSECONDS
   return types.Timestamp(
     seconds=clock.seconds + seconds + carry,
-    nanoseconds=nanoseconds - carry * _NANOSECONDS,
+    nanoseconds=nanoseconds - carry * types.NANOSECONDS,
   )
