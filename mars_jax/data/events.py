@@ -35,8 +35,8 @@ class EventStream:
     time: int64 nanoseconds since midnight, never decreasing.
     kind: int32 `types.OrderKind`.
     side: int32 `types.Side`, of the resting order for a cancel.
-    price: int32 ticks.
-    volume: int32 lots, > 0.
+    price: int32 ticks; int64 where int32 cannot hold the feed's.
+    volume: lots, > 0, of the same type as the price.
     order_id: int32 from 0, numbered in order of appearance.
     is_flow: bool, False where the event only sets up or corrects the book.
     tick_size: price of one tick, in the currency of the market.
@@ -67,3 +67,68 @@ class EventStream:
       if field.type is np.ndarray
     }
     return dataclasses.replace(self, **arrays)
+
+
+@dataclasses.dataclass(frozen=True)
+class Trades:
+  """The exchange's own trades, `[M]` each, in its order.
+
+  Attributes:
+    event: int64, the index of the event whose order traded on arrival; for the
+      trades of a call auction the number of events before it.
+    is_auction: bool, whether a call auction made the trade.
+    bid_id: int32 order id of the buyer, `types.NO_ORDER` where not told.
+    ask_id: int32 order id of the seller, `types.NO_ORDER` where not told.
+    price: ticks.
+    volume: lots.
+  """
+
+  event: np.ndarray
+  is_auction: np.ndarray
+  bid_id: np.ndarray
+  ask_id: np.ndarray
+  price: np.ndarray
+  volume: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Levels:
+  """What the feed shows of the book's best levels at some points, `[S]` each.
+
+  Attributes:
+    num_events: int64, never decreasing, after how many events.
+    price: `[S, 2, L]` ticks, by `types.Side`, best first.
+    volume: `[S, 2, L]` lots, 0 where there is no such level.
+  """
+
+  num_events: np.ndarray
+  price: np.ndarray
+  volume: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class RestingOrders:
+  """All orders that rest at some point, `[M]` each, in any order."""
+
+  side: np.ndarray
+  price: np.ndarray
+  volume: np.ndarray
+  order_id: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Checks:
+  """What a feed has to check a replay of its stream by; None where nothing.
+
+  Attributes:
+    trades: the exchange's trades.
+    levels: the book's levels.
+    orders: the book after the last event, order by order.
+    left: `[E]`, what a cancel leaves of its order, in lots; -1 where the feed
+      does not tell, and for other events.
+  """
+
+  trades: Trades | None = None
+  levels: Levels | None = None
+  orders: RestingOrders | None = None
+  left: np.ndarray | None = None
