@@ -1,15 +1,11 @@
-"""Tests of the Bitstamp reader: handmade captures, and the whole sample."""
+"""Tests of the Bitstamp reader with handmade captures."""
 
-import csv
 import gzip
 
-import jax
-import numpy as np
 import pytest
+from oracles import plain_book
 
-from mars_jax import lob
 from mars_jax import types
-from mars_jax.data import replay
 
 pytest.importorskip("polars")
 
@@ -42,17 +38,9 @@ def read(folder, rows):
   return bitstamp.read(path)
 
 
-def tuples(stream, flow_only=True):
-  """(kind, side, price, volume, id) of the events."""
-  rows = np.flatnonzero(stream.is_flow | (not flow_only))
-  order = replay.orders_of(stream, rows)
-  columns = (order.kind, order.side, order.price, order.volume, order.id)
-  return list(zip(*(column.tolist() for column in columns), strict=True))
-
-
 def test_start_book_is_no_flow_and_units_are_ticks_and_lots(tmp_path):
   stream = read(tmp_path, [(5, 1500, 99, 0.25, "created", "bid")])
-  assert tuples(stream, flow_only=False) == [
+  assert plain_book.rows(stream) == [
     (LIMIT, BID, 100, 1_000_000, 0),
     (LIMIT, ASK, 102, 1_000_000, 1),
     (LIMIT, ASK, 102, 500_000, 2),
@@ -80,7 +68,7 @@ def test_filled_order_is_one_event_at_the_price_of_its_last_fill(tmp_path):
       (4, 3000, 103, 1.8, "deleted", "ask"),
     ],
   )
-  assert tuples(stream) == [
+  assert plain_book.rows(stream, flow_only=True) == [
     (LIMIT, BID, 103, 1_700_000, 4),
     (CANCEL, ASK, 103, 1_800_000, 3),
   ]
@@ -100,7 +88,7 @@ def test_remainder_of_an_aggressive_order_rests_at_its_own_price(tmp_path):
       (9, 4000, 99, 0.2, "deleted", "ask"),
     ],
   )
-  assert tuples(stream) == [
+  assert plain_book.rows(stream, flow_only=True) == [
     (LIMIT, ASK, 99, 1_500_000, 4),
     (CANCEL, ASK, 99, 300_000, 4),
     (CANCEL, ASK, 99, 200_000, 4),
@@ -120,7 +108,7 @@ def test_volume_is_rounded_to_lots_but_never_to_nothing(tmp_path):
       (9, 2000, 99, 0.00000160, "created", "bid"),
     ],
   )
-  assert [row[3] for row in tuples(stream)] == [1, 2]
+  assert [row[3] for row in plain_book.rows(stream, flow_only=True)] == [1, 2]
 
 
 def test_refused_order_is_counted_and_not_passed_on(tmp_path):
@@ -131,7 +119,7 @@ def test_refused_order_is_counted_and_not_passed_on(tmp_path):
       (9, 2000, 105, 1.0, "deleted", "bid"),
     ],
   )
-  assert not tuples(stream)
+  assert not plain_book.rows(stream, flow_only=True)
   assert stream.counts["refused"] == 1
   assert stream.counts["limit_orders"] == stream.counts["cancels"] == 0
 
@@ -144,7 +132,7 @@ def test_ghosts_of_the_start_book_are_left_out(tmp_path):
       (2, 3000, 102, 1.0, "deleted", "ask"),
     ],
   )
-  assert tuples(stream, flow_only=False) == [
+  assert plain_book.rows(stream) == [
     (LIMIT, BID, 100, 1_000_000, 0),
     (LIMIT, ASK, 103, 2_000_000, 1),
     (LIMIT, BID, 102, 1_000_000, 2),
@@ -162,7 +150,9 @@ def test_far_orders_are_left_out_with_their_cancels(tmp_path):
       (8, 3000, 1021, 1.0, "deleted", "ask"),
     ],
   )
-  assert tuples(stream) == [(LIMIT, ASK, 1020, 1_000_000, 4)]
+  assert plain_book.rows(stream, flow_only=True) == [
+    (LIMIT, ASK, 1020, 1_000_000, 4)
+  ]
   assert stream.counts["far_orders"] == 2
 
 
@@ -173,10 +163,13 @@ def test_deletes_that_end_the_capture_are_no_cancels(tmp_path):
     (1, 9000, 100, 1.0, "deleted", "bid"),
   ]
   stream = read(tmp_path, rows)
-  assert [row[0] for row in tuples(stream)] == [LIMIT]
+  assert [row[0] for row in plain_book.rows(stream, flow_only=True)] == [LIMIT]
   assert stream.counts["closing_deletes"] == 2
   stream = read(tmp_path, rows[:2])  # A single one is an event of the market.
-  assert [row[0] for row in tuples(stream)] == [LIMIT, CANCEL]
+  assert [row[0] for row in plain_book.rows(stream, flow_only=True)] == [
+    LIMIT,
+    CANCEL,
+  ]
   assert stream.counts["closing_deletes"] == 0
 
 
@@ -189,6 +182,60 @@ def test_few_deletes_of_unseen_orders_are_counted_and_many_an_error(tmp_path):
   assert stream.counts["cancels"] == 0
   with pytest.raises(events.DataError, match="row 999: unknown order id"):
     read(tmp_path, [*some[1:], unseen, last])
+
+
+TRADES = """\
+exchange_timestamp,price,amount,buy_order_id,sell_order_id
+{start},102,1.0,9,2
+{start},102,0.0000016,9,3
+"""
+FILLS = [
+  (9, 2000, 150, 1.0000016, "created", "bid"),
+  (9, 2000, 102, 0.0000016, "changed", "bid"),
+  (2, 2000, 102, 0.0, "deleted", "ask"),
+  (9, 2000, 102, 0.0, "deleted", "bid"),
+  (3, 2000, 102, 0.4999984, "changed", "ask"),
+  (3, 3000, 102, 0.4, "changed", "ask"),
+  (3, 4000, 102, 0.4, "deleted", "ask"),
+]
+
+
+def test_trades_are_the_fills_and_cancels_tell_what_they_leave(tmp_path):
+  stream = read(tmp_path, FILLS)
+  path = tmp_path / "orders.csv"
+  for text in (None, TRADES.format(start=MIDNIGHT + 2000)):
+    if text:
+      path.with_name("trades.csv").write_text(text)
+    have, checks = bitstamp.read_checked(path)
+    assert plain_book.rows(have, flow_only=True) == plain_book.rows(
+      stream, flow_only=True
+    )
+    assert checks.left.tolist() == [-1] * 5 + [400_000, 0]
+    trades = checks.trades
+    assert trades.event.tolist() == [4, 4]
+    assert trades.bid_id.tolist() == [4, 4]
+    assert trades.ask_id.tolist() == [1, 2]
+    assert trades.price.tolist() == [102, 102]
+    assert trades.volume.tolist() == [1_000_000, 2]  # Half a lot rounded.
+    assert checks.levels is checks.orders is None
+
+
+@pytest.mark.parametrize(
+  "old, new, reason",
+  [
+    (",9,3", ",9,4", "row 3: the trade is not the next fill"),
+    ("0.0000016", "0.0000017", "row 3: the trade is not the next fill"),
+    ("\n{start},102,1.0,9,2", "", "row 2: the trade is not the next fill"),
+    ("{start},102,0.0000016,9,3", "", "1 trades, but the orders have 2 fills"),
+    ("price", "cost", 'unable to find column "price"'),
+  ],
+)
+def test_trades_that_are_not_the_fills_are_an_error(tmp_path, old, new, reason):
+  read(tmp_path, FILLS)
+  text = TRADES.replace(old, new).format(start=MIDNIGHT + 2000)
+  (tmp_path / "trades.csv").write_text(text)
+  with pytest.raises(events.DataError, match=f"trades.csv.*{reason}"):
+    bitstamp.read_checked(tmp_path / "orders.csv")
 
 
 ROW = line(9, 3000, 101, 1.0, "changed", "bid")
@@ -324,93 +371,5 @@ def test_gzip_gives_the_same_stream(tmp_path):
   plain.write_text(GOOD_TEXT)
   packed.write_bytes(gzip.compress(GOOD_TEXT.encode()))
   want, have = bitstamp.read(plain), bitstamp.read(packed)
-  assert tuples(want, flow_only=False) == tuples(have, flow_only=False)
+  assert plain_book.rows(want) == plain_book.rows(have)
   assert want.counts == have.counts
-
-
-@pytest.fixture(scope="module")
-def sample(bitstamp_sample):
-  return bitstamp.read(bitstamp_sample)
-
-
-def test_counts_of_the_sample(sample):
-  assert sample.counts == {
-    "rows": 314_057,
-    "start_orders": 5_690,
-    "limit_orders": 49_448,
-    "cancels": 49_105,
-    "aggressive_orders": 170,
-    "executions": 284,
-    "refused": 100_929,
-    "ghosts": 2,
-    "unseen_deletes": 13,
-    "far_orders": 820,
-    "closing_deletes": 6_518,
-  }
-  assert len(sample) == 5_690 + 49_448 + 49_105
-  assert sample.is_flow.sum() == 49_448 + 49_105
-  assert (sample.volume > 0).all()
-  assert (np.diff(sample.time) >= 0).all()
-  new_ids = sample.order_id[sample.kind == LIMIT]
-  assert (new_ids == np.arange(len(new_ids))).all()
-
-
-NUM_FILLS = 32  # More than any order of the sample has.
-
-
-def _step(carry, order):
-  """Matches an order; gives its first fills, and whether that is all of them.
-
-  Also counts the books in which the best bid is not below the best ask.
-  """
-  book, num_crossed = carry
-  book, fills = lob.step(book, order)
-  both = (book.volume[:, 0] > 0).all()
-  is_crossed = both & (book.price[BID, 0] >= book.price[ASK, 0])
-  first = jax.tree.map(lambda leaf: leaf[:NUM_FILLS], fills)
-  cut = fills.volume[NUM_FILLS:].sum()
-  return (book, num_crossed + is_crossed), (first, cut)
-
-
-def _number(names):
-  """Numbers names by first appearance."""
-  numbers = {}
-  return [numbers.setdefault(name, len(numbers)) for name in names]
-
-
-def test_replay_of_the_sample_gives_the_exchange_s_own_trades(
-  sample, bitstamp_sample
-):
-  orders = replay.orders_of(sample, slice(None))
-  run = jax.jit(lambda carry, orders: jax.lax.scan(_step, carry, orders))
-  carry = lob.init(4096), np.int32(0)
-  (book, num_crossed), (fills, cut) = jax.device_get(run(carry, orders))
-  assert book.dropped == book.unknown == num_crossed == 0
-  assert not cut.any()
-
-  event, place = np.nonzero(fills.volume)
-  with open(bitstamp_sample.with_name("trades.csv"), newline="") as file:
-    trades = list(csv.DictReader(file))
-  is_buy = np.array([trade["side"] == "buy" for trade in trades])
-  users = ("sell_order_id", "buy_order_id")
-  takers = [t[users[t["side"] == "buy"]] for t in trades]
-  makers = [t[users[t["side"] == "sell"]] for t in trades]
-
-  assert len(event) == len(trades) == 284
-  assert len(np.unique(event)) == len(set(takers)) == 170
-  assert (orders.side[event] == np.where(is_buy, BID, ASK)).all()
-  times = [int(t["exchange_timestamp"]) % 86_400_000 for t in trades]
-  assert (sample.time[event] // 1_000_000).tolist() == times
-  prices = [float(t["price"]) for t in trades]
-  assert fills.price[event, place].tolist() == prices
-  # What rests before and after a fill is off by half a lot, or, where it is
-  # less than a lot and rounded up to one, by a lot.
-  lots = np.array([float(t["amount"]) for t in trades]) * 1e6
-  errors = np.abs(fills.volume[event, place] - lots)
-  assert errors.max() < 1.5
-  assert (errors > 1).sum() <= 2
-  assert fills.volume.sum() == 15_029_842
-  # The reader numbers the orders anew, but each name must mean one order.
-  have = np.stack([orders.id[event], fills.id[event, place]], axis=1)
-  want = np.array([takers, makers], np.int64).T
-  assert _number(have.ravel().tolist()) == _number(want.ravel().tolist())

@@ -1,6 +1,10 @@
 """Tests of finding the reader of a file."""
 
+import json
+import os
+import pathlib
 import sys
+import types
 import zipfile
 
 import pytest
@@ -18,6 +22,12 @@ id,timestamp,exchange_timestamp,price,volume,action,direction
 """
 MESSAGE = "XYZ_2020-01-02_34200000_57600000_message_1.csv"
 BOOK = MESSAGE.replace("message", "orderbook")
+DATA_DIR = pathlib.Path(
+  os.environ.get(
+    "MARS_DATA_DIR",
+    pathlib.Path(__file__).resolve().parents[2] / "shared" / "data",
+  )
+)
 
 
 @pytest.fixture
@@ -71,17 +81,104 @@ def test_missing_file_is_an_error_that_says_what_to_give(tmp_path):
   assert readers.SAMPLE in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "day.zip", "message.csv"])
+@pytest.mark.parametrize("name", ["notes.txt", "day.zip", "day.csv.gz"])
 def test_file_of_another_kind_is_an_error_that_names_it(tmp_path, name):
   path = tmp_path / name
   path.write_text("Not a market.\n")
-  with pytest.raises(events.DataError, match=name.replace("message", ".*")):
+  with pytest.raises(
+    events.DataError, match="no known format; name it"
+  ) as error:
+    readers.read(path)
+  assert str(path) in str(error.value)
+  assert "lobster, bme, sse, bitstamp, coinbase" in str(error.value)
+
+
+def test_broken_file_of_a_kind_that_its_name_tells_is_its_readers_error(
+  tmp_path,
+):
+  path = tmp_path / "message.csv"
+  path.write_text("Not a market.\n")
+  with pytest.raises(events.DataError, match="orderbook.csv: no such file"):
     readers.read(path)
 
 
-def test_folder_without_a_pair_of_files_is_an_error(tmp_path):
-  with pytest.raises(events.DataError, match="0 message files, expected one"):
+def test_folder_without_known_files_is_an_error(tmp_path):
+  with pytest.raises(events.DataError, match="no known format"):
     readers.read(tmp_path)
+  with pytest.raises(events.DataError, match="0 message files, expected one"):
+    readers.read(tmp_path, format="lobster")
+
+
+def test_columns_tell_a_file_of_bme(tmp_path):
+  path = tmp_path / "acme.csv"
+  path.write_text(
+    "ordtype;uid;is_buy;qty;price;timestamp\n"
+    "new;1;True;5;96.05;2019-05-21 09:00:23.256\n"
+  )
+  assert readers.read(path).name == "BME acme 2019-05-21"
+
+
+def test_folder_with_a_start_book_is_read_as_coinbase_s(tmp_path, monkeypatch):
+  book = {"asks": [["2", "1", "a"]], "bids": [], "sequence": 1}
+  message = {
+    **{"type": "done", "order_id": "a", "reason": "canceled", "side": "sell"},
+    **{"remaining_size": "1", "product_id": "X-USD", "sequence": 2},
+    "time": "2018-07-13T20:47:11.025000Z",
+  }
+  (tmp_path / "beginning_level_3.json").write_text(json.dumps(book))
+  (tmp_path / "messages.json").write_text(json.dumps([message]))
+  monkeypatch.setattr(samples, "coinbase", lambda: tmp_path)
+  for path in (tmp_path, readers.COINBASE_SAMPLE):
+    stream, checks = readers.read_checked(path)
+    assert stream.name == "Coinbase X-USD 2018-07-13"
+    assert checks.left.tolist() == [-1, 0]
+
+
+@pytest.mark.parametrize("name", [None, "sse"])
+def test_sse_gets_the_instrument(tmp_path, monkeypatch, name):
+  (tmp_path / "entrust.csv").write_text("")
+  archive = tmp_path / "day.zip"
+  with zipfile.ZipFile(archive, "w") as out:
+    out.write(tmp_path / "entrust.csv", "20230201/entrust.csv")
+  sse = types.SimpleNamespace(
+    read_checked=lambda path, *, instrument: (path, instrument)
+  )
+  monkeypatch.setitem(sys.modules, "mars_jax.data.sse", sse)
+  for path in (tmp_path, archive, tmp_path / "entrust.csv"):
+    for instrument in (None, "600519"):
+      have = readers.read_checked(path, format=name, instrument=instrument)
+      assert have == (path, instrument)
+
+
+def test_instrument_of_another_format_and_unknown_format_are_errors(capture):
+  with pytest.raises(ValueError, match="'X' is for sse, not for bitstamp"):
+    readers.read(capture, instrument="X")
+  with pytest.raises(ValueError, match="'csv' is none of lobster, bme, sse"):
+    readers.read(capture, format="csv")
+
+
+def test_format_that_is_named_is_not_guessed(capture):
+  with pytest.raises(events.DataError, match="orders.csv: .*ordtype"):
+    readers.read_checked(capture, format="bme")
+
+
+@pytest.mark.parametrize(
+  "file, format",
+  [
+    ("lobster/LOBSTER_SampleFile_GOOG_2012-06-21_10.zip", "lobster"),
+    ("lobster/LOBSTER_SampleFile_AAPL_2012-06-21_30.zip", "lobster"),
+    ("sse/600519_2023-02-01.zip", "sse"),
+    ("sse/five_stocks_2023-07-11_orders.zip", "sse"),
+    ("bme/acciona_2019-05-21.csv", "bme"),
+  ],
+)
+def test_formats_of_real_files_are_told(file, format, monkeypatch):
+  path = DATA_DIR / file
+  if not path.is_file():
+    pytest.skip(f"needs {file} in MARS_DATA_DIR")
+  reader = types.SimpleNamespace(read=lambda path, **_: "read")
+  monkeypatch.setitem(sys.modules, f"mars_jax.data.{format}", reader)
+  assert readers.read(path) == "read"
 
 
 def test_without_polars_the_error_says_what_to_install(capture, monkeypatch):

@@ -46,17 +46,38 @@ _SCHEMA = {
   "action": pl.String,
   "direction": pl.String,
 }
+_TRADE_SCHEMA = {
+  "exchange_timestamp": pl.Int64,
+  "price": pl.Float64,
+  "amount": pl.Float64,
+  "buy_order_id": pl.Int64,
+  "sell_order_id": pl.Int64,
+}
 _IS_FIRST = pl.col("row") == pl.col("born")  # The first row of its order.
 
 
 def read(path: pathlib.Path | str) -> events.EventStream:
-  """Reads a capture.
+  """Returns the stream of `read_checked`, which see, alone."""
+  return _read(pathlib.Path(path))[0]
+
+
+def read_checked(
+  path: pathlib.Path | str,
+) -> tuple[events.EventStream, events.Checks]:
+  """Reads a capture, and what to check its replay by.
 
   Args:
     path: `orders.csv`, or compressed, `orders.csv.gz`.
 
   Returns:
-    The stream; prices in ticks of one dollar, volumes in lots of 1e-6 bitcoin:
+    The stream and the checks. `left` is told of every cancel. `trades` are the
+    fills of resting orders, their volume the lots by which the rounded rest of
+    the order shrinks, as a replay of the stream must give it: that is off the
+    amount of the trade by up to a lot and a half. Where the neighbour
+    `trades.csv` exists, its trades must be these, by their times, orders,
+    prices and exact amounts.
+
+    Prices in ticks of one dollar, volumes in lots of 1e-6 bitcoin:
     what is left of an order is rounded to lots, and never to nothing. `counts`
     has
       rows: rows of the file;
@@ -75,6 +96,19 @@ def read(path: pathlib.Path | str) -> events.EventStream:
     events.DataError: if the file is broken; names file, row and reason.
   """
   path = pathlib.Path(path)
+  stream, rows, table = _read(path)
+  fills = _fills(rows, table)
+  trades_path = path.with_name("trades.csv")
+  if trades_path.exists():
+    _check_fills(trades_path, rows, fills)
+  left = table["left"].fill_null(-1).to_numpy()
+  return stream, events.Checks(trades=_to_trades(fills), left=left)
+
+
+def _read(
+  path: pathlib.Path,
+) -> tuple[events.EventStream, pl.DataFrame, pl.DataFrame]:
+  """Returns the stream, the linked rows of the file, and a row an event."""
   rows = _link(_load(path))
   _check_orders(path, rows)
   arrivals = _arrivals(rows)
@@ -84,7 +118,7 @@ def read(path: pathlib.Path | str) -> events.EventStream:
   orders = arrivals.filter(~is_far & is_order).with_row_index("order_id")
   _check_range(path, orders)
   cancels = _cancels(rows, orders)
-  stream = pl.concat([orders, cancels], how="diagonal").sort("row")
+  table = pl.concat([orders, cancels], how="diagonal").sort("row")
   action = pl.col("action")
   counts = {
     "rows": len(rows),
@@ -99,16 +133,24 @@ def read(path: pathlib.Path | str) -> events.EventStream:
     "far_orders": is_far.sum(),
     "closing_deletes": rows["is_closing"].sum(),
   }
-  return _to_events(stream, {name: int(n) for name, n in counts.items()})
+  counts = {name: int(n) for name, n in counts.items()}
+  return _to_events(table, counts), rows, table
+
+
+def _load_csv(
+  path: pathlib.Path, schema: dict[str, type[pl.DataType]]
+) -> pl.DataFrame:
+  """Reads these columns of a file."""
+  try:
+    return pl.read_csv(path, columns=list(schema), schema_overrides=schema)
+  except (pl.exceptions.PolarsError, OSError) as error:
+    reason = str(error).split("\n")[0]
+    raise events.DataError(path, None, reason) from error
 
 
 def _load(path: pathlib.Path) -> pl.DataFrame:
   """Reads the file and raises unless each row is well-formed."""
-  try:
-    rows = pl.read_csv(path, columns=list(_SCHEMA), schema_overrides=_SCHEMA)
-  except (pl.exceptions.PolarsError, OSError) as error:
-    reason = str(error).split("\n")[0]
-    raise events.DataError(path, None, reason) from error
+  rows = _load_csv(path, _SCHEMA)
   if rows.is_empty():
     raise events.DataError(path, None, "the file has no rows")
   price, volume = pl.col("price"), pl.col("volume")
@@ -274,6 +316,7 @@ def _cancels(rows: pl.DataFrame, orders: pl.DataFrame) -> pl.DataFrame:
     rows.filter(~ignored)
     .with_columns(
       volume=before - after,
+      left=after,
       kind=pl.lit(types.OrderKind.CANCEL),
       is_flow=True,
     )
@@ -304,6 +347,71 @@ def _ghosts(arrivals: pl.DataFrame) -> list[int]:
         ghosts.append(crossed)
     heapq.heappush(best[direction], (-price if is_bid else price, died, born))
   return ghosts
+
+
+def _fills(rows: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
+  """Returns one row a fill of a resting order, of at least a lot.
+
+  `event`, `taker_id` and `maker_id` are by the events of `table`.
+  """
+  is_limit = pl.col("kind") == types.OrderKind.LIMIT
+  orders = table.with_row_index("event").filter(is_limit)
+  takers = orders.select("event", arriving="born", taker_id="order_id")
+  return (
+    rows.filter("is_fill")
+    .with_columns(
+      volume=pl.col("lots_before") - pl.col("lots"),
+      units=pl.col("units_before") - pl.col("units"),
+      taker=rows["id"].gather(rows.filter("is_fill")["arriving"]),
+    )
+    .join(takers, on="arriving")
+    .join(orders.select("born", maker_id="order_id"), on="born")
+    .filter(pl.col("volume") > 0)
+    .sort("row")
+  )
+
+
+def _check_fills(
+  path: pathlib.Path, rows: pl.DataFrame, fills: pl.DataFrame
+) -> None:
+  """Raises unless the trades of a file, within the capture, are the fills."""
+  trades = _load_csv(path, _TRADE_SCHEMA).with_row_index("row", _FIRST_ROW)
+  time = rows["exchange_timestamp"]
+  within = pl.col("exchange_timestamp").is_between(time.min(), time.max())
+  is_bid = pl.col("direction") == "bid"
+  want = fills.select(
+    "exchange_timestamp",
+    "price",
+    "units",
+    buy_order_id=pl.when(is_bid).then("id").otherwise("taker"),
+    sell_order_id=pl.when(is_bid).then("taker").otherwise("id"),
+  )
+  have = trades.filter(within).with_columns(
+    units=(pl.col("amount") / _UNIT_SIZE).round().cast(pl.Int64)
+  )
+  names = want.columns
+  both = zip(want.iter_rows(), have.select(names).iter_rows(), strict=False)
+  same = [a == b for a, b in both]
+  if not all(same):
+    reason = "the trade is not the next fill of the orders"
+    raise events.DataError(path, have["row"][same.index(False)], reason)
+  if len(want) != len(have):
+    reason = f"{len(have)} trades, but the orders have {len(want)} fills"
+    raise events.DataError(path, None, reason)
+
+
+def _to_trades(fills: pl.DataFrame) -> events.Trades:
+  """Returns the fills as trades."""
+  maker, taker = fills["maker_id"].to_numpy(), fills["taker_id"].to_numpy()
+  is_bid = fills["direction"].to_numpy() == "bid"
+  return events.Trades(
+    event=fills["event"].to_numpy().astype(np.int64),
+    is_auction=np.zeros(len(fills), bool),
+    bid_id=np.where(is_bid, maker, taker).astype(np.int32),
+    ask_id=np.where(is_bid, taker, maker).astype(np.int32),
+    price=fills["price"].to_numpy().astype(np.int32),
+    volume=fills["volume"].to_numpy().astype(np.int32),
+  )
 
 
 def _to_events(

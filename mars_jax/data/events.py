@@ -124,6 +124,7 @@ class Checks:
     trades: the exchange's trades.
     levels: the book's levels.
     orders: the book after the last event, order by order.
+    reference: ticks, the previous close, for the day's price limits.
     left: `[E]`, what a cancel leaves of its order, in lots; -1 where the feed
       does not tell, and for other events.
   """
@@ -131,4 +132,5 @@ class Checks:
   trades: Trades | None = None
   levels: Levels | None = None
   orders: RestingOrders | None = None
+  reference: int | None = None
   left: np.ndarray | None = None

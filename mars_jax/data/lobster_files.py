@@ -25,6 +25,7 @@ import zlib
 
 import numpy as np
 
+from mars_jax import types
 from mars_jax.data import events
 
 try:
@@ -53,16 +54,12 @@ class BookRows:
   """An order-book file; levels best first, empty ones have price, volume 0.
 
   Attributes:
-    ask_price: int32 `[rows, L]` ticks.
-    ask_volume: int32 `[rows, L]` lots.
-    bid_price: int32 `[rows, L]` ticks.
-    bid_volume: int32 `[rows, L]` lots.
+    price: int32 `[rows, 2, L]` ticks, by `types.Side`.
+    volume: int32 `[rows, 2, L]` lots.
   """
 
-  ask_price: np.ndarray
-  ask_volume: np.ndarray
-  bid_price: np.ndarray
-  bid_volume: np.ndarray
+  price: np.ndarray
+  volume: np.ndarray
 
 
 def open_pair(
@@ -207,8 +204,10 @@ def parse_book(path: pathlib.Path, data: bytes) -> BookRows:
     raise events.DataError(path, 1, f"{width} columns, not a multiple of 4")
   schema = {f"column {i + 1}": pl.Int64 for i in range(width)}
   table = _parse_csv(path, data, schema).to_numpy().reshape(-1, width // 4, 4)
-  sides = []
-  for first, sign in ((0, 1), (2, -1)):
+  prices = np.zeros((len(table), 2, width // 4), np.int32)
+  volumes = np.zeros_like(prices)
+  for side, sign in ((types.Side.ASK, 1), (types.Side.BID, -1)):
+    first = 0 if side == types.Side.ASK else 2
     price, volume = table[..., first], table[..., first + 1]
     used = volume > 0
     bad = (volume < 0) | (volume > _INT32_MAX)
@@ -217,10 +216,13 @@ def parse_book(path: pathlib.Path, data: bytes) -> BookRows:
     _check(path, bad.any(1), "price is negative or too large")
     bad = used & (price % _TICK != 0)
     _check(path, bad.any(1), "price is off the 1 cent grid")
-    sides += [np.where(used, price // _TICK, 0), volume]
+    prices[:, side] = np.where(used, price // _TICK, 0)
+    volumes[:, side] = volume
     unsorted = np.diff(price, axis=1) * sign <= 0
     bad = used[:, 1:] & (unsorted | ~used[:, :-1])
     _check(path, bad.any(1), "levels are not sorted from best to worst")
-  crossed = (sides[1] > 0) & (sides[3] > 0) & (sides[0] <= sides[2])
-  _check(path, crossed[:, 0], "best bid is not below best ask")
-  return BookRows(*(side.astype(np.int32) for side in sides))
+  best = prices[:, :, 0]
+  both = (volumes[:, :, 0] > 0).all(1)
+  crossed = both & (best[:, types.Side.ASK] <= best[:, types.Side.BID])
+  _check(path, crossed, "best bid is not below best ask")
+  return BookRows(prices, volumes)
