@@ -40,7 +40,7 @@ def put(*columns):
 
 def encode(kind, side, price, volume, interval, snapshot=BOOK):
   """The token of one order, sent at a mid of 98 on a day that opened at 95."""
-  order = types.Order(*put(kind, side, price, volume, 7))
+  order = types.Order(*put(kind, side, price, volume, 7, types.NO_OWNER))
   interval, open_mid, mid_before, mid_after, time = put(
     interval, 95, 98, 100, 34_200
   )
@@ -117,6 +117,7 @@ def test_many_orders_at_once_are_as_one_by_one():
       rng.integers(80, 120, num),
       rng.integers(1, 40, num),
       np.arange(num),
+      np.full(num, types.NO_OWNER),
     )
   )
   snapshot = types.Snapshot(

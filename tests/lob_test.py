@@ -23,7 +23,8 @@ Message = python_book.Message
 def _put_orders(messages):
   """Messages as `types.Order`, leaves `[T]`."""
   columns = np.array(messages, np.int32).reshape(-1, 5).T
-  return types.Order(*columns)
+  owner = np.full(len(messages), types.NO_OWNER, np.int32)
+  return types.Order(*columns, owner=owner)
 
 
 @jax.jit
@@ -42,7 +43,8 @@ def _scan_with_books(book, orders):
 
 def _run(messages, capacity=8):
   """The book after the messages, and the fills of each, as NumPy arrays."""
-  return jax.device_get(_scan(lob.init(capacity), _put_orders(messages)))
+  book, reports = _scan(lob.init(capacity), _put_orders(messages))
+  return jax.device_get((book, reports.fills))
 
 
 def _find_cancel(book, side, price, volume, high=None):
@@ -213,7 +215,9 @@ class ExamplesTest(LobTest):
     resting = Message(LIMIT, BID, 100, 10, 0)
     before, _ = _run([resting])
     after, fills = _run([resting, Message(kind, ASK, 100, volume, 0)])
-    chex.assert_trees_all_equal(after, before)
+    self.assertEqual(_get_rows(after, BID), _get_rows(before, BID))
+    self.assertEqual(_get_rows(after, ASK), [])
+    self.assertEqual(after.counts[types.Reason.NO_VOLUME], 1)
     self.assertEqual(_get_fills(fills)[-1], [])
 
   def test_full_side_drops_the_worst_order_and_counts_it(self):
@@ -325,7 +329,8 @@ class InvariantsTest(LobTest):
   @parameterized.parameters(0, 1, 2)
   def test_no_volume_appears_or_vanishes(self, seed):
     orders = _put_orders(_random_messages(seed, 400))
-    books, fills = jax.device_get(_scan_with_books(lob.init(64), orders))
+    books, reports = jax.device_get(_scan_with_books(lob.init(64), orders))
+    fills = reports.fills
     self.assertEqual(books.dropped[-1], 0)
     before = np.zeros_like(books.volume[0]), books.id[0]
     cancelled = []
@@ -369,7 +374,8 @@ class EquivalencesTest(LobTest):
     step = jax.jit(chex.assert_max_traces(lob.step, n=1))
     book = lob.init(4)
     for message in _random_messages(0, 5):
-      order = types.Order(*(jnp.int32(field) for field in message))
+      fields = (*message, types.NO_OWNER)
+      order = types.Order(*(jnp.int32(field) for field in fields))
       book, _ = step(book, order)
 
   def test_dtypes_are_int32(self):
@@ -472,7 +478,9 @@ class FindCancelTest(LobTest):
     book = lob.init(4)
     cancel = _find_cancel(book, ASK, 100, 5)
     self.assertEqual((cancel.id, cancel.volume), (types.NO_ORDER, 0))
-    chex.assert_trees_all_equal(lob.step(book, cancel)[0], book)
+    after, report = lob.step(book, cancel)
+    self.assertEqual(report.reason, types.Reason.NO_VOLUME)
+    chex.assert_trees_all_equal(after.volume, book.volume)
 
   def test_distance_between_extreme_prices_does_not_overflow(self):
     far = 2**30 - 1

@@ -86,7 +86,7 @@ def _first_token(tokenizer):
   levels = np.zeros((2, features.NUM_LEVELS), np.int32)
   return features.encode(
     tokenizer,
-    types.Order(zero, zero, zero, zero, zero),
+    types.Order(*[zero] * 6),
     interval=zero,
     open_mid=zero,
     mid_before=zero,

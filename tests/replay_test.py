@@ -47,7 +47,7 @@ TINY = make_stream(
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-  monkeypatch.setattr(replay, "_CHUNK", 16)
+  monkeypatch.setattr(replay, "CHUNK", 16)
 
 
 def run(stream, book=None, **kwargs):
@@ -112,9 +112,9 @@ def random_stream(num_events):
 @pytest.mark.parametrize("num_events", [32, 50])
 def test_stream_longer_than_a_chunk_is_as_one_chunk(monkeypatch, num_events):
   stream = random_stream(num_events)
-  monkeypatch.setattr(replay, "_CHUNK", 64)
+  monkeypatch.setattr(replay, "CHUNK", 64)
   want = run(stream)
-  monkeypatch.setattr(replay, "_CHUNK", 16)
+  monkeypatch.setattr(replay, "CHUNK", 16)
   done = []
   have = run(stream, on_progress=done.append)
   assert_same(have[0], want[0])

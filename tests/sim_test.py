@@ -50,7 +50,7 @@ def _start(orders=()):
   """A market with resting orders of (side, price, volume), ids from 0."""
   book = lob.init(_CAPACITY)
   for i, (side, price, volume) in enumerate(orders):
-    order = types.Order(types.OrderKind.LIMIT, side, price, volume, i)
+    order = types.Order(types.OrderKind.LIMIT, side, price, volume, i, -1)
     book, _ = lob.step(book, jax.tree.map(jnp.int32, order))
   zero = jnp.int32(0)
   return sim.Start(
@@ -140,7 +140,10 @@ class StepTest(parameterized.TestCase):
       [_index(vocab.KIND_CANCEL, 5, 3)], ((BID, 999, 10),)
     )
     self.assertEqual(events.order.volume[0], 0)
-    chex.assert_trees_all_equal(state.book, _start(((BID, 999, 10),)).book)
+    before = _start(((BID, 999, 10),)).book
+    chex.assert_trees_all_equal(state.book.volume, before.volume)
+    rejected = state.book.counts - before.counts
+    self.assertEqual(rejected[types.Reason.NO_VOLUME], 1)
 
   def test_clock_carries_nanoseconds_into_seconds(self):
     index = _index(vocab.KIND_BID, -3, 7, interval_bin=1)  # 100 ms

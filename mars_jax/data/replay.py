@@ -16,7 +16,7 @@ from mars_jax import lob
 from mars_jax import types
 from mars_jax.data import events
 
-_CHUNK = 8192  # Events in one compiled call; the last one is padded.
+CHUNK = 8192  # Events in one compiled call; the last one is padded.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +79,9 @@ def replay(
   mid = lob.mid(book, fallback=jnp.int32(0))
   book = jax.tree.map(jnp.copy, book)  # As each chunk donates its own.
   outputs = []
-  for start in range(0, len(stream), _CHUNK):
-    orders, num_events = _padded_orders(stream, start)
+  for start in range(0, len(stream), CHUNK):
+    orders = padded_orders(stream, start, start + CHUNK)
+    num_events = len(stream.time[start : start + CHUNK])
     (book, mid), output = _replay_chunk((book, mid), orders, num_levels)
     outputs.append(
       jax.tree.map(lambda x, n=num_events: np.asarray(x)[:n], output)
@@ -110,6 +111,7 @@ def orders_of(
     price=stream.price[rows],
     volume=stream.volume[rows],
     id=stream.order_id[rows],
+    owner=np.full_like(stream.order_id[rows], types.NO_OWNER),
   )
 
 
@@ -119,23 +121,25 @@ def _replay_chunk(carry, orders, num_levels):
 
   def step(carry, order):
     book, mid_before = carry
-    book, fills = lob.step(book, order)
+    book, report = lob.step(book, order, max_fills=0)
     mid_after = lob.mid(book, fallback=mid_before)
     snapshot = lob.snapshot(book, num_levels=num_levels)
-    output = mid_before, mid_after, snapshot, fills.volume.sum()
+    output = mid_before, mid_after, snapshot, report.traded
     return (book, mid_after), output
 
   return jax.lax.scan(step, carry, orders)
 
 
-def _padded_orders(
-  stream: events.EventStream, start: int
-) -> tuple[types.Order, int]:
-  """Returns `_CHUNK` orders from `start` on, and how many are real."""
-  orders = orders_of(stream, slice(start, start + _CHUNK))
-  num_events = len(orders.kind)
-  padding = (0, _CHUNK - num_events)  # Of volume 0: they do nothing.
-  return jax.tree.map(lambda leaf: np.pad(leaf, padding), orders), num_events
+def padded_orders(
+  stream: events.EventStream, start: int, end: int
+) -> types.Order:
+  """Returns the orders of some events, padded to `CHUNK` with `NONE`."""
+  orders = orders_of(stream, slice(start, end))
+  padding = (0, CHUNK - len(orders.kind))
+  padded = jax.tree.map(lambda leaf: np.pad(leaf, padding), orders)
+  is_padding = np.arange(CHUNK) >= len(orders.kind)
+  kind = np.where(is_padding, types.OrderKind.NONE, padded.kind)
+  return padded.replace(kind=kind.astype(np.int32))
 
 
 def _check_volumes(stream: events.EventStream, book: lob.Book) -> None:

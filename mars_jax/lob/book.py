@@ -8,7 +8,8 @@ bids.
 
 Prices lie strictly between -2**30 and 2**30, so that no difference of two
 overflows, and the volumes of one side add up to less than 2**31. Nothing here
-checks it: the readers of `mars_jax.data` do, once for a file.
+checks it: the readers of `mars_jax.data` do, once for a file. A book of int64
+holds prices up to 2**62 and volumes up to 2**63.
 """
 
 import chex
@@ -19,38 +20,119 @@ from flax import struct
 
 from mars_jax import types
 
-# By `types.Side`: turns a price into a key, the smaller the better.
-KEY_SIGN = np.array([[1], [-1]], np.int32)  # [2, 1]
-# The price in an empty slot: its key is worse than that of every order.
-NO_PRICE = KEY_SIGN * np.int32(2**31 - 1)  # [2, 1]
-
-_FAR = np.int32(2**31 - 1)  # The distance to what must not be chosen.
+SLOT_FIELDS = ("price", "volume", "id", "owner")  # Of a `Book`.
+_SIGN = np.array([[1], [-1]])  # [2, 1], by `types.Side`
 
 
 @struct.dataclass
 class Book:
-  """The resting orders of one market, and what the capacity cost so far.
+  """The resting orders of one market, and a count of what became of all orders.
 
-  An empty slot has volume 0, id `types.NO_ORDER` and price `NO_PRICE`.
+  An empty slot has volume 0, id `types.NO_ORDER`, owner `types.NO_OWNER` and
+  the price `no_price`.
   """
 
   price: jax.Array  # [2, N] int32, ticks, by `types.Side`, best first
   volume: jax.Array  # [2, N] int32, lots
   id: jax.Array  # [2, N] int32
-  dropped: jax.Array  # [] int32, orders lost because a side was full
-  unknown: jax.Array  # [] int32, cancels that named no resting order
+  owner: jax.Array  # [2, N] int32
+  counts: jax.Array  # [Reason.COUNT] int32, orders by `types.Reason`
+
+  @property
+  def dropped(self) -> jax.Array:
+    """Orders lost because a side was full, int32 `[]`."""
+    return self.counts[..., types.Reason.CAPACITY]
+
+  @property
+  def unknown(self) -> jax.Array:
+    """Cancels and modifies that named no resting order, int32 `[]`."""
+    return self.counts[..., types.Reason.UNKNOWN_ID]
 
 
-def init(capacity: int) -> Book:
-  """Returns an empty book for `capacity` orders a side."""
+def init(capacity: int, *, dtype: jax.typing.DTypeLike = jnp.int32) -> Book:
+  """Returns an empty book.
+
+  Args:
+    capacity: orders that fit on a side, N.
+    dtype: of prices and volumes. int64 needs JAX's x64 to be on.
+  """
   shape = (2, capacity)
   return Book(
-    price=jnp.broadcast_to(NO_PRICE, shape),
-    volume=jnp.zeros(shape, jnp.int32),
+    price=jnp.broadcast_to(no_price(dtype), shape),
+    volume=jnp.zeros(shape, dtype),
     id=jnp.full(shape, types.NO_ORDER, jnp.int32),
-    dropped=jnp.zeros([], jnp.int32),
-    unknown=jnp.zeros([], jnp.int32),
+    owner=jnp.full(shape, types.NO_OWNER, jnp.int32),
+    counts=jnp.zeros([types.Reason.COUNT], jnp.int32),
   )
+
+
+def from_orders(orders: types.Order, capacity: int) -> Book:
+  """Returns a book in which orders rest, unmatched; not for compiled code.
+
+  Args:
+    orders: what rests, numpy leaves `[M]`, oldest first; kinds do not matter.
+    capacity: orders that fit on a side, N.
+
+  Raises:
+    ValueError: if a side has no room, a volume is not positive, or the best bid
+      is not below the best ask.
+  """
+  sides = np.asarray(orders.side)
+  book = jax.tree.map(np.array, init(capacity, dtype=orders.price.dtype))
+  for side in (types.Side.ASK, types.Side.BID):
+    rows = np.flatnonzero(sides == side)
+    if len(rows) > capacity:
+      raise ValueError(f"{len(rows)} orders rest on a side of {capacity} slots")
+    keys = orders.price[rows] * _SIGN[side]
+    rows = rows[np.argsort(keys, kind="stable")]
+    for name in SLOT_FIELDS:
+      getattr(book, name)[side, : len(rows)] = getattr(orders, name)[rows]
+  if (np.asarray(orders.volume) <= 0).any():
+    raise ValueError("the volume of a resting order must be positive")
+  ask, bid = book.price[types.Side.ASK, 0], book.price[types.Side.BID, 0]
+  if (book.volume[:, 0] > 0).all() and bid >= ask:
+    raise ValueError(f"orders rest at a bid of {bid} and an ask of {ask}")
+  return jax.tree.map(jnp.asarray, book)
+
+
+def key(price: jax.Array) -> jax.Array:
+  """Returns prices `[2, ...]`, by side, as keys: the smaller the better.
+
+  A scalar gives `[2, 1]`: its key on either side.
+  """
+  return jnp.asarray(_SIGN, price.dtype) * price
+
+
+def no_price(dtype: jax.typing.DTypeLike) -> jax.Array:
+  """Returns the price in an empty slot, `[2, 1]`: its key is the worst."""
+  return jnp.asarray(_SIGN, dtype) * jnp.iinfo(dtype).max
+
+
+def count(book: Book, reason: jax.Array, number: jax.Array | int = 1) -> Book:
+  """Returns the book with orders of one fate counted."""
+  one_hot = jnp.arange(types.Reason.COUNT, dtype=jnp.int32) == reason
+  return book.replace(counts=book.counts + jnp.where(one_hot, number, 0))
+
+
+def wipe(book: Book) -> Book:
+  """Makes the slots without volume empty ones."""
+  is_empty = book.volume == 0
+  blank = no_price(book.price.dtype)
+  return book.replace(
+    price=jnp.where(is_empty, blank, book.price),
+    id=jnp.where(is_empty, types.NO_ORDER, book.id),
+    owner=jnp.where(is_empty, types.NO_OWNER, book.owner),
+  )
+
+
+def compact(book: Book) -> Book:
+  """Makes the slots with volume a prefix again, in the same order."""
+  order = jnp.argsort(book.volume == 0, axis=1, stable=True)
+  slots = {
+    name: jnp.take_along_axis(getattr(book, name), order, axis=1)
+    for name in SLOT_FIELDS
+  }
+  return wipe(book.replace(**slots))
 
 
 def snapshot(book: Book, *, num_levels: int) -> types.Snapshot:
@@ -65,17 +147,20 @@ def snapshot(book: Book, *, num_levels: int) -> types.Snapshot:
     price 0 and volume 0: tell by the volume, since 0 may be a price.
   """
   chex.assert_shape(book.price, (2, None))
-  key = KEY_SIGN * book.price
-  level_key = key[:, :1]
+  keys = key(book.price)
+  level_key = keys[:, :1]
+  worst = jnp.iinfo(keys.dtype).max
   prices, volumes = [], []
   # Two reductions a level: quicker than numbering the levels by a prefix sum.
   for _ in range(num_levels):
-    volume = jnp.where(key == level_key, book.volume, 0).sum(
+    volume = jnp.where(keys == level_key, book.volume, 0).sum(
+      axis=1, keepdims=True, dtype=keys.dtype
+    )
+    prices.append(jnp.where(volume > 0, key(level_key), 0))
+    volumes.append(volume)
+    level_key = jnp.where(keys > level_key, keys, worst).min(
       axis=1, keepdims=True
     )
-    prices.append(jnp.where(volume > 0, KEY_SIGN * level_key, 0))
-    volumes.append(volume)
-    level_key = jnp.where(key > level_key, key, _FAR).min(axis=1, keepdims=True)
   return types.Snapshot(
     price=jnp.concatenate(prices, axis=1),
     volume=jnp.concatenate(volumes, axis=1),
@@ -103,18 +188,15 @@ def resize(book: Book, capacity: int) -> Book:
   """
   chex.assert_shape(book.price, (2, None))
   grow = max(capacity - book.price.shape[1], 0)
-  empty = init(grow)
+  empty = init(grow, dtype=book.price.dtype)
   cut = (book.volume[:, capacity:] > 0).sum(dtype=jnp.int32)
 
-  def fit(x, padding):
-    return jnp.concatenate([x[:, :capacity], padding], axis=1)
+  def fit(name: str) -> jax.Array:
+    kept = getattr(book, name)[:, :capacity]
+    return jnp.concatenate([kept, getattr(empty, name)], axis=1)
 
-  return book.replace(
-    price=fit(book.price, empty.price),
-    volume=fit(book.volume, empty.volume),
-    id=fit(book.id, empty.id),
-    dropped=book.dropped + cut,
-  )
+  slots = {name: fit(name) for name in SLOT_FIELDS}
+  return count(book.replace(**slots), types.Reason.CAPACITY, cut)
 
 
 def find_cancel(
@@ -123,6 +205,8 @@ def find_cancel(
   low: jax.Array,
   high: jax.Array,
   volume: jax.Array,
+  *,
+  owner: jax.Array | None = None,
 ) -> types.Order:
   """Finds the resting order that a cancel of `volume` at a price may mean.
 
@@ -139,24 +223,30 @@ def find_cancel(
     side: int32 `[]`, `types.Side` of the resting orders.
     low, high: int32 `[]`, ticks, within 2**30 of 0.
     volume: int32 `[]`, lots, > 0.
+    owner: int32 `[]`, whose orders to look at; None for all.
 
   Returns:
-    A cancel of all that the order rests with. If the side is empty its id is
+    A cancel of all that the order rests with. If there is none its id is
     `types.NO_ORDER`, its price `low` and its volume 0, and it does nothing.
   """
   chex.assert_shape(book.price, (2, None))
-  prices, volumes, ids = book.price[side], book.volume[side], book.id[side]
+  prices, volumes = book.price[side], book.volume[side]
+  far = jnp.iinfo(prices.dtype).max
   rests = volumes > 0
+  if owner is not None:
+    rests &= book.owner[side] == owner
   distance = jnp.maximum(jnp.maximum(low - prices, prices - high), 0)
-  distance = jnp.where(rests, distance, _FAR)
+  distance = jnp.where(rests, distance, far)
   # The first of equal minima is the better price, then the older order.
   nearest = prices[jnp.argmin(distance)]
   is_candidate = (distance == 0) | (rests & (prices == nearest))
-  found = jnp.argmin(jnp.where(is_candidate, jnp.abs(volumes - volume), _FAR))
+  found = jnp.argmin(jnp.where(is_candidate, jnp.abs(volumes - volume), far))
+  is_found = rests[found]
   return types.Order(
     kind=jnp.int32(types.OrderKind.CANCEL),
     side=side,
-    price=jnp.where(rests[found], prices[found], low),
-    volume=volumes[found],
-    id=ids[found],
+    price=jnp.where(is_found, prices[found], low),
+    volume=jnp.where(is_found, volumes[found], 0),
+    id=jnp.where(is_found, book.id[side][found], types.NO_ORDER),
+    owner=jnp.where(is_found, book.owner[side][found], types.NO_OWNER),
   )

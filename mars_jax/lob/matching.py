@@ -1,135 +1,355 @@
 """Applies one order to the book, in one pass over its slots.
 
-What an order takes from the other side is a prefix of it. With `ahead` the
-volume that rests before a slot, among the slots that the order's price crosses,
+What an order takes from the other side under price-time priority is a prefix of
+it. With `ahead` the volume that rests before a slot, among the slots that the
+order's price crosses,
 
   fill = clip(order volume - ahead, 0, slot volume)
 
-A filled prefix and a cancelled order leave a gap, and an order that comes to
-rest needs one. No side of the book has both in one step, so the rest is one
-shift of what stands behind the gap: to the left by the number of orders that
-are gone, or to the right by one. There is no loop and no branch, and every
-order costs the same: the program is the same for one book and for many.
+A filled prefix and an order that is taken out leave a gap, and an order that
+comes to rest needs one. So a side changes by one shift of a run of slots: to
+the left by the number of orders that are gone, or to the right by one. There is
+no loop and no branch, and every order costs the same: the program is the same
+for one book and for many.
+
+Kinds of order differ by a few scalars: what may trade, and what rests. Rules
+that fill or cancel orders amid others, pro-rata allocation and self-trade
+prevention that cancels the oldest, close their gaps by a stable sort.
 """
 
 import chex
 import jax
 import jax.numpy as jnp
+from flax import struct
 
 from mars_jax import types
+from mars_jax.lob import allocation
 from mars_jax.lob import book as book_lib
+from mars_jax.lob import rules as rules_lib
 
 
 def step(
-  book: book_lib.Book, order: types.Order
-) -> tuple[book_lib.Book, types.Fills]:
-  """Applies one order to the book under price-time priority.
+  book: book_lib.Book,
+  order: types.Order,
+  *,
+  rules: rules_lib.Rules = rules_lib.CONTINUOUS,
+  max_fills: int | None = None,
+  collects: jax.Array | bool = False,
+) -> tuple[book_lib.Book, types.Report]:
+  """Applies one order to the book.
 
-  A marketable order trades against the opposite side, best price first and
-  oldest first within a price; what is left of a limit order rests. A cancel
-  takes at most `order.volume` off the resting order with the same id, on
-  whichever side it rests; what is left of that order keeps its priority. A
-  cancel whose id does not rest changes nothing and adds one to `book.unknown`.
-  An order with volume <= 0, or of a kind not in `types.OrderKind`, is a no-op.
+  An order trades against the opposite side, best price first and within a
+  price as `rules.allocation` says, at the price of the resting order; what is
+  left of it rests or is dropped, as its kind says (`types.OrderKind`). A cancel
+  takes at most `order.volume` off the resting order with the same id, whichever
+  its side; what is left keeps its priority. A modify gives the resting order of
+  its side with the same id a new price and open volume; see
+  `rules.reduce_keeps_priority`.
 
   `N` is the capacity of one side. If a remainder must rest on a full side, the
-  order of lowest priority, maybe the new one, is lost, and `book.dropped` grows
-  by one. The total volume of a side must stay below 2**31.
+  order of lowest priority, maybe the new one, is lost and the reason is
+  `CAPACITY`. What became of each order is counted in `book.counts`. The total
+  volume of a side must stay below 2**31.
 
   `(book, order)` is the signature of a scan body:
   `jax.lax.scan(lob.step, book, orders)`. Batch with `jax.vmap`.
 
   Args:
     book: the book before the order, leaves `[2, N]`.
-    order: one order, leaves int32 `[]`. A cancel is known by its id alone.
+    order: one order, leaves int32 `[]`.
+    rules: allocation, self-trade prevention and priority; static. The checks of
+      prices, volumes and phases are those of `session.step`.
+    max_fills: how many fills to list, F; N if None; static.
+    collects: bool `[]`, whether orders rest without trading, as they do before
+      a call auction.
 
   Returns:
-    The book after the order, and its fills, leaves `[N]`: best price first, at
-    the price of the resting order. Rows that are not in use come last and have
-    volume 0, price 0 and id `types.NO_ORDER`.
+    The book after the order, and what became of it; fills `[F]`, best price
+    first, rows that are not in use last, of volume 0, price 0 and id
+    `types.NO_ORDER`.
   """
   chex.assert_shape(book.price, (2, None))
-  chex.assert_equal_shape([book.price, book.volume, book.id])
+  slot_fields = [getattr(book, name) for name in book_lib.SLOT_FIELDS]
+  chex.assert_equal_shape(slot_fields)
   chex.assert_rank(jax.tree.leaves(order), 0)
   chex.assert_type(jax.tree.leaves((book, order)), int)
 
-  capacity = book.price.shape[1]
-  side = jax.lax.broadcasted_iota(jnp.int32, (2, 1), 0)
-  slot = jax.lax.broadcasted_iota(jnp.int32, (2, capacity), 1)
-  is_limit = order.kind == types.OrderKind.LIMIT
-  is_cancel = order.kind == types.OrderKind.CANCEL
-  is_own = side == order.side
-  rests = book.volume > 0
-  volume = jnp.maximum(order.volume, 0)
+  kinds, reasons = types.OrderKind, types.Reason
+  is_own = jax.lax.broadcasted_iota(jnp.int32, (2, 1), 0) == order.side
   # Own side: the orders that go before the new one; other side: the crossed.
-  is_ahead = book_lib.KEY_SIGN * book.price <= book_lib.KEY_SIGN * order.price
+  is_ahead = book_lib.key(book.price) <= book_lib.key(order.price)
+  is_crossed = (is_ahead | (order.kind == kinds.MARKET)) & ~is_own
+  is_crossed &= (book.volume > 0) & ~jnp.asarray(collects)
 
-  crossed = jnp.where(is_limit & is_ahead & ~is_own, book.volume, 0).sum(axis=0)
-  through = jnp.cumsum(crossed)
-  filled = jnp.clip(volume - (through - crossed), 0, crossed)
-  remainder = jnp.where(is_limit, jnp.maximum(volume - through[-1], 0), 0)
-
-  is_named = is_cancel & rests & (book.id == order.id)
-  cancelled = jnp.where(is_named, jnp.minimum(book.volume, volume), 0)
-
-  left = book.volume - jnp.where(is_own, 0, filled[None]) - cancelled
-  num_gone = (rests & (left == 0)).sum(axis=1, keepdims=True, dtype=jnp.int32)
-  is_joined = is_own & (remainder > 0)
-  can_move = jnp.where(is_limit, ~(is_ahead & is_own), is_named)
-  gap = jnp.where(can_move, slot, capacity).min(axis=1, keepdims=True)
-
-  start = 1 + num_gone - is_joined.astype(jnp.int32)
-
-  def shift(x, new):
-    return _shift(x, start, gap, jnp.where(is_joined, new, 0))
-
-  new_volume = shift(left, remainder)
-  is_empty = new_volume == 0
-  price, id_ = shift(book.price, order.price), shift(book.id, order.id)
-  is_full = is_own & rests[:, -1:]
-  is_unknown = is_cancel & (volume > 0) & ~is_named.any()
-  new_book = book_lib.Book(
-    price=jnp.where(is_empty, book_lib.NO_PRICE, price),
-    volume=new_volume,
-    id=jnp.where(is_empty, types.NO_ORDER, id_),
-    dropped=book.dropped + (is_joined & is_full).any().astype(jnp.int32),
-    unknown=book.unknown + is_unknown.astype(jnp.int32),
+  taken, entering, is_unknown = _take_back(book, order, is_own, rules)
+  trade = _trade(book, order, is_crossed, entering, rules)
+  may_rest = (order.kind == kinds.LIMIT) | (order.kind == kinds.POST_ONLY)
+  may_rest |= order.kind == kinds.MODIFY
+  rested = jnp.where(may_rest, trade.left, 0)
+  cancelled = taken + jnp.where(is_own, 0, trade.cancelled)
+  left = book.volume - cancelled - jnp.where(is_own, 0, trade.filled)
+  new_book, is_refused, pushed_out = _place(
+    book, order, left, is_ahead, rested, rules
   )
-  return new_book, _fills(book, order, filled)
+
+  is_lost = is_refused | (pushed_out > 0)
+  reason = jnp.where(is_lost, reasons.CAPACITY, trade.reason)
+  reason = jnp.where(is_unknown, reasons.UNKNOWN_ID, reason)
+  reason = jnp.where(order.volume <= 0, reasons.NO_VOLUME, reason)
+  is_none = order.kind == kinds.NONE
+  report = types.Report(
+    reason=jnp.where(is_none, reasons.ACCEPTED, reason),
+    traded=trade.traded,
+    rested=jnp.where(is_refused, 0, rested),
+    cancelled=cancelled.sum(dtype=left.dtype) + pushed_out,
+    last_price=_last_price(book, order, trade.filled),
+    num_fills=(trade.filled > 0).sum(dtype=jnp.int32),
+    fills=_list_fills(book, order, trade.filled, max_fills, rules),
+  )
+  return book_lib.count(new_book, reason, (~is_none).astype(jnp.int32)), report
 
 
-def _shift(
-  x: jax.Array, start: jax.Array, gap: jax.Array, new: jax.Array
-) -> jax.Array:
-  """Closes or opens a gap in each side; slots free at the end become 0.
+def _take_back(
+  book: book_lib.Book,
+  order: types.Order,
+  is_own: jax.Array,
+  rules: rules_lib.Rules,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Settles what a cancel or a modify takes back, and what may trade.
+
+  Returns:
+    `[2, N]` lots taken off resting orders, `[]` lots of the order that enter
+    the book anew, and `[]` whether what it names does not rest.
+  """
+  kinds = types.OrderKind
+  volume = jnp.maximum(order.volume, 0)
+  is_cancel, is_modify = order.kind == kinds.CANCEL, order.kind == kinds.MODIFY
+  is_named = (book.volume > 0) & (book.id == order.id) & (volume > 0)
+  is_named &= is_cancel | (is_modify & is_own)
+  named = jnp.where(is_named, book.volume, 0)
+  goes = jnp.where(is_cancel, jnp.minimum(named, volume), named)
+  if rules.reduce_keeps_priority:
+    stays = (book.price == order.price) & (book.volume >= volume)
+    goes = jnp.where(is_named & is_modify & stays, named - volume, goes)
+  held, gone = named.sum(dtype=named.dtype), goes.sum(dtype=named.dtype)
+  moves = is_modify & (held > 0) & (gone == held)
+  is_new = ~is_cancel & ~is_modify & (order.kind != kinds.NONE)
+  entering = jnp.where(is_new | moves, volume, 0)
+  return goes, entering, (is_cancel | is_modify) & (held == 0)
+
+
+@struct.dataclass
+class _Trade:
+  """What an order does on the other side of the book, by slot of it."""
+
+  filled: jax.Array  # [N] lots
+  cancelled: jax.Array  # [N] lots of its owner's orders, cancelled
+  traded: jax.Array  # [] lots, the sum of `filled`
+  left: jax.Array  # [] lots that neither traded nor were dropped
+  reason: jax.Array  # [] int32, `types.Reason`
+
+
+def _trade(
+  book: book_lib.Book,
+  order: types.Order,
+  is_crossed: jax.Array,
+  entering: jax.Array,
+  rules: rules_lib.Rules,
+) -> _Trade:
+  """Trades `entering` lots against the crossed orders, `[2, N]`."""
+  kinds, reasons = types.OrderKind, types.Reason
+  crossed = jnp.where(is_crossed, book.volume, 0)
+  resting = crossed.sum(axis=0, dtype=crossed.dtype)
+  level = _opposite(order, book.price)
+  fillable = resting.sum(dtype=resting.dtype)
+  would_cross = (order.kind == kinds.POST_ONLY) & (fillable > 0)
+
+  mine = jnp.zeros_like(resting)
+  if rules.self_trade is not rules_lib.SelfTrade.OFF:
+    is_mine = (book.owner == order.owner) & (order.owner >= 0)
+    mine = jnp.where(is_mine, crossed, 0).sum(axis=0, dtype=crossed.dtype)
+  if rules.self_trade is rules_lib.SelfTrade.CANCEL_OLDEST:
+    resting -= mine
+    fillable = resting.sum(dtype=resting.dtype)
+  if rules.self_trade is rules_lib.SelfTrade.CANCEL_NEWEST:
+    ahead = allocation.ahead(resting, level, rules)
+    fillable = jnp.where(mine > 0, ahead, fillable).min()
+
+  not_fillable = (order.kind == kinds.FOK) & (fillable < entering)
+  entering = jnp.where(would_cross | not_fillable, 0, entering)
+  traded = jnp.minimum(entering, fillable)
+  left = entering - traded
+  reason = jnp.where(not_fillable, reasons.NOT_FILLABLE, reasons.ACCEPTED)
+  reason = jnp.where(would_cross, reasons.WOULD_CROSS, reason)
+  cancelled = jnp.zeros_like(resting)
+  if rules.self_trade is rules_lib.SelfTrade.CANCEL_NEWEST:
+    meets_own = (left > 0) & (mine > 0).any()
+    left = jnp.where(meets_own, 0, left)
+    reason = jnp.where(meets_own, reasons.SELF_TRADE, reason)
+  if rules.self_trade is rules_lib.SelfTrade.CANCEL_OLDEST:
+    ahead = allocation.ahead(resting, level, rules)
+    cancelled = jnp.where(ahead < entering, mine, 0)
+  return _Trade(
+    filled=allocation.fill(traded, resting, level, rules),
+    cancelled=cancelled,
+    traded=traded,
+    left=left,
+    reason=reason,
+  )
+
+
+def _place(
+  book: book_lib.Book,
+  order: types.Order,
+  left: jax.Array,
+  is_ahead: jax.Array,
+  rested: jax.Array,
+  rules: rules_lib.Rules,
+) -> tuple[book_lib.Book, jax.Array, jax.Array]:
+  """Takes out the orders that are gone, and puts in what comes to rest.
 
   Args:
-    x: `[2, N]`.
-    start: `[2, 1]`, 0 to make room for `new` in the gap, 1 + n to close n of
-      the slots there.
-    gap: `[2, 1]`, the first slot that changes.
-    new: `[2, 1]`, what goes into the gap where there is room for it.
+    book: the book before the order.
+    order: the order.
+    left: `[2, N]` lots that each slot still holds.
+    is_ahead: `[2, N]`, slots of the own side that go before the order.
+    rested: `[]` lots that come to rest.
+    rules: tell whether gaps may lie apart.
+
+  Returns:
+    The book after it, whether it had no room for the order, and the `[]` lots
+    of the order that it pushed out instead.
   """
+  capacity = left.shape[1]
+  slot = jax.lax.broadcasted_iota(jnp.int32, left.shape, 1)
+  side = jax.lax.broadcasted_iota(jnp.int32, (2, 1), 0)
+  joins = (side == order.side) & (rested > 0)
+  num_ahead = (is_ahead & (left > 0)).sum(
+    axis=1, keepdims=True, dtype=jnp.int32
+  )
+  is_gone = (book.volume > 0) & (left == 0)
+  book = book.replace(volume=left)
+  if rules.leaves_gaps:
+    book = book_lib.compact(book)
+    is_gone = jnp.zeros_like(is_gone)
+  num_gone = is_gone.sum(axis=1, keepdims=True, dtype=jnp.int32)
+  gap = jnp.where(is_gone, slot, capacity).min(axis=1, keepdims=True)
+
+  # What stands between the gap and the new order's slot moves by one; without
+  # a new order, all that stands behind the gap closes it.
+  at = jnp.where(joins, num_ahead, capacity)
+  opens = joins & (at <= gap)
+  start = jnp.where(opens, 0, 1 + num_gone)
+  moves = (slot >= jnp.where(opens, at, gap)) & (
+    slot <= jnp.where(opens, gap, at)
+  )
+
+  def shift(x: jax.Array, new: jax.Array) -> jax.Array:
+    x = jnp.where(moves, _slice_rows(x, start), x)
+    return jnp.where(slot == at, new, x)
+
+  is_refused = joins & (at == capacity)
+  pushes_out = opens & (gap == capacity) & ~is_refused
+  pushed_out = jnp.where(pushes_out, book.volume[:, -1:], 0)
+  book = book.replace(
+    price=shift(book.price, order.price),
+    volume=shift(book.volume, rested),
+    id=shift(book.id, order.id),
+    owner=shift(book.owner, order.owner),
+  )
+  return book_lib.wipe(book), is_refused.any(), pushed_out.sum(dtype=left.dtype)
+
+
+def _slice_rows(x: jax.Array, start: jax.Array) -> jax.Array:
+  """Returns `x[side, start[side] - 1 + i]` for each slot `i`, 0 outside."""
   capacity = x.shape[1]
-  slot = jax.lax.broadcasted_iota(jnp.int32, x.shape, 1)
   padded = jnp.pad(x, ((0, 0), (1, capacity)))
-  behind = jax.vmap(
+  return jax.vmap(
     lambda row, i: jax.lax.dynamic_slice_in_dim(row, i, capacity)
   )(padded, start[:, 0])
-  behind = jnp.where((start == 0) & (slot == gap), new, behind)
-  return jnp.where(slot < gap, x, behind)
 
 
-def _fills(
+def _last_price(
   book: book_lib.Book, order: types.Order, filled: jax.Array
-) -> types.Fills:
-  """Returns the fills of volumes `[N]` taken off the side opposite."""
+) -> jax.Array:
+  """Returns the worst price at which an order traded, 0 if it did not."""
+  sign = jnp.where(order.side == types.Side.ASK, -1, 1).astype(filled.dtype)
+  price = _opposite(order, book.price)
+  worst = jnp.iinfo(price.dtype).min
+  last = sign * jnp.where(filled > 0, sign * price, worst).max()
+  return jnp.where((filled > 0).any(), last, 0)
 
-  def opposite(x):
-    return jnp.where(order.side == types.Side.ASK, x[1], x[0])
 
-  return types.Fills(
-    price=jnp.where(filled > 0, opposite(book.price), 0),
-    volume=filled,
-    id=jnp.where(filled > 0, opposite(book.id), types.NO_ORDER),
+def _opposite(order: types.Order, x: jax.Array) -> jax.Array:
+  """Returns the row of `[2, N]` that an order trades against."""
+  return jnp.where(
+    order.side == types.Side.ASK, x[types.Side.BID], x[types.Side.ASK]
   )
+
+
+def _list_fills(
+  book: book_lib.Book,
+  order: types.Order,
+  filled: jax.Array,
+  max_fills: int | None,
+  rules: rules_lib.Rules,
+) -> types.Fills:
+  """Returns the first fills `[F]` of those of volumes `[N]`, by slot."""
+  price, id_ = _opposite(order, book.price), _opposite(order, book.id)
+  if rules.leaves_gaps:
+    first = jnp.argsort(filled == 0, stable=True)
+    filled, price, id_ = filled[first], price[first], id_[first]
+  filled, price, id_ = filled[:max_fills], price[:max_fills], id_[:max_fills]
+  return types.Fills(
+    price=jnp.where(filled > 0, price, 0),
+    volume=filled,
+    id=jnp.where(filled > 0, id_, types.NO_ORDER),
+  )
+
+
+def cancel_at(
+  book: book_lib.Book, order: types.Order
+) -> tuple[book_lib.Book, types.Report]:
+  """Cancels a volume at a price, the oldest orders first.
+
+  The model's cancel names a price and a volume, and no order. It takes them off
+  the price level of that side nearest to `order.price`, the better of two as
+  near, from its oldest order on: all of them, or with `order.owner >= 0` those
+  of one owner, as MarS does (mlib, `BackgroundAgent`). What the level does not
+  hold stays uncancelled. `find_cancel` reads such a cancel as one order.
+
+  Args:
+    book: the book, leaves `[2, N]`.
+    order: its side, price, volume and owner count, leaves `[]`.
+
+  Returns:
+    The book after it, and what became of it: `UNKNOWN_ID` if there is no order.
+  """
+  chex.assert_shape(book.price, (2, None))
+  side = jax.lax.broadcasted_iota(jnp.int32, (2, 1), 0)
+  is_candidate = (side == order.side) & (book.volume > 0)
+  is_candidate &= (order.owner < 0) | (book.owner == order.owner)
+  distance = jnp.abs(book.price - order.price)
+  distance = jnp.where(is_candidate, distance, jnp.iinfo(distance.dtype).max)
+  nearest = book.price.ravel()[jnp.argmin(distance)]
+  resting = jnp.where(is_candidate & (book.price == nearest), book.volume, 0)
+  volume = jnp.maximum(order.volume, 0)
+  cancelled = jax.vmap(allocation.price_time, (None, 0))(volume, resting)
+  total = cancelled.sum(dtype=volume.dtype)
+  reasons = types.Reason
+  is_known = is_candidate.any()
+  reason = jnp.where(is_known, reasons.ACCEPTED, reasons.UNKNOWN_ID)
+  reason = jnp.where(order.volume <= 0, reasons.NO_VOLUME, reason)
+  none = jnp.zeros_like(total)
+  listed = none, none, order.id
+  report = types.Report(
+    reason=reason,
+    traded=none,
+    rested=none,
+    cancelled=total,
+    last_price=none,
+    num_fills=jnp.zeros([], jnp.int32),
+    fills=types.Fills(*(jnp.zeros([0], x.dtype) for x in listed)),
+  )
+  book = book_lib.compact(book.replace(volume=book.volume - cancelled))
+  return book_lib.count(book, reason), report

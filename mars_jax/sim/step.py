@@ -52,7 +52,7 @@ def step(
     order, interval = _planned_order(tokenizer, order_key, state)
     clock = _advance(state.clock, interval)
   with jax.named_scope("match"):
-    book, fills = lob.step(state.book, order)
+    book, report = lob.step(state.book, order, max_fills=0)
     mid = lob.mid(book, fallback=state.mid)
   with jax.named_scope("features"):
     token = features.encode(
@@ -78,8 +78,7 @@ def step(
     plan=plan,
     cache=cache,
   )
-  traded = fills.volume.sum()
-  return new_state, state_lib.Event(clock, order, traded, mid)
+  return new_state, state_lib.Event(clock, order, report.traded, mid)
 
 
 def _planned_order(
@@ -105,6 +104,7 @@ def _planned_order(
     price=price,
     volume=volume,
     id=state.next_id,
+    owner=jnp.int32(types.NO_OWNER),
   )
   is_cancel = kind == vocab.KIND_CANCEL
   order = jax.tree.map(lambda x, y: jnp.where(is_cancel, x, y), cancel, limit)
