@@ -27,15 +27,23 @@ _USER_ERRORS = (
 _DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
 
 
-def run(main: collections.abc.Callable[[], None]) -> None:
-  """Runs a script: what its user can mend is one line and exit status 1."""
+def run(
+  main: collections.abc.Callable[..., None], *, takes_arguments: bool = False
+) -> None:
+  """Runs a script: what its user can mend is one line and exit status 1.
+
+  Args:
+    main: called with the arguments of the command line that are no flags.
+    takes_arguments: whether there may be any.
+  """
 
   def guarded(argv: list[str]) -> None:
-    if len(argv) > 1:
-      sys.exit(f"error: {argv[1]!r} is no flag; --help lists the flags")
+    arguments = argv[1:]
+    if arguments and not takes_arguments:
+      sys.exit(f"error: {arguments[0]!r} is no flag; --help lists the flags")
     logging.set_verbosity(logging.WARNING)
     try:
-      main()
+      main(*arguments)
     except _USER_ERRORS as error:
       if _DEBUG.value:
         raise

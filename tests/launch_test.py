@@ -3,6 +3,7 @@
 import concurrent.futures
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -121,8 +122,9 @@ def test_help_says_what_each_script_does_and_its_flags():
     source = (_ROOT / "launch" / f"{script}.py").read_text()
     summary = source.split('"""')[1].split("\n")[0]
     assert summary in result.stdout
-    assert f"python launch/{script}.py --" in result.stdout
-    assert "--data:" in result.stdout
+    assert f"python launch/{script}.py " in result.stdout
+    for name in re.findall(r'DEFINE_\w+\(\s*"(\w+)"', source):
+      assert re.search(rf"--(\[no\])?{name}:", result.stdout)
     assert not result.stderr
 
 

@@ -3,18 +3,15 @@
 import os
 import pathlib
 
-import jax
 import lobster_pairs as pairs
 import numpy as np
 import pytest
 from oracles import plain_book
 
-from mars_jax import lob
 from mars_jax import types
 from mars_jax.data import events
 from mars_jax.data import lobster
 from mars_jax.data import lobster_files
-from mars_jax.data import replay
 
 pytest.importorskip("polars")
 
@@ -394,24 +391,3 @@ def test_without_corrections_the_book_drifts_away(ticker, depth, want):
   assert counts["scrolled_in"] == counts["scrolled_out"] == 0
   shares, _, _ = pairs.shares_right(stream, checks, [1, 5, 10])
   np.testing.assert_allclose(shares, want, atol=5e-4)
-
-
-def test_the_clearing_house_gives_back_the_books_of_a_real_day():
-  path = real_day("GOOG", 10)
-  stream, checks = lobster.read_checked(path)
-
-  @jax.jit
-  def run(book, orders):
-    def step(book, order):
-      book, _ = lob.step(book, order)
-      return book, lob.snapshot(book, num_levels=10)
-
-    return jax.lax.scan(step, book, orders)
-
-  book, books = run(lob.init(1024), replay.orders_of(stream, slice(None)))
-  assert book.dropped == 0
-  last = checks.levels.num_events - 1
-  for field in ("price", "volume"):
-    have = np.asarray(getattr(books, field))[last]
-    want = getattr(checks.levels, field)
-    np.testing.assert_array_equal(have, want, err_msg=field)

@@ -192,7 +192,7 @@ def snapshot(time, status, num_trades, asks, bids, ask_total, bid_total):
   row = {
     **{"UpdateTime": time, "SecurityID": "600000", "InstruStatus": status},
     **{"TradNumber": num_trades, "TotalAskVol": ask_total},
-    "TotalBidVol": bid_total,
+    **{"TotalBidVol": bid_total, "PreCloPrice": 10.01},
   }
   for side, pairs in (("Ask", asks), ("Bid", bids)):
     for level in range(1, 11):
@@ -226,6 +226,7 @@ def test_snapshots_are_placed_by_trades_totals_and_levels(tmp_path):
   assert stream.counts["snapshots"] == 6
   assert stream.counts["bookless_snapshots"] == 1
   assert stream.counts["unplaced_snapshots"] == 1
+  assert checks.reference == 1001
   levels = checks.levels
   assert levels.num_events.tolist() == [5, 6, 7, 9]
   assert levels.price.shape == levels.volume.shape == (4, 2, 10)

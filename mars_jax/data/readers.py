@@ -13,6 +13,7 @@ FORMATS = ("lobster", "bme", "sse", "bitstamp", "coinbase")
 SAMPLE = "bitstamp-sample"
 COINBASE_SAMPLE = "coinbase-sample"
 _SAMPLE_FORMATS = {SAMPLE: "bitstamp", COINBASE_SAMPLE: "coinbase"}
+_OPTIONS = {"sse": ("instrument",), "lobster": ("corrections",)}
 # A file that tells the format by its name, alone, in its folder or in a zip.
 _FILES = {
   "lobster": r"message[^/]*\.csv",
@@ -27,21 +28,14 @@ _COLUMNS = {
 
 
 def read(
-  path: pathlib.Path | str,
-  *,
-  format: str | None = None,
-  instrument: str | None = None,
+  path: pathlib.Path | str, *, format: str | None = None, **options
 ) -> events.EventStream:
   """Returns the stream of `read_checked`, which see, alone."""
-  reader, arguments = _find(path, format, instrument)
-  return reader.read(**arguments)
+  return read_checked(path, format=format, **options)[0]
 
 
 def read_checked(
-  path: pathlib.Path | str,
-  *,
-  format: str | None = None,
-  instrument: str | None = None,
+  path: pathlib.Path | str, *, format: str | None = None, **options
 ) -> tuple[events.EventStream, events.Checks]:
   """Reads the events of one instrument and day, and what to check them by.
 
@@ -56,37 +50,50 @@ def read_checked(
       The samples are fetched when they are not in the cache yet.
     format: one of `FORMATS`; by default it is told from the names of the files
       or their columns.
-    instrument: which of several, for sse only.
+    **options: for sse `instrument`, which of several; for lobster
+      `corrections`, False for the messages alone.
 
   Raises:
     FileNotFoundError: if there is no such file.
     ImportError: if the extra `data` is not installed.
-    ValueError: if there is no such format, or it takes no instrument.
+    ValueError: if there is no such format, or it has no such option.
     events.DataError: if the file is broken, or its format cannot be told.
   """
-  reader, arguments = _find(path, format, instrument)
-  return reader.read_checked(**arguments)
+  name = find_format(path, format)
+  for option, value in options.items():
+    if option not in _OPTIONS.get(name, ()):
+      raise ValueError(f"{option} {value!r} is not for {name}")
+  return _reader(name).read_checked(_fetch(path), **options)
 
 
-def _find(path, name, instrument):
-  """Returns the reader, and its arguments."""
-  if name not in (None, *FORMATS):
-    raise ValueError(f"format {name!r} is none of {', '.join(FORMATS)}")
+def find_format(path: pathlib.Path | str, format: str | None = None) -> str:
+  """Returns the format of a file or sample, `format` where that is given."""
+  if format not in (None, *FORMATS):
+    raise ValueError(f"format {format!r} is none of {', '.join(FORMATS)}")
   if str(path) in _SAMPLE_FORMATS:
-    name = _SAMPLE_FORMATS[str(path)]
-    path = getattr(samples, name)()
+    return _SAMPLE_FORMATS[str(path)]
   path = pathlib.Path(path).expanduser()
   if not path.exists():
     raise FileNotFoundError(
       f"{path}: no such file; give a file of one of the formats"
       f" {', '.join(FORMATS)}, or {SAMPLE!r}"
     )
-  name = name or _guess(path)
-  if name == "sse":
-    return _reader(name), {"path": path, "instrument": instrument}
-  if instrument is not None:
-    raise ValueError(f"instrument {instrument!r} is for sse, not for {name}")
-  return _reader(name), {"path": path}
+  return format or _guess(path)
+
+
+def instruments(
+  path: pathlib.Path | str, *, format: str | None = None
+) -> tuple[str | None, ...]:
+  """Returns the instruments in a file; None for that of a file of one."""
+  name = find_format(path, format)
+  return _reader(name).instruments(_fetch(path)) if name == "sse" else (None,)
+
+
+def _fetch(path):
+  """Returns the path of a file, or of a sample once it is in the cache."""
+  if str(path) in _SAMPLE_FORMATS:
+    return getattr(samples, _SAMPLE_FORMATS[str(path)])()
+  return pathlib.Path(path).expanduser()
 
 
 def _guess(path):

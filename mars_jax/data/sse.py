@@ -62,8 +62,9 @@ def read_checked(
     unplaced_snapshots: those that equal the book at no moment.
 
   The checks are all trades, what cancels leave (nothing), and, if there are
-  snapshots, the book's levels, placed as `_levels` says. Where an auction comes
-  after as many events as a snapshot, the snapshot is of the book after it.
+  snapshots, the previous close and the book's levels, placed as `_levels` says.
+  Where an auction comes after as many events as a snapshot, the snapshot is of
+  the book after it.
 
   Args:
     path: a zip or a folder with the files of one of the layouts of `sse_files`,
@@ -88,17 +89,19 @@ def read_checked(
   arrivals = _arrivals(orders, trades)
   stream = _merge(orders, arrivals)
   counts = _counts(orders, trades, stream)
-  levels = None
+  levels = reference = None
   if found.snapshots is not None:
     snapshots = files.load_snapshots(found.snapshots, instrument).rows
     shown = snapshots.filter(pl.col("status").is_in(_BOOK_STATUSES))
     levels = _levels(shown, trades, changes, stream)
+    reference = int(snapshots["previous_close"][0])
     counts["snapshots"] = len(snapshots)
     counts["bookless_snapshots"] = len(snapshots) - len(shown)
     counts["unplaced_snapshots"] = len(shown) - len(levels.num_events)
   checks = events.Checks(
     trades=_trades(trades, stream),
     levels=levels,
+    reference=reference,
     left=np.where(stream["kind"].to_numpy() == _CANCEL, 0, -1),
   )
   name = f"SSE {instrument} {found.day}".strip()

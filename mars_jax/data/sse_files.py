@@ -87,6 +87,7 @@ _SNAPSHOTS = {
   **{"instrument": "SecurityID", "time": "UpdateTime"},
   **{"status": "InstruStatus", "num_trades": "TradNumber"},
   **{"ask_total": "TotalAskVol", "bid_total": "TotalBidVol"},
+  **{"previous_close": "PreCloPrice"},
 }
 # `[2, L]` by `types.Side`.
 PRICES, VOLUMES = (
@@ -98,7 +99,9 @@ PRICES, VOLUMES = (
 )
 _TYPES = {
   **dict.fromkeys(("instrument", "time", "status", *_CODES), pl.String),
-  **dict.fromkeys(("price", *PRICES[0], *PRICES[1]), pl.Float64),
+  **dict.fromkeys(
+    ("price", "previous_close", *PRICES[0], *PRICES[1]), pl.Float64
+  ),
 }  # The others are integers.
 
 
@@ -205,15 +208,16 @@ def load_snapshots(file: File, instrument: str) -> Table:
   """Returns the snapshots of an instrument, in the order of the file.
 
   The columns are row, time (ns since midnight), status, num_trades (of the day
-  so far), ask_total and bid_total (lots, of all orders of a side), and, named
-  in `PRICES` and `VOLUMES`, the levels (ticks, lots; 0 where there is none).
+  so far), ask_total and bid_total (lots, of all orders of a side),
+  previous_close (ticks), and, named in `PRICES` and `VOLUMES`, the levels
+  (ticks, lots; 0 where there is none).
   """
   level_names = sum(PRICES + VOLUMES, [])
   names = _SNAPSHOTS | {name: name for name in level_names}
   table = _named(file, names, instrument)
   is_whole = ~pl.any_horizontal(pl.col(list(_SNAPSHOTS)).is_null())
   table.require(is_whole, "a value is missing")
-  for name in sum(PRICES, []):
+  for name in ("previous_close", *sum(PRICES, [])):
     table = _in_ticks(table, name)
   return table.replace(
     **{name: pl.col(name).fill_null(0) for name in level_names}

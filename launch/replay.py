@@ -1,0 +1,159 @@
+r"""Proves the clearing house against a real market, on anyone's files.
+
+Replays every order of a day through the clearing house, under the rules of the
+venue, and compares what comes out with whatever the feed has to check by: the
+exchange's own trades, its call auctions, the levels of its book, what cancels
+leave of their orders, the orders that rest at the end.
+
+  python launch/replay.py bitstamp-sample coinbase-sample
+  python launch/replay.py --format=lobster \
+      LOBSTER_SampleFile_GOOG_2012-06-21_10.zip
+  python launch/replay.py --format=sse --instrument=600761 orders.zip
+
+A path is what the reader of its format takes; bitstamp-sample and
+coinbase-sample are downloaded once. The format is told from the file if it is
+not given. Of a file with several instruments all are replayed, unless one is
+named.
+
+The last line is a JSON object: events, fills, traded_volume (lots, auctions
+as well), checked and mismatches (by kind: trades, auctions, levels, left,
+orders), equal_levels (rows of the book equal up to 1, 5 and 10 levels), resyncs
+(events that correct the book where the feed does not tell all), rejected (by
+reason), dropped (orders for which a book had no room; it grows, so none),
+orders_left and seconds, summed up, and the same of each replay with what its
+reader counted. Mismatches make the exit status 1.
+"""
+
+import collections
+import dataclasses
+import json
+import sys
+
+import common
+from absl import flags
+
+from mars_jax.data import readers
+from mars_jax.data import verify
+from mars_jax.lob import rules as rules_lib
+
+_FORMAT = flags.DEFINE_enum(
+  "format", None, readers.FORMATS, "Of the files; told from each if not given."
+)
+_INSTRUMENT = flags.DEFINE_string(
+  "instrument", None, "Which one of a file of several; all if not given."
+)
+_VENUE = flags.DEFINE_enum(
+  "venue",
+  None,
+  sorted(rules_lib.PRESETS),
+  "Whose rules to replay under. If not given, shanghai for sse, and continuous"
+  " for the other formats.",
+)
+_CORRECTIONS = flags.DEFINE_bool(
+  "corrections",
+  True,
+  "lobster only: put back what the file cannot show, beyond its levels.",
+)
+_VENUES = {"sse": "shanghai"}  # By format, where it is not continuous.
+_WHAT = {
+  "trades": "orders that trade",
+  "auctions": "call auctions",
+  "levels": "rows of the book",
+  "left": "cancels",
+  "orders": "orders left",
+}
+_SUMS = (
+  *(
+    "events",
+    "fills",
+    "traded_volume",
+    "checked",
+    "mismatches",
+    "equal_levels",
+  ),
+  *("resyncs", "rejected", "dropped", "orders_left", "seconds"),
+)
+
+
+def main(*paths: str) -> None:
+  """Replays and shows; the top of this file says what."""
+  if not paths:
+    raise ValueError("name the files to replay; --help shows examples")
+  results = []
+  for path in paths:
+    for instrument in _instruments(path):
+      results.append(_replay(path, instrument))
+      _report(results[-1])
+  total = {name: _sum([result[name] for result in results]) for name in _SUMS}
+  print(json.dumps({**total, "replays": results}))
+  if total["mismatches"]:
+    sys.exit(1)
+
+
+def _instruments(path: str) -> tuple[str | None, ...]:
+  """Returns the instruments of a file to replay."""
+  if _INSTRUMENT.value is not None:
+    return (_INSTRUMENT.value,)
+  return readers.instruments(path, format=_FORMAT.value)
+
+
+def _replay(path: str, instrument: str | None) -> dict:
+  """Reads and verifies one instrument and day."""
+  name = readers.find_format(path, _FORMAT.value)
+  options = {} if instrument is None else {"instrument": instrument}
+  if not _CORRECTIONS.value:
+    options["corrections"] = False
+  stream, checks = readers.read_checked(path, format=name, **options)
+  with common.replay_bar(stream) as on_progress:
+    result = verify.verify(
+      stream, checks, rules=_rules(name), on_progress=on_progress
+    )
+  return {**dataclasses.asdict(result), "feed": dict(stream.counts)}
+
+
+def _rules(name: str) -> rules_lib.Rules:
+  """Returns the rules of a format's venue.
+
+  Less its round lot: of an order that trades at once a feed may tell no more
+  than what it traded, which need not be round.
+  """
+  venue = _VENUE.value or _VENUES.get(name, "continuous")
+  return dataclasses.replace(rules_lib.PRESETS[venue], lot=1)
+
+
+def _sum(values: list) -> int | float | dict[str, int]:
+  """Adds numbers up, or dictionaries of numbers."""
+  if isinstance(values[0], dict):
+    return dict(sum(map(collections.Counter, values), collections.Counter()))
+  return sum(values)
+
+
+def _report(result: dict) -> None:
+  """Prints one replay as a table, and its first mismatches in words."""
+  checked, mismatches = result["checked"], result["mismatches"]
+  rejected = sum(result["rejected"].values())
+  rows = [
+    ("events", f"{result['events']:,}"),
+    ("fills", f"{result['fills']:,}"),
+    ("traded, lots", f"{result['traded_volume']:,}"),
+    *(
+      (f"auction after {event:,} events", f"{volume:,} at {price:,}")
+      for event, price, volume in result["auctions"]
+    ),
+    *(
+      (f"{_WHAT[kind]}, different", f"{mismatches.get(kind, 0):,} of {num:,}")
+      for kind, num in checked.items()
+    ),
+    ("corrections of the book", f"{result['resyncs']:,}"),
+    ("orders rejected", f"{rejected:,}"),
+    ("orders left at the end", f"{result['orders_left']:,}"),
+    ("capacity of a side", f"{result['capacity']:,}"),
+    ("seconds", f"{result['seconds']:.1f}"),
+  ]
+  common.print_table(f"Replay of {result['name']}", ("", ""), rows)
+  for text in result["examples"]:
+    common.CONSOLE.print(f"  {text}", highlight=False)
+
+
+if __name__ == "__main__":
+  common.run(main, takes_arguments=True)
