@@ -1,0 +1,141 @@
+r"""Times mars_jax on this machine.
+
+  python launch/benchmark.py lob
+
+How many messages a second the clearing house takes, with 1 to 4096 books in one
+program, beside two other order books that get the same messages: that of
+JaxMARL-HFT, also in JAX, and a plain one in C, which is what a core can do.
+Then what a message costs as the book gets longer. The messages are random and
+valid: limit orders, a fifth of them marketable, partial cancels and deletes.
+Before anything is timed, all engines must trade the same.
+
+  python launch/benchmark.py --help
+  python launch/benchmark.py lob --plot=speed.png --json
+  git clone https://github.com/Sat-A/JaxMARL-HFT
+  taskset -c 1 python launch/benchmark.py lob --peer_path=JaxMARL-HFT
+
+taskset keeps it on one core (here the second), which a figure to quote needs:
+JAX otherwise hands work from thread to thread, and the noise doubles. It takes
+some minutes, most of them for the JaxMARL-HFT book; --batch=1,256 --capacities=
+is a quick look.
+
+Engines take turns, repetition by repetition, so that noise hits all alike; each
+repetition begins with the same books and ends when the results are there, and
+the median counts. Compiling is timed apart. All books have the same capacity
+unless --peer_capacity says otherwise. ratio: the speed over that of mars_jax.
+"""
+
+import json
+import pathlib
+
+import common
+from absl import flags
+from benchmarks import lob
+from benchmarks import picture
+from benchmarks import report
+
+_COMMANDS = ("lob",)
+_JSON = flags.DEFINE_bool(
+  "json", False, "Print the results as one JSON object, on the last line."
+)
+_PLOT = flags.DEFINE_string("plot", None, "A picture to draw, say speed.png.")
+_PEER_PATH = flags.DEFINE_string(
+  "peer_path",
+  None,
+  "A clone of https://github.com/Sat-A/JaxMARL-HFT, to time its book as well.",
+)
+_PEER_CAPACITY = flags.DEFINE_integer(
+  "peer_capacity",
+  None,
+  "Orders that a side of its book can hold; as --capacity if not given.",
+  2,
+)
+_BATCH = flags.DEFINE_list(
+  "batch", ["1", "256", "1024", "4096"], "How many books, for each run."
+)
+_CAPACITY = flags.DEFINE_integer(
+  "capacity", 128, "Orders that a side of a book can hold.", 2
+)
+_MESSAGES = flags.DEFINE_integer(
+  "messages",
+  32768,
+  "Messages of all books together; a book gets at least 8.",
+  1,
+)
+_CAPACITIES = flags.DEFINE_list(
+  "capacities",
+  ["64", "128", "256", "1024", "4096", "16384", "65536"],
+  "The capacities for the cost of a message; empty for none.",
+)
+_CAPACITIES_BATCH = flags.DEFINE_list(
+  "capacities_batch", ["1", "16"], "How many books, for each of them."
+)
+_REPEATS = flags.DEFINE_integer("repeats", 7, "How many repetitions.", 1)
+_MIN_SECONDS = flags.DEFINE_float(
+  "min_seconds", 0.3, "How long a repetition is to be at least, about.", 0.0
+)
+_SEED = flags.DEFINE_integer("seed", 0, "The same seed gives the same stream.")
+
+
+def main(*arguments: str) -> None:
+  """Measures and shows; the top of this file says what."""
+  if " ".join(arguments) not in _COMMANDS:
+    raise ValueError(
+      f"{' '.join(arguments)!r} is none of the commands: {', '.join(_COMMANDS)}"
+      " (--help explains)"
+    )
+  if report.num_cores() > 1:
+    common.CONSOLE.print(
+      f"note: {report.num_cores()} cores are in use; --help says how to keep to"
+      " one"
+    )
+  if _PLOT.value:
+    pathlib.Path(_PLOT.value).parent.mkdir(parents=True, exist_ok=True)
+  results = {"hardware": report.hardware(), **_measure()}
+  report.print_lob(results)
+  if _PLOT.value:
+    picture.draw_lob(results, _PLOT.value)
+    print(f"{_PLOT.value} written")
+  if _JSON.value:
+    print(json.dumps(results))
+
+
+def _measure() -> dict:
+  """Returns the results, after showing a progress bar."""
+  config = lob.LobConfig(
+    batch=_integers(_BATCH),
+    capacity=_CAPACITY.value,
+    messages=_MESSAGES.value,
+    capacities=_integers(_CAPACITIES),
+    capacities_batch=_integers(_CAPACITIES_BATCH),
+    repeats=_REPEATS.value,
+    min_seconds=_MIN_SECONDS.value,
+    seed=_SEED.value,
+    peer_path=_PEER_PATH.value,
+    peer_capacity=_PEER_CAPACITY.value,
+  )
+  done = 0
+  with common.progress_bar("benchmark", config.num_repeats) as show:
+
+    def on_repeat(text):
+      nonlocal done
+      done += 1
+      show(done, text)
+
+    return lob.run(config, on_repeat)
+
+
+def _integers(flag: flags.FlagHolder[list[str]]) -> tuple[int, ...]:
+  """Returns the whole numbers that a flag lists."""
+  try:
+    numbers = tuple(map(int, flag.value))
+  except ValueError:
+    numbers = (0,)
+  if min(numbers, default=1) < 1:
+    text = ",".join(flag.value)
+    raise ValueError(f"--{flag.name}={text} is no list like 1,16")
+  return numbers
+
+
+if __name__ == "__main__":
+  common.run(main, takes_arguments=True)

@@ -1,0 +1,133 @@
+"""The machine that a benchmark ran on, and its results as tables."""
+
+import collections.abc
+import datetime
+import math
+import os
+import pathlib
+import platform
+
+import common
+import jax
+
+from benchmarks import lob
+
+_STATISTICS = (  # Of a stream: what is printed, its key, its format.
+  ("limit orders", "limit_share", ".1%"),
+  ("marketable, of all messages", "marketable_share", ".1%"),
+  ("partial cancels", "partial_cancel_share", ".1%"),
+  ("deletes", "delete_share", ".1%"),
+  ("fills a marketable order", "fills_per_aggressor", ".2f"),
+  ("most fills", "most_fills", "d"),
+  ("orders a side", "orders_a_side", ".1f"),
+  ("most orders a side", "most_orders_a_side", "d"),
+)
+
+
+def hardware() -> dict:
+  """Returns what the benchmark ran on, and when."""
+  device = jax.devices()[0]
+  return {
+    "cpu": _cpu(),
+    "cores": os.cpu_count(),
+    "cores_used": num_cores(),
+    "device": f"{device.platform}: {device.device_kind}",
+    "jax": jax.__version__,
+    "python": platform.python_version(),
+    "date": datetime.date.today().isoformat(),
+  }
+
+
+def num_cores() -> int:
+  """Returns how many cores this process may use."""
+  if hasattr(os, "sched_getaffinity"):  # Not on every system.
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count()
+
+
+def _cpu() -> str:
+  """Returns the model of the CPU."""
+  info = pathlib.Path("/proc/cpuinfo")
+  if info.exists():
+    for line in info.read_text().splitlines():
+      name, _, value = line.partition(":")
+      if name.strip() == "model name":
+        return value.strip()
+  return platform.processor() or platform.machine()
+
+
+def print_lob(results: dict) -> None:
+  """Prints the tables of `lob.run`."""
+  for name, reason in results["skipped"].items():
+    common.CONSOLE.print(f"{name} skipped: {reason}")
+  by_batch, by_capacity = results["by_batch"], results["by_capacity"]
+  if by_batch:
+    common.print_table(
+      "The messages",
+      ("", *(f"books: {row['books']}" for row in by_batch)),
+      _stream_rows(by_batch),
+    )
+    common.print_table(
+      f"Messages a second, all books together; ratio to {lob.OURS}",
+      (
+        "engine",
+        "books",
+        "median",
+        "low",
+        "high",
+        "ns each",
+        "ratio",
+        "compile",
+      ),
+      _engine_rows(by_batch),
+    )
+  if by_capacity:
+    common.print_table(
+      f"{lob.OURS} in half full books",
+      ("capacity", "books", "messages a second", "ns each", "compile"),
+      (
+        (
+          f"{row['capacity']}",
+          f"{row['books']}",
+          _short(row["messages_per_s"]),
+          f"{row['ns_per_message']:,.0f}",
+          f"{row['compile_s']:.1f} s",
+        )
+        for row in by_capacity
+      ),
+    )
+
+
+def _stream_rows(
+  by_batch: list[dict],
+) -> collections.abc.Iterator[tuple[str, ...]]:
+  """Returns the rows of the table of what the streams are made of."""
+  yield "messages a book", *(f"{row['messages_a_book']}" for row in by_batch)
+  for name, key, form in _STATISTICS:
+    yield name, *(format(row["stream"][key], form) for row in by_batch)
+
+
+def _engine_rows(
+  by_batch: list[dict],
+) -> collections.abc.Iterator[tuple[str, ...]]:
+  """Returns the rows of the table of the engines."""
+  for row in by_batch:
+    ours = row["engines"][lob.OURS]["messages_per_s"]
+    for name, speed in row["engines"].items():
+      yield (
+        name,
+        f"{row['books']}",
+        _short(speed["messages_per_s"]),
+        _short(speed["messages_per_s_min"]),
+        _short(speed["messages_per_s_max"]),
+        f"{speed['ns_per_message']:,.0f}",
+        f"{speed['messages_per_s'] / ours:.3g}",
+        f"{speed['compile_s']:.1f} s",
+      )
+
+
+def _short(rate: float) -> str:
+  """Returns three digits and a unit: 274k, 1.20M."""
+  unit, name = (1e6, "M") if rate >= 1e6 else (1e3, "k")
+  scaled = rate / unit
+  return f"{scaled:.{max(0, 2 - int(math.log10(max(scaled, 1))))}f}{name}"
