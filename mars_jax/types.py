@@ -40,7 +40,7 @@ class OrderKind:
   IOC = 3  # Immediate or cancel: trade up to the price, drop what is left.
   FOK = 4  # Fill or kill: trade all of it up to the price, or nothing.
   POST_ONLY = 5  # Rest, unless it would trade.
-  MODIFY = 6  # Give the resting order `id` this price and open volume.
+  MODIFY = 6  # Give the resting order `id` this price, open volume and owner.
 
 
 class Reason:
@@ -52,7 +52,7 @@ class Reason:
 
   ACCEPTED = 0
   NO_VOLUME = 1  # The volume is not positive.
-  UNKNOWN_ID = 2  # A cancel or a modify names no resting order of its side.
+  UNKNOWN_ID = 2  # A cancel names no resting order, a modify none of its side.
   WOULD_CROSS = 3  # A post-only order would trade.
   NOT_FILLABLE = 4  # A fill-or-kill order cannot be filled at once.
   SELF_TRADE = 5  # What would trade with an order of the same owner is dropped.

@@ -40,6 +40,11 @@ def ahead(
   return _level_bounds(resting, level)[0]
 
 
+def total(resting: jax.Array) -> jax.Array:
+  """Returns the sum, `[]`, off the running sums that `price_time` needs."""
+  return _ahead(resting)[-1] + resting[-1]
+
+
 def price_time(volume: jax.Array, resting: jax.Array) -> jax.Array:
   """Fills the best price first, and the oldest order first within a price.
 

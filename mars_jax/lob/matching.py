@@ -17,6 +17,8 @@ that fill or cancel orders amid others, pro-rata allocation and self-trade
 prevention that cancels the oldest, close their gaps by a stable sort.
 """
 
+import collections.abc
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -131,7 +133,7 @@ def _take_back(
   if rules.reduce_keeps_priority:
     stays = (book.price == order.price) & (book.volume >= volume)
     goes = jnp.where(is_named & is_modify & stays, named - volume, goes)
-  held, gone = named.sum(dtype=named.dtype), goes.sum(dtype=named.dtype)
+  held, gone = _reduce((jnp.add, named), (jnp.add, goes), axes=(0, 1))
   moves = is_modify & (held > 0) & (gone == held)
   is_new = ~is_cancel & ~is_modify & (order.kind != kinds.NONE)
   entering = jnp.where(is_new | moves, volume, 0)
@@ -161,7 +163,7 @@ def _trade(
   crossed = jnp.where(is_crossed, book.volume, 0)
   resting = crossed.sum(axis=0, dtype=crossed.dtype)
   level = _opposite(order, book.price)
-  fillable = resting.sum(dtype=resting.dtype)
+  fillable = allocation.total(resting)
   would_cross = (order.kind == kinds.POST_ONLY) & (fillable > 0)
 
   mine = jnp.zeros_like(resting)
@@ -170,7 +172,7 @@ def _trade(
     mine = jnp.where(is_mine, crossed, 0).sum(axis=0, dtype=crossed.dtype)
   if rules.self_trade is rules_lib.SelfTrade.CANCEL_OLDEST:
     resting -= mine
-    fillable = resting.sum(dtype=resting.dtype)
+    fillable = allocation.total(resting)
   if rules.self_trade is rules_lib.SelfTrade.CANCEL_NEWEST:
     ahead = allocation.ahead(resting, level, rules)
     fillable = jnp.where(mine > 0, ahead, fillable).min()
@@ -224,16 +226,21 @@ def _place(
   slot = jax.lax.broadcasted_iota(jnp.int32, left.shape, 1)
   side = jax.lax.broadcasted_iota(jnp.int32, (2, 1), 0)
   joins = (side == order.side) & (rested > 0)
-  num_ahead = (is_ahead & (left > 0)).sum(
-    axis=1, keepdims=True, dtype=jnp.int32
-  )
+  stays_ahead = is_ahead & (left > 0)
   is_gone = (book.volume > 0) & (left == 0)
   book = book.replace(volume=left)
   if rules.leaves_gaps:
     book = book_lib.compact(book)
     is_gone = jnp.zeros_like(is_gone)
-  num_gone = is_gone.sum(axis=1, keepdims=True, dtype=jnp.int32)
-  gap = jnp.where(is_gone, slot, capacity).min(axis=1, keepdims=True)
+  num_ahead, num_gone, gap = (
+    x[:, None]
+    for x in _reduce(
+      (jnp.add, stays_ahead.astype(jnp.int32)),
+      (jnp.add, is_gone.astype(jnp.int32)),
+      (jnp.minimum, jnp.where(is_gone, slot, capacity)),
+      axes=(1,),
+    )
+  )
 
   # What stands between the gap and the new order's slot moves by one; without
   # a new order, all that stands behind the gap closes it.
@@ -258,6 +265,29 @@ def _place(
     owner=shift(book.owner, order.owner),
   )
   return book_lib.wipe(book), is_refused.any(), pushed_out.sum(dtype=left.dtype)
+
+
+def _reduce(
+  *terms: tuple[collections.abc.Callable, jax.Array],
+  axes: tuple[int, ...],
+) -> tuple[jax.Array, ...]:
+  """Reduces int arrays of one shape in one pass; XLA would make one of each.
+
+  Args:
+    *terms: `jnp.add` or `jnp.minimum`, and the array, for each.
+    axes: to reduce over.
+  """
+  functions, arrays = zip(*terms, strict=True)
+  starts = tuple(
+    jnp.asarray(0 if f is jnp.add else jnp.iinfo(x.dtype).max, x.dtype)
+    for f, x in terms
+  )
+
+  def reduce(x, y):
+    rows = zip(functions, x, y, strict=True)
+    return tuple(function(a, b) for function, a, b in rows)
+
+  return jax.lax.reduce(arrays, starts, reduce, axes)
 
 
 def _slice_rows(x: jax.Array, start: jax.Array) -> jax.Array:

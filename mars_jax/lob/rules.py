@@ -46,7 +46,7 @@ class AuctionTie(enum.Enum):
   """The price of a call auction, of several as good; see `auction`."""
 
   REFERENCE = "reference"  # That nearest to the reference price.
-  MIDDLE = "middle"  # The middle of their range, half a tick upwards.
+  MIDDLE = "middle"  # The middle of those at which orders are, half a tick up.
 
 
 class Phase:
@@ -186,25 +186,26 @@ A_SHARES = Rules(
 Trading Rules of the Shanghai Stock Exchange, chapter on securities trading: its
 sections on order entry (times, no cancels from 9:20 and from 14:57, purchases
 in multiples of 100 shares, +-10 % of the previous close rounded half up to the
-tick) and on auctions (maximum volume, then least volume unfilled, then the
+tick) and on auctions (of the prices of orders that of maximum volume at which
+all better orders are filled, then of the least volume unfilled, then the
 middle). The call auction at the close came with the revision of August 2018.
 
-Not modelled: that the rule speaks of the middle of the prices of orders, ours
-is that of all prices as good; that an odd lot is sold at once and whole; market
-orders that reach five levels only; price cages; IPOs; +-5 % for ST shares.
-Neither exchange knows a modify: cancel, and send anew.
+Not modelled: that an odd lot is sold at once and whole; market orders that
+reach five levels only; price cages; IPOs; +-5 % for ST shares. Neither exchange
+knows a modify: cancel, and send anew.
 """
 
 SHENZHEN = dataclasses.replace(A_SHARES, auction_tie=AuctionTie.REFERENCE)
 """Shenzhen's main board: as Shanghai's but for the tie of call auctions.
 
-Trading Rules of the Shenzhen Stock Exchange, section on auctions: maximum
-volume, then the least difference between the volume bid at the price or above
-and asked at it or below, then the price nearest to the previous close (at the
-open) or to the latest price (at the close). Article 3.3.1, as amended on 28
-April 2016 (notice No. 138 [2016]), takes orders from 9:15 to 9:25, 9:30 to
-11:30 and 13:00 to 15:00, and no cancels from 9:20 to 9:25 and from 14:57; until
-then orders were taken, unprocessed, from 9:25 to 9:30 as well.
+Trading Rules of the Shenzhen Stock Exchange, section on auctions: of all prices
+that of maximum volume at which all better orders are filled, then of the least
+difference between the volume bid there or above and asked there or below, then
+the one nearest to the previous close (at the open) or to the latest price (at
+the close). Article 3.3.1, as amended on 28 April 2016 (notice No. 138 [2016]),
+takes orders from 9:15 to 9:25, 9:30 to 11:30 and 13:00 to 15:00, and no cancels
+from 9:20 to 9:25 and from 14:57. Until that amendment orders came in, and
+waited, from 9:25 to 9:30 as well.
 """
 
 STAR = dataclasses.replace(
