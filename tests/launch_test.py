@@ -1,6 +1,7 @@
 """The launch scripts, as their user runs them."""
 
 import concurrent.futures
+import json
 import os
 import pathlib
 import re
@@ -69,6 +70,12 @@ _WRONG = {
   "broken data": (
     f"train {_CONFIG} --workdir={{folder}}/x --data={{folder}}/broken.csv",
     "broken.csv, row 301",
+  ),
+  "no file to replay": ("replay", "name the files to replay"),
+  "no such file to replay": ("replay {folder}/none.zip", "none.zip"),
+  "an option of another format": (
+    "replay --instrument=600519 {folder}/market.csv",
+    "instrument '600519' is not for bitstamp",
   ),
   "no such model": ("forecast --model={folder}/none.npz", "none.npz"),
   "a file that is no model": (
@@ -229,3 +236,32 @@ def test_a_start_that_cannot_be_is_one_line(folder, forecasts, index, message):
   assert result.stderr.startswith(f"error: {message}")
   assert len(result.stderr.splitlines()) == 1
   assert not (folder / "bad.npz").exists()
+
+
+_BME = """ordtype;uid;is_buy;qty;price;timestamp
+new;1;False;50;96.05;2019-05-21 09:00:00.000
+new;2;True;20;96.10;2019-05-21 09:00:01.000
+new;3;True;10;95.00;2019-05-21 09:00:02.000
+cancel;1;False;{left};96.05;2019-05-21 09:00:03.000
+"""
+
+
+def test_a_replay_ends_with_json_and_tells_by_its_status_what_differs(tmp_path):
+  commands = []
+  for left in (30, 20):  # The book holds 30.
+    path = tmp_path / f"acme{left}_2019-05-21.csv"
+    path.write_text(_BME.format(left=left))
+    commands.append(("replay", "--format=bme", str(path)))
+  right, wrong = _run_all(commands)
+  assert (right.returncode, wrong.returncode) == (0, 1), right.stderr
+  found, mistaken = (
+    json.loads(result.stdout.splitlines()[-1]) for result in (right, wrong)
+  )
+  assert found["fills"] == mistaken["fills"] == 1
+  assert found["traded_volume"] == 20
+  assert found["events"] == found["replays"][0]["events"] == 4
+  assert found["mismatches"] == found["rejected"] == {}
+  assert found["dropped"] == found["resyncs"] == 0
+  assert found["orders_left"] == 1
+  assert mistaken["mismatches"]["left"] == 1
+  assert "event 3 takes 20 and leaves 10" in wrong.stdout

@@ -75,7 +75,13 @@ def replay(
   """
   if not len(stream):
     raise ValueError(f"{stream.name}: no events to replay")
-  _check_volumes(stream, book)
+  held = np.asarray(book.volume, np.int64).sum(axis=1)
+  most = most_volume(stream, held)
+  if most > np.iinfo(book.volume.dtype).max:
+    raise ValueError(
+      f"{stream.name}: one side could hold {most} lots, more than"
+      f" {book.volume.dtype} can count; use a larger lot size"
+    )
   mid = lob.mid(book, fallback=jnp.int32(0))
   book = jax.tree.map(jnp.copy, book)  # As each chunk donates its own.
   outputs = []
@@ -142,19 +148,18 @@ def padded_orders(
   return padded.replace(kind=kind.astype(np.int32))
 
 
-def _check_volumes(stream: events.EventStream, book: lob.Book) -> None:
-  """Raises if all that a side could hold at once exceeds int32.
+def most_volume(stream: events.EventStream, held: np.ndarray) -> int:
+  """Returns a bound of what one side holds at any time, in lots.
 
   What trades is not taken off: that would need the matching.
+
+  Args:
+    stream: the events.
+    held: `[2]` lots before them, by `types.Side`.
   """
   sign = np.where(stream.kind == types.OrderKind.CANCEL, -1, 1)
   volume = sign * stream.volume.astype(np.int64)
-  held = np.asarray(book.volume, np.int64).sum(axis=1)
-  for side in (types.Side.ASK, types.Side.BID):
-    change = np.cumsum(volume * (stream.side == side)).max(initial=0)
-    most = held[side] + change
-    if most > np.iinfo(np.int32).max:
-      raise ValueError(
-        f"{stream.name}: one side could hold {most} lots, more than int32 can"
-        " count; use a larger lot size"
-      )
+  return max(
+    int(held[side] + np.cumsum(volume * (stream.side == side)).max(initial=0))
+    for side in (types.Side.ASK, types.Side.BID)
+  )

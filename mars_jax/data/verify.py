@@ -92,7 +92,8 @@ def verify(
 ) -> Verification:
   """Replays a stream and compares.
 
-  An auction is executed where the phase of `rules.schedule` ends it between two
+  Numbers are int64 where a side could hold more lots than int32 can count. An
+  auction is executed where the phase of `rules.schedule` ends it between two
   events, and after the last event if the feed tells of one there.
 
   Args:
@@ -106,6 +107,12 @@ def verify(
   if checks.reference is None:
     rules = dataclasses.replace(rules, price_limit_bp=None)
   began = time.time()
+  if replay.most_volume(stream, np.zeros(2, int)) > np.iinfo(np.int32).max:
+    stream = dataclasses.replace(
+      stream,
+      price=stream.price.astype(np.int64),
+      volume=stream.volume.astype(np.int64),
+    )
   is_wide = stream.volume.dtype == np.int64
   with jax.enable_x64(True) if is_wide else contextlib.nullcontext():
     run = _Run(stream, checks, rules)

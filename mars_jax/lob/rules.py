@@ -161,8 +161,9 @@ def _clock(hours: int, minutes: int = 0) -> int:
 CONTINUOUS = Rules()
 """A venue that trades for 24 hours, as those of crypto assets do.
 
-Price-time priority as Bitonic's "Trading Rules", article 2, have it; Bitstamp,
-whose data this package reads, trades around the clock. Fees are not modelled.
+Such venues publish no common rule book. Bitstamp and Coinbase, whose feeds this
+package reads, replay under these rules without a difference. Fees are not
+modelled.
 """
 
 A_SHARES = Rules(
