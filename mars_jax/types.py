@@ -65,6 +65,15 @@ class Reason:
   COUNT = 12  # How many there are.
 
 
+def names(vocabulary: type) -> dict[int, str]:
+  """Returns the constants of `Side`, `OrderKind`, `Reason`, ... in words."""
+  return {
+    number: name.lower().replace("_", " ")
+    for name, number in vars(vocabulary).items()
+    if name.isupper() and name != "COUNT"
+  }
+
+
 @struct.dataclass
 class Order:
   """One message to the clearing house; scalars, or `[T]`, or `[B]`."""

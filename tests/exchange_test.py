@@ -8,6 +8,7 @@ import venues
 from hypothesis import strategies as st
 from oracles import python_exchange
 
+from mars_jax import lob
 from mars_jax import types
 from mars_jax.lob import rules as rules_lib
 from mars_jax.lob import session
@@ -264,7 +265,7 @@ def test_markets_in_a_batch_do_not_touch_each_other(name):
   )
   markets = jax.tree.map(
     lambda leaf: np.stack([leaf] * 3),
-    session.init(venues.CAPACITY, reference=_CENTER),
+    session.init(lob.init(venues.CAPACITY), reference=_CENTER),
   )
   padded = [venues.pad(*stream) for stream in streams]
   orders = [venues.put_orders(messages) for messages, _ in padded]

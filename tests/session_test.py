@@ -195,7 +195,7 @@ class HaltTest(parameterized.TestCase):
 class BoundaryTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
-    self.market = session.init(2, reference=1_000)
+    self.market = session.init(lob.init(2), reference=1_000)
 
   def _submit(self, *order, time="10:00:00", rules=A_SHARES):
     self.market, report = session.submit(
@@ -297,7 +297,7 @@ class BoundaryTest(parameterized.TestCase):
       order = lob.make_order(
         Kind.LIMIT, BID, 10**12, 10**13, 0, dtype=jnp.int64
       )
-      market = session.init(2, reference=10**12, dtype=jnp.int64)
+      market = session.init(lob.init(2, dtype=jnp.int64), reference=10**12)
       market, report = session.submit(
         market, order, 0, rules=rules_lib.CONTINUOUS
       )

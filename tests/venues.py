@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from oracles import python_exchange
 
+from mars_jax import lob
 from mars_jax import types
 from mars_jax.lob import auction
 from mars_jax.lob import rules as rules_lib
@@ -137,7 +138,7 @@ def play(
   promotion = "strict" if dtype == np.int32 else "standard"
   with jax.numpy_dtype_promotion(promotion):
     results = scan(
-      session.init(capacity, reference=reference, dtype=dtype),
+      session.init(lob.init(capacity, dtype=dtype), reference=reference),
       put_orders(messages, dtype),
       np.array(seconds, np.int32),
       ends_auction(rules, seconds),

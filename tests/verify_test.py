@@ -245,7 +245,7 @@ def test_closing_auction_is_held_where_the_feed_tells_of_it():
 def test_orders_that_the_rules_refuse_are_counted_by_reason():
   checks = events.Checks(reference=100)
   result = verify.verify(TINY, checks, rules=rules.A_SHARES)
-  assert result.rejected == {"off_lot": 3, "unknown_id": 1}
+  assert result.rejected == {"off lot": 3, "unknown id": 1}
 
 
 def test_capacities_grow_and_start_orders_are_not_matched_one_by_one(

@@ -30,11 +30,6 @@ _CAPACITY = 1_024  # At the start.
 _MAX_FILLS = 32  # At the start.
 _GROWTH = 4  # Of these, where they are too small; each costs a compilation.
 _NUM_EXAMPLES = 5  # Mismatches that are told in full.
-_REASONS = {
-  value: name.lower()
-  for name, value in vars(types.Reason).items()
-  if name.isupper() and name not in ("ACCEPTED", "COUNT")
-}
 
 
 @dataclasses.dataclass
@@ -128,9 +123,6 @@ class _Run:
     self._stream, self._checks, self._rules = stream, checks, rules
     self._result = Verification(stream.name, len(stream))
     self._max_fills = _MAX_FILLS
-    self._market = session.init(
-      _CAPACITY, reference=checks.reference or 0, dtype=stream.price.dtype
-    )
     levels = checks.levels
     self._num_levels = 0 if levels is None else levels.price.shape[2]
     self._equal_levels = collections.Counter()
@@ -153,7 +145,7 @@ class _Run:
 
   def _start_book(self):
     """Puts the orders that rest at the start in place; returns how many."""
-    stream, market = self._stream, self._market
+    stream = self._stream
     is_start = ~stream.is_flow & (stream.kind == types.OrderKind.LIMIT)
     count = int(np.logical_and.accumulate(is_start).sum())
     orders = replay.orders_of(stream, slice(count))
@@ -161,7 +153,8 @@ class _Run:
     while capacity < np.bincount(orders.side, minlength=2).max():
       capacity *= _GROWTH
     book = lob.from_orders(orders, capacity)
-    self._market = market.replace(book=book)
+    reference = self._checks.reference or 0
+    self._market = session.init(book, reference=reference)
     if self._num_levels:
       snapshot = lob.snapshot(book, num_levels=self._num_levels)
       self._compare_levels(
@@ -369,11 +362,12 @@ class _Run:
     if result.traded_volume:
       result.last_price = int(self._market.last_price)
     counts = np.asarray(book.counts).tolist()
+    apart = types.Reason.ACCEPTED, types.Reason.CAPACITY
     result.dropped = counts[types.Reason.CAPACITY]
     result.rejected = {
       name: counts[reason]
-      for reason, name in _REASONS.items()
-      if counts[reason] and reason != types.Reason.CAPACITY
+      for reason, name in types.names(types.Reason).items()
+      if counts[reason] and reason not in apart
     }
     result.capacity = book.price.shape[1]
     result.equal_levels = dict(self._equal_levels)

@@ -10,7 +10,7 @@ A filled prefix and an order that is taken out leave a gap, and an order that
 comes to rest needs one. So a side changes by one shift of a run of slots: to
 the left by the number of orders that are gone, or to the right by one. There is
 no loop and no branch, and every order costs the same: the program is the same
-for one book and for many.
+for one book and for many (pro-rata allocation has a loop of fixed length).
 
 Kinds of order differ by a few scalars: what may trade, and what rests. Rules
 that fill or cancel orders amid others, pro-rata allocation and self-trade

@@ -36,22 +36,16 @@ class Market:
   resumes: jax.Array  # [] int32, seconds since midnight, the end of a halt
 
 
-def init(
-  capacity: int,
-  *,
-  reference: int,
-  dtype: jax.typing.DTypeLike = jnp.int32,
-) -> Market:
-  """Returns a market with an empty book at the start of its day.
+def init(book: book_lib.Book, *, reference: int) -> Market:
+  """Returns a market at the start of its day.
 
   Args:
-    capacity: orders that fit on a side, N.
+    book: what rests already, `lob.init(capacity)` for nothing.
     reference: ticks, the previous close.
-    dtype: of prices and volumes; see `book.init`.
   """
-  price = jnp.asarray(reference, dtype)
+  price = jnp.asarray(reference, book.price.dtype)
   return Market(
-    book=book_lib.init(capacity, dtype=dtype),
+    book=book,
     reference=price,
     last_price=price,
     halt_price=price,
@@ -179,7 +173,7 @@ def make_order(
   bits = jnp.iinfo(dtype).bits
   far = _LARGEST_PRICE[bits]
   most, most_id = 2 ** (bits - 1) - 1, 2**31 - 1
-  kinds = _names(types.OrderKind).values()
+  kinds = types.names(types.OrderKind)
   kind = _integer("kind", kind, min(kinds), max(kinds))
   side = _integer("side", side, types.Side.ASK, types.Side.BID)
   price = _integer("price", price, -far, far)
@@ -246,20 +240,6 @@ def _integer(name: str, value: int, low: int, high: int) -> int:
   return number
 
 
-def _names(vocabulary: type) -> dict[str, int]:
-  """Returns the numbers of a class of constants by name."""
-  return {
-    name.lower().replace("_", " "): number
-    for name, number in vars(vocabulary).items()
-    if name.isupper()
-  }
-
-
-def _name(vocabulary: type, number: int) -> str:
-  by_number = {value: name for name, value in _names(vocabulary).items()}
-  return by_number[int(number)]
-
-
 def _time(seconds: int) -> str:
   minutes, seconds = divmod(int(seconds), 60)
   return f"{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}"
@@ -267,8 +247,8 @@ def _time(seconds: int) -> str:
 
 def _describe(order: types.Order) -> str:
   """Names an order: "Rejected limit bid 7 of 150 lots at 1000 ticks"."""
-  kind = _name(types.OrderKind, order.kind)
-  side = _name(types.Side, order.side)
+  kind = types.names(types.OrderKind)[int(order.kind)]
+  side = types.names(types.Side)[int(order.side)]
   text = f"Rejected {kind} {side} {int(order.id)} of {int(order.volume)} lots"
   if order.kind in (types.OrderKind.CANCEL, types.OrderKind.MARKET):
     return text
@@ -288,9 +268,10 @@ def _details(
   price, volume = int(order.price), int(order.volume)
   if reason in (reasons.WOULD_CROSS, reasons.NOT_FILLABLE):
     other = 1 - int(order.side)
-    best = f"{_name(types.Side, other)} is {int(market.book.price[other, 0])}"
-    is_empty = market.book.volume[other, 0] == 0
-    return "; the other side is empty" if is_empty else f"; the best {best}"
+    if market.book.volume[other, 0] == 0:
+      return "; the other side is empty"
+    best = int(market.book.price[other, 0])
+    return f"; the best {types.names(types.Side)[other]} is {best}"
   if reason in (reasons.SELF_TRADE, reasons.CAPACITY):
     capacity = market.book.price.shape[1]
     room = f"; {capacity} orders fit" if reason == reasons.CAPACITY else ""
@@ -306,7 +287,7 @@ def _details(
     return f", {int(low)} to {int(high)} ticks"
   if reason == reasons.CLOSED:
     phase = phase_at(rules, jnp.int32(seconds))
-    return f", in phase {_name(rules_lib.Phase, phase)}"
+    return f", in phase {types.names(rules_lib.Phase)[int(phase)]}"
   if reason == reasons.HALTED:
     return f", until {_time(market.resumes)}"
   return ""
