@@ -22,7 +22,7 @@ is a quick look.
 Engines take turns, repetition by repetition, so that noise hits all alike; each
 repetition begins with the same books and ends when the results are there, and
 the median counts. Compiling is timed apart. All books have the same capacity
-unless --peer_capacity says otherwise. ratio: the speed over that of mars_jax.
+unless --peer_capacity says otherwise. ratio: the speed of mars_jax over it.
 """
 
 import json
@@ -49,6 +49,12 @@ _PEER_CAPACITY = flags.DEFINE_integer(
   None,
   "Orders that a side of its book can hold; as --capacity if not given.",
   2,
+)
+_VMAP_ONE = flags.DEFINE_bool(
+  "vmap_one",
+  False,
+  "Run a single book under vmap too, as environments run theirs. JaxMARL-HFT"
+  " then takes three times as long: all its branches run for every message.",
 )
 _BATCH = flags.DEFINE_list(
   "batch", ["1", "256", "1024", "4096"], "How many books, for each run."
@@ -113,6 +119,7 @@ def _measure() -> dict:
     seed=_SEED.value,
     peer_path=_PEER_PATH.value,
     peer_capacity=_PEER_CAPACITY.value,
+    vmap_one=_VMAP_ONE.value,
   )
   done = 0
   with common.progress_bar("benchmark", config.num_repeats) as show:

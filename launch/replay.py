@@ -32,6 +32,7 @@ import sys
 import common
 from absl import flags
 
+from mars_jax.data import events
 from mars_jax.data import readers
 from mars_jax.data import verify
 from mars_jax.lob import rules as rules_lib
@@ -46,15 +47,14 @@ _VENUE = flags.DEFINE_enum(
   "venue",
   None,
   sorted(rules_lib.PRESETS),
-  "Whose rules to replay under. If not given, shanghai for sse, and continuous"
-  " for the other formats.",
+  "Whose rules to replay under; if not given, those that the reader names:"
+  " shanghai for sse, and continuous for the others.",
 )
 _CORRECTIONS = flags.DEFINE_bool(
   "corrections",
   True,
   "lobster only: put back what the file cannot show, beyond its levels.",
 )
-_VENUES = {"sse": "shanghai"}  # By format, where it is not continuous.
 _WHAT = {
   "trades": "orders that trade",
   "auctions": "call auctions",
@@ -106,19 +106,19 @@ def _replay(path: str, instrument: str | None) -> dict:
   stream, checks = readers.read_checked(path, format=name, **options)
   with common.replay_bar(stream) as on_progress:
     result = verify.verify(
-      stream, checks, rules=_rules(name), on_progress=on_progress
+      stream, checks, rules=_rules(stream), on_progress=on_progress
     )
   return {**dataclasses.asdict(result), "feed": dict(stream.counts)}
 
 
-def _rules(name: str) -> rules_lib.Rules:
-  """Returns the rules of a format's venue.
+def _rules(stream: events.EventStream) -> rules_lib.Rules:
+  """Returns the rules of the venue.
 
   Less its round lot: of an order that trades at once a feed may tell no more
   than what it traded, which need not be round.
   """
-  venue = _VENUE.value or _VENUES.get(name, "continuous")
-  return dataclasses.replace(rules_lib.PRESETS[venue], lot=1)
+  venue = rules_lib.PRESETS[_VENUE.value or stream.venue]
+  return dataclasses.replace(venue, lot=1)
 
 
 def _sum(values: list) -> int | float | dict[str, int]:

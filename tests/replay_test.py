@@ -1,5 +1,7 @@
 """Tests of the replay of a stream: a tiny day by hand, and cuts of it."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -155,6 +157,18 @@ def test_volumes_of_the_book_before_the_stream_count_as_well(small_chunks):
   with pytest.raises(ValueError, match="could hold 2147483648 lots"):
     run(make_stream([(LIMIT, ASK, 100, big, 1)]), book)
   run(make_stream([(LIMIT, BID, 99, big, 1)]), book)
+
+
+@pytest.mark.parametrize(
+  "changes, reason",
+  [
+    ({"venue": "shanghai"}, "shanghai has call auctions"),
+    ({"volume": TINY.volume.astype(np.int64)}, "numbers are int64"),
+  ],
+)
+def test_stream_that_needs_more_than_a_plain_book_is_an_error(changes, reason):
+  with pytest.raises(ValueError, match=f"Test 2020-01-02: .*{reason}"):
+    run(dataclasses.replace(TINY, **changes))
 
 
 def test_stream_without_events_is_an_error():

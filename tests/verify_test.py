@@ -34,9 +34,10 @@ def real(name):
   return path
 
 
-def replayed(path, venue=rules.CONTINUOUS, **options):
-  """The stream of a path, and what its replay gives."""
+def replayed(path, **options):
+  """The stream of a path, and what its replay under its venue's rules gives."""
   stream, checks = readers.read_checked(path, **options)
+  venue = dataclasses.replace(rules.PRESETS[stream.venue], lot=1)
   return stream, verify.verify(stream, checks, rules=venue)
 
 
@@ -114,7 +115,7 @@ FIVE = "sse/five_stocks_2023-07-11_orders.zip"
 def test_shanghai_day_from_the_empty_book_to_the_closing_auction(
   path, code, takers, deletes, traded, close
 ):
-  _, result = replayed(real(path), SHANGHAI, instrument=code)
+  _, result = replayed(real(path), instrument=code)
   levels = {"levels": 4_889} if code == "600519" else {}
   assert_exact(result, trades=takers, left=deletes, auctions=2, **levels)
   assert result.traded_volume == traded

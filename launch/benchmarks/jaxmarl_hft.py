@@ -40,15 +40,19 @@ class JaxMarlHft:
 
   name = "JaxMARL-HFT"
 
-  def __init__(self, path: str, capacity: int | None = None):
+  def __init__(
+    self, path: str, capacity: int | None = None, vmap_one: bool = False
+  ):
     """Imports the book.
 
     Args:
       path: of the clone.
       capacity: of one side; that of the other engines if not given.
+      vmap_one: whether a single book goes under vmap as well.
     """
     self._book, self._config = _load(pathlib.Path(path))
     self._capacity = capacity
+    self._vmap_one = vmap_one
 
   def totals(self, stream: stream_lib.Stream, capacity: int) -> engines.Totals:
     """See `engines.Engine`."""
@@ -89,7 +93,7 @@ class JaxMarlHft:
 
     books = _books(stream, config)
     messages = _messages(stream)
-    if stream.shape[0] == 1:
+    if stream.shape[0] == 1 and not self._vmap_one:
       return engines.compile_jax(
         replay, jax.tree.map(lambda x: x[0], books), messages[0]
       )

@@ -36,6 +36,7 @@ class LobConfig:
   seed: int
   peer_path: str | None
   peer_capacity: int | None
+  vmap_one: bool
 
   @property
   def num_repeats(self) -> int:
@@ -79,11 +80,15 @@ def _engines(
   config: LobConfig,
 ) -> tuple[list[engines.Engine], dict[str, str]]:
   """Returns the engines to compare, ours first, and why others are not."""
-  found, skipped = [ours.MarsJax()], {}
+  found, skipped = [ours.MarsJax(config.vmap_one)], {}
   if config.peer_path is None:
     skipped[PEER] = "no --peer_path"
   else:
-    found.append(jaxmarl_hft.JaxMarlHft(config.peer_path, config.peer_capacity))
+    found.append(
+      jaxmarl_hft.JaxMarlHft(
+        config.peer_path, config.peer_capacity, config.vmap_one
+      )
+    )
   if c_book.has_compiler():
     found.append(c_book.CBook())
   else:
@@ -147,7 +152,7 @@ def _cost_at(
   for num_books in config.capacities_batch:
     part = stream.first(num_books)
     (speed,) = _speeds(
-      [ours.MarsJax().prepare(part, capacity)],
+      [ours.MarsJax(config.vmap_one).prepare(part, capacity)],
       part,
       config,
       functools.partial(on_repeat, f"capacity {capacity}"),

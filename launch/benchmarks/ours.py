@@ -22,10 +22,14 @@ class MarsJax:
 
   name = "mars_jax"
 
+  def __init__(self, vmap_one: bool = False):
+    """Makes the engine; `vmap_one` is whether a single book goes under vmap."""
+    self._vmap_one = vmap_one
+
   def totals(self, stream: stream_lib.Stream, capacity: int) -> engines.Totals:
     """See `engines.Engine`."""
     most = min(capacity, int(stream.fills.max()) + 1)  # One more would show.
-    books, messages, replay = _lay_out(stream, capacity, max_fills=most)
+    books, messages, replay = self._lay_out(stream, capacity, max_fills=most)
 
     @jax.jit
     def count(books, messages):
@@ -40,32 +44,33 @@ class MarsJax:
     self, stream: stream_lib.Stream, capacity: int
   ) -> engines.Program:
     """See `engines.Engine`."""
-    books, messages, replay = _lay_out(stream, capacity, max_fills=_MAX_FILLS)
+    books, messages, replay = self._lay_out(
+      stream, capacity, max_fills=_MAX_FILLS
+    )
     return engines.compile_jax(replay, books, messages)
 
+  def _lay_out(
+    self, stream: stream_lib.Stream, capacity: int, *, max_fills: int
+  ) -> tuple[lob.Book, house.Messages, collections.abc.Callable]:
+    """Returns the books, the messages `[B, T]`, and what replays them.
 
-def _lay_out(
-  stream: stream_lib.Stream, capacity: int, *, max_fills: int
-) -> tuple[lob.Book, house.Messages, collections.abc.Callable]:
-  """Returns the books, the messages `[B, T]`, and what replays them.
+    One book goes without the axis `B` unless `vmap_one`. Many go in blocks,
+    one block after the other: `_BLOCK` books stay in a core's cache.
+    """
+    fill_book = functools.partial(house.fill_book, capacity=capacity)
+    replay = functools.partial(_replay, max_fills=max_fills)
+    if stream.shape[0] == 1 and not self._vmap_one:
+      resting, messages = jax.tree.map(
+        lambda x: x[0], (stream.resting, stream.messages)
+      )
+      return fill_book(resting), messages, replay
 
-  One book goes without the axis `B`, which makes it quicker. Many go in blocks,
-  one block after the other: `_BLOCK` books stay in a core's cache.
-  """
-  fill_book = functools.partial(house.fill_book, capacity=capacity)
-  replay = functools.partial(_replay, max_fills=max_fills)
-  if stream.shape[0] == 1:
-    resting, messages = jax.tree.map(
-      lambda x: x[0], (stream.resting, stream.messages)
-    )
-    return fill_book(resting), messages, replay
+    def replay_blocks(books, messages):
+      return jax.lax.map(
+        lambda block: replay(*block), (books, messages), batch_size=_BLOCK
+      )
 
-  def replay_blocks(books, messages):
-    return jax.lax.map(
-      lambda block: replay(*block), (books, messages), batch_size=_BLOCK
-    )
-
-  return jax.vmap(fill_book)(stream.resting), stream.messages, replay_blocks
+    return jax.vmap(fill_book)(stream.resting), stream.messages, replay_blocks
 
 
 def _replay(

@@ -8,7 +8,8 @@ depth, resting orders that the feed forgot to delete.
 
 An aggressive order is one event of its full volume, whatever the feed says: the
 fills are what the clearing house makes of it. Where it was filled at once, its
-price is that of its last fill, since some feeds know no other.
+price is that of its last fill, since some feeds know no other, or its own limit
+where the feed tells no fills.
 """
 
 import collections.abc
@@ -42,6 +43,7 @@ class EventStream:
     tick_size: price of one tick, in the currency of the market.
     lot_size: volume of one lot, in shares or coins.
     counts: what the reader saw and did, for reports.
+    venue: whose rules the exchange matched it by, of `lob.rules.PRESETS`.
   """
 
   name: str
@@ -55,6 +57,7 @@ class EventStream:
   tick_size: float
   lot_size: float
   counts: collections.abc.Mapping[str, int]
+  venue: str = "continuous"
 
   def __len__(self) -> int:
     return len(self.time)

@@ -15,6 +15,7 @@ import numpy as np
 from mars_jax import lob
 from mars_jax import types
 from mars_jax.data import events
+from mars_jax.lob import rules as rules_lib
 
 CHUNK = 8192  # Events in one compiled call; the last one is padded.
 
@@ -70,11 +71,23 @@ def replay(
     the last event.
 
   Raises:
-    ValueError: if there is no event, or the volumes of one side could exceed
-      int32.
+    ValueError: if there is no event, the venue has call auctions (see
+      `verify`), the numbers of stream and book are not of one type, or the
+      volumes of one side could exceed it.
   """
   if not len(stream):
     raise ValueError(f"{stream.name}: no events to replay")
+  schedule = rules_lib.PRESETS[stream.venue].schedule
+  if any(phase in rules_lib.AUCTION_PHASES for _, phase in schedule):
+    raise ValueError(
+      f"{stream.name}: {stream.venue} has call auctions, which tokens do not"
+      " know yet; launch/replay.py replays such a day"
+    )
+  if stream.volume.dtype != book.volume.dtype:
+    raise ValueError(
+      f"{stream.name}: numbers are {stream.volume.dtype}, those of the book"
+      f" {book.volume.dtype}; use a larger lot size, or launch/replay.py"
+    )
   held = np.asarray(book.volume, np.int64).sum(axis=1)
   most = most_volume(stream, held)
   if most > np.iinfo(book.volume.dtype).max:

@@ -387,4 +387,5 @@ def _to_events(
     tick_size=files.TICK_SIZE,
     lot_size=files.LOT_SIZE,
     counts=counts,
+    venue="shanghai",
   )
