@@ -57,7 +57,7 @@ def sample(request, monkeypatch):
   folders = []
 
   def download(package, folder):
-    folders.append(folder)
+    folders.append(folder.parent)
     (folder / package.archive).write_bytes(data)
 
   monkeypatch.setattr(samples, "_download", download)

@@ -30,6 +30,7 @@ import polars as pl
 
 from mars_jax import types
 from mars_jax.data import events
+from mars_jax.data import tables
 
 TICK_SIZE = 1.0  # US dollars.
 LOT_SIZE = 1e-6  # Bitcoin. The feed has 1e-8, which int32 cannot add up.
@@ -37,7 +38,6 @@ _UNIT_SIZE = 1e-8  # Bitcoin, of the feed.
 _MAX_UNSEEN = 1e-3  # Share of rows that may delete orders never created.
 _MAX_PRICE_RATIO = 10  # To the best prices at the start; beyond is left out.
 _PRICE_LIMIT = 2**30  # Ticks, of `lob`.
-_FIRST_ROW = 2  # Of the data, in a file with a header, counted from one.
 _SCHEMA = {
   "id": pl.Int64,
   "exchange_timestamp": pl.Int64,
@@ -169,17 +169,8 @@ def _load(path: pathlib.Path) -> pl.DataFrame:
     "direction is not bid or ask": pl.col("direction").is_in(["bid", "ask"]),
   }
   for reason, is_good in checks.items():
-    _require(path, rows, is_good, reason)
+    tables.require(path, rows, is_good, reason)
   return rows
-
-
-def _require(
-  path: pathlib.Path, rows: pl.DataFrame, is_good: pl.Expr, reason: str
-) -> None:
-  """Raises at the first row that is not good."""
-  bad = rows.select((~is_good).arg_true()).to_series()
-  if len(bad):
-    raise events.DataError(path, bad[0] + _FIRST_ROW, reason)
 
 
 def _link(rows: pl.DataFrame) -> pl.DataFrame:
@@ -230,16 +221,22 @@ def _check_orders(path: pathlib.Path, rows: pl.DataFrame) -> None:
   is_unseen = _IS_FIRST & (pl.col("action") == "deleted")
   is_known = ~_IS_FIRST | is_created
   grows = (pl.col("units") > pl.col("units_before")).fill_null(False)
-  _require(path, rows, _IS_FIRST | ~is_created, "the order is created twice")
-  _require(path, rows, is_known | is_unseen, "unknown order id is changed")
+  tables.require(
+    path, rows, _IS_FIRST | ~is_created, "the order is created twice"
+  )
+  tables.require(
+    path, rows, is_known | is_unseen, "unknown order id is changed"
+  )
   was_deleted = pl.col("action").shift().over("id") == "deleted"
-  _require(path, rows, ~was_deleted.fill_null(False), "the order was deleted")
+  tables.require(
+    path, rows, ~was_deleted.fill_null(False), "the order was deleted"
+  )
   is_same = pl.col("direction") == pl.col("direction").first().over("id")
-  _require(path, rows, is_same, "the order changes its direction")
-  _require(path, rows, ~grows | pl.col("is_own"), "the order grows")
+  tables.require(path, rows, is_same, "the order changes its direction")
+  tables.require(path, rows, ~grows | pl.col("is_own"), "the order grows")
   if rows.select(is_unseen.mean()).item() > _MAX_UNSEEN:
     reason = "unknown order id is deleted, as in over one row of a thousand"
-    _require(path, rows, is_known, reason)
+    tables.require(path, rows, is_known, reason)
 
 
 def _check_range(path: pathlib.Path, orders: pl.DataFrame) -> None:
@@ -250,7 +247,7 @@ def _check_range(path: pathlib.Path, orders: pl.DataFrame) -> None:
   bad = orders.filter(~is_good)["row"]
   if len(bad):
     reason = "price or volume is too large for the clearing house"
-    raise events.DataError(path, bad[0] + _FIRST_ROW, reason)
+    raise events.DataError(path, bad[0] + tables.FIRST_ROW, reason)
 
 
 def _arrivals(rows: pl.DataFrame) -> pl.DataFrame:
@@ -375,7 +372,9 @@ def _check_fills(
   path: pathlib.Path, rows: pl.DataFrame, fills: pl.DataFrame
 ) -> None:
   """Raises unless the trades of a file, within the capture, are the fills."""
-  trades = _load_csv(path, _TRADE_SCHEMA).with_row_index("row", _FIRST_ROW)
+  trades = _load_csv(path, _TRADE_SCHEMA).with_row_index(
+    "row", tables.FIRST_ROW
+  )
   time = rows["exchange_timestamp"]
   within = pl.col("exchange_timestamp").is_between(time.min(), time.max())
   is_bid = pl.col("direction") == "bid"

@@ -31,12 +31,12 @@ import polars as pl
 
 from mars_jax import types
 from mars_jax.data import events
+from mars_jax.data import tables
 
 TICK_SIZE = 1e-4  # Euro.
 _DECIMALS = 4  # Of a price in ticks.
 _PRICE_LIMIT = 2**30  # Ticks, of `lob`.
 _DAY = 86_400 * 10**9  # Nanoseconds.
-_FIRST_ROW = 2  # Of the data, in a file with a header, counted from one.
 _COLUMNS = ("ordtype", "uid", "is_buy", "qty", "price", "timestamp")
 _IS_NEW = pl.col("ordtype") == "new"
 
@@ -171,18 +171,9 @@ def _check_rows(path: pathlib.Path, rows: pl.DataFrame) -> None:
     ),
   }
   for reason, is_good in checks.items():
-    _require(path, rows, is_good.fill_null(False), reason)
+    tables.require(path, rows, is_good.fill_null(False), reason)
   if rows["ticks"].is_null().all():
     raise events.DataError(path, None, "no order has a price")
-
-
-def _require(
-  path: pathlib.Path, rows: pl.DataFrame, is_good: pl.Expr, reason: str
-) -> None:
-  """Raises at the first row that is not good."""
-  bad = rows.select((~is_good).arg_true()).to_series()
-  if len(bad):
-    raise events.DataError(path, bad[0] + _FIRST_ROW, reason)
 
 
 def _link(rows: pl.DataFrame) -> pl.DataFrame:
@@ -219,7 +210,7 @@ def _check_orders(path: pathlib.Path, rows: pl.DataFrame) -> None:
     "qty is more than was left": pl.col("change").cum_sum().over("uid") >= 0,
   }
   for reason, is_good in checks.items():
-    _require(path, rows, is_good, reason)
+    tables.require(path, rows, is_good, reason)
 
 
 def _no_orders() -> events.RestingOrders:

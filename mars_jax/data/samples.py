@@ -21,6 +21,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 
 from mars_jax.data import events
@@ -73,7 +74,7 @@ def bitstamp() -> pathlib.Path:
   Its neighbour `trades.csv` holds the exchange's trades, to check against.
 
   Raises:
-    events.DataError: if what lies in the cache is not the file that was pinned.
+    events.DataError: if the download is not the file that was pinned.
     ConnectionError: if pip cannot download it, or finds that it is not the file
       that was pinned; says what to do instead.
   """
@@ -93,14 +94,13 @@ def _fetch(package: _Package) -> pathlib.Path:
   folder = cache_dir() / package.folder
   if not all((folder / name).exists() for name in package.files):
     folder.mkdir(parents=True, exist_ok=True)
-    archive = folder / package.archive
-    if not archive.exists():
-      _download(package, folder)
-    if hashlib.sha256(archive.read_bytes()).hexdigest() != package.sha256:
-      archive.unlink()
-      raise events.DataError(archive, None, "not the file that was pinned")
-    _extract(package, archive)
-    archive.unlink()
+    # Of its own, since other processes may be fetching the sample as well.
+    with tempfile.TemporaryDirectory(dir=folder) as own:
+      archive = pathlib.Path(own) / package.archive
+      _download(package, archive.parent)
+      if hashlib.sha256(archive.read_bytes()).hexdigest() != package.sha256:
+        raise events.DataError(archive, None, "not the file that was pinned")
+      _extract(package, archive, folder)
   return folder
 
 
@@ -114,7 +114,6 @@ def _download(package: _Package, folder: pathlib.Path) -> None:
   command += ["--only-binary" if is_wheel else "--no-binary", name]
   command += ["--require-hashes", "--requirement", pinned, "--dest", folder]
   done = subprocess.run(command, capture_output=True, text=True, check=False)
-  pinned.unlink()
   if done.returncode:
     raise ConnectionError(
       f"could not download the {package.market} sample ({package.requirement})"
@@ -123,16 +122,17 @@ def _download(package: _Package, folder: pathlib.Path) -> None:
     )
 
 
-def _extract(package: _Package, archive: pathlib.Path) -> None:
-  """Writes the files beside the archive, each whole or not at all."""
+def _extract(
+  package: _Package, archive: pathlib.Path, folder: pathlib.Path
+) -> None:
+  """Writes the files of an archive, each whole or not at all."""
   is_wheel = archive.suffix == ".whl"
   opened = zipfile.ZipFile(archive) if is_wheel else tarfile.open(archive)
   with opened as members:
     read = members.open if is_wheel else members.extractfile
     for name in package.files:
-      path = archive.with_name(name)
-      partial = path.with_name(path.name + ".part")
+      partial = archive.with_name(name)
       member = f"{package.inside}/{name}"
       with read(member) as source, open(partial, "wb") as target:
         shutil.copyfileobj(source, target)
-      os.replace(partial, path)
+      os.replace(partial, folder / name)

@@ -34,6 +34,7 @@ import polars as pl
 
 from mars_jax import types
 from mars_jax.data import events
+from mars_jax.data import tables
 
 TICK_SIZE = 0.01  # Yuan.
 LOT_SIZE = 1.0  # Shares.
@@ -41,7 +42,6 @@ AUCTION = -1  # The `taker` of a trade that a call auction made.
 NUM_LEVELS = 10  # Of a snapshot.
 File = pathlib.Path | zipfile.Path
 
-_FIRST_ROW = 2  # Of the data, in a file with a header, counted from one.
 _NOISE = 1e-4  # Ticks.
 _PRICE_LIMIT = 2**30  # Ticks, of `lob`.
 _KINDS = {
@@ -253,7 +253,7 @@ def _named(
   rows = (
     _read(file, schema)
     .rename({theirs: ours for ours, theirs in names.items()})
-    .with_row_index("row", _FIRST_ROW)
+    .with_row_index("row", tables.FIRST_ROW)
   )
   Table(file, rows).require(code.is_not_null(), "the SecurityID is missing")
   time = pl.col("time").str.to_time("%H:%M:%S%.3f", strict=False)

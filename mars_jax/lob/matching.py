@@ -76,7 +76,7 @@ def step(
   chex.assert_rank(jax.tree.leaves(order), 0)
   chex.assert_type(jax.tree.leaves((book, order)), int)
 
-  kinds, reasons = types.OrderKind, types.Reason
+  kinds = types.OrderKind
   is_own = jax.lax.broadcasted_iota(jnp.int32, (2, 1), 0) == order.side
   # Own side: the orders that go before the new one; other side: the crossed.
   is_ahead = book_lib.key(book.price) <= book_lib.key(order.price)
@@ -95,12 +95,8 @@ def step(
   )
 
   is_lost = is_refused | (pushed_out > 0)
-  reason = jnp.where(is_lost, reasons.CAPACITY, trade.reason)
-  reason = jnp.where(is_unknown, reasons.UNKNOWN_ID, reason)
-  reason = jnp.where(order.volume <= 0, reasons.NO_VOLUME, reason)
-  is_none = order.kind == kinds.NONE
   report = types.Report(
-    reason=jnp.where(is_none, reasons.ACCEPTED, reason),
+    reason=_reason(order, trade, is_unknown, is_lost),
     traded=trade.traded,
     rested=jnp.where(is_refused, 0, rested),
     cancelled=cancelled.sum(dtype=left.dtype) + pushed_out,
@@ -108,7 +104,8 @@ def step(
     num_fills=(trade.filled > 0).sum(dtype=jnp.int32),
     fills=_list_fills(book, order, trade.filled, max_fills, rules),
   )
-  return book_lib.count(new_book, reason, (~is_none).astype(jnp.int32)), report
+  number = (order.kind != kinds.NONE).astype(jnp.int32)
+  return book_lib.count(new_book, report.reason, number), report
 
 
 def _take_back(
@@ -198,6 +195,20 @@ def _trade(
     left=left,
     reason=reason,
   )
+
+
+def _reason(
+  order: types.Order,
+  trade: _Trade,
+  is_unknown: jax.Array,
+  is_lost: jax.Array,
+) -> jax.Array:
+  """Returns the `types.Reason` of an order; of several the last here counts."""
+  reasons = types.Reason
+  reason = jnp.where(is_lost, reasons.CAPACITY, trade.reason)
+  reason = jnp.where(is_unknown, reasons.UNKNOWN_ID, reason)
+  reason = jnp.where(order.volume <= 0, reasons.NO_VOLUME, reason)
+  return jnp.where(order.kind == types.OrderKind.NONE, reasons.ACCEPTED, reason)
 
 
 def _place(
