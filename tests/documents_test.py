@@ -14,12 +14,14 @@ _NOTEBOOKS = sorted((_ROOT / "colabs").glob("*.ipynb"))
 pytestmark = pytest.mark.usefixtures("bitstamp_sample")
 
 
-def test_the_example_of_the_readme_runs(capsys):
+def test_the_examples_of_the_readme_run(capsys):
   text = (_ROOT / "README.md").read_text()
-  (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-  assert len([line for line in example.splitlines() if line.strip()]) < 20
-  exec(compile(example, "README.md", "exec"), {})
+  forecast, book = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+  assert len([line for line in forecast.splitlines() if line.strip()]) < 20
+  exec(compile(forecast, "README.md", "exec"), {})
   assert len(re.findall(r"-?\d+", capsys.readouterr().out)) == 16
+  exec(compile(book, "README.md", "exec"), {})
+  assert capsys.readouterr().out == "5 [101   0   0   0]\n"
 
 
 @pytest.mark.parametrize("path", _NOTEBOOKS, ids=lambda path: path.stem)

@@ -123,6 +123,10 @@ class _Run:
     self._stream, self._checks, self._rules = stream, checks, rules
     self._result = Verification(stream.name, len(stream))
     self._max_fills = _MAX_FILLS
+    if checks.trades is not None:
+      trades = checks.trades.event[~checks.trades.is_auction]
+      while self._max_fills < np.bincount(trades, minlength=1).max():
+        self._max_fills *= _GROWTH
     levels = checks.levels
     self._num_levels = 0 if levels is None else levels.price.shape[2]
     self._equal_levels = collections.Counter()
