@@ -221,6 +221,12 @@ def test_trade_at_another_event_is_missing_there_and_here():
   assert result.mismatches == {"trades": 2}
 
 
+def test_auction_that_the_schedule_does_not_have_is_a_mismatch():
+  result = verified(trades=changed(TRADES, "event", 0, 3))
+  assert result.mismatches == {"auctions": 2}
+  assert "none after 3 events" in result.examples[1]
+
+
 def test_id_that_the_feed_does_not_tell_fits_any():
   ids = changed(TRADES, "ask_id", slice(None), types.NO_ORDER)
   assert not verified(trades=ids).mismatches

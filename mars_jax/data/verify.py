@@ -22,6 +22,7 @@ from mars_jax import lob
 from mars_jax import types
 from mars_jax.data import events
 from mars_jax.data import replay
+from mars_jax.data import verification
 from mars_jax.lob import rules as rules_lib
 from mars_jax.lob import session
 
@@ -29,53 +30,6 @@ DEPTHS = (1, 5, 10)  # Levels up to which rows of the book are compared.
 _CAPACITY = 1_024  # At the start.
 _MAX_FILLS = 32  # At the start.
 _GROWTH = 4  # Of these, where they are too small; each costs a compilation.
-_NUM_EXAMPLES = 5  # Mismatches that are told in full.
-
-
-@dataclasses.dataclass
-class Verification:
-  """What a replay gave, and where it differs from the feed.
-
-  Attributes:
-    name: market, instrument and day.
-    events: of the stream.
-    fills: trades in continuous trading, one for each resting order hit.
-    traded_volume: lots, those of auctions as well.
-    last_price: ticks, of the last trade; None without one.
-    auctions: (events before it, price in ticks, lots) of each call auction.
-    checked: how many things were compared, by kind:
-      trades: events with trades, the exchange's or ours, of continuous trading;
-      auctions: call auctions: price, volume, and what each order traded;
-      levels: rows of the book;
-      left: cancels, by what they leave of their order;
-      orders: orders that rest at the end, the feed's or ours.
-    mismatches: how many of these differ.
-    equal_levels: rows equal up to a depth, by depth.
-    examples: the first mismatches, in words.
-    rejected: orders by `types.Reason`, in words; `dropped` apart.
-    dropped: orders lost because a side was full.
-    resyncs: events that correct the book where the feed does not tell all.
-    orders_left: orders that rest at the end.
-    capacity: orders that a side of the book had room for in the end.
-    seconds: of the replay, compilation included.
-  """
-
-  name: str
-  events: int
-  fills: int = 0
-  traded_volume: int = 0
-  last_price: int | None = None
-  auctions: list[tuple[int, int, int]] = dataclasses.field(default_factory=list)
-  checked: dict[str, int] = dataclasses.field(default_factory=dict)
-  mismatches: dict[str, int] = dataclasses.field(default_factory=dict)
-  equal_levels: dict[int, int] = dataclasses.field(default_factory=dict)
-  examples: list[str] = dataclasses.field(default_factory=list)
-  rejected: dict[str, int] = dataclasses.field(default_factory=dict)
-  dropped: int = 0
-  resyncs: int = 0
-  orders_left: int = 0
-  capacity: int = _CAPACITY
-  seconds: float = 0.0
 
 
 def verify(
@@ -84,7 +38,7 @@ def verify(
   *,
   rules: rules_lib.Rules,
   on_progress: collections.abc.Callable[[int], None] = lambda num_events: None,
-) -> Verification:
+) -> verification.Verification:
   """Replays a stream and compares.
 
   Numbers are int64 where a side could hold more lots than int32 can count. An
@@ -121,7 +75,7 @@ class _Run:
 
   def __init__(self, stream, checks, rules):
     self._stream, self._checks, self._rules = stream, checks, rules
-    self._result = Verification(stream.name, len(stream))
+    self._result = verification.Verification(stream.name, len(stream))
     self._max_fills = _MAX_FILLS
     if checks.trades is not None:
       trades = checks.trades.event[~checks.trades.is_auction]
@@ -250,20 +204,7 @@ class _Run:
       theirs = _total_by_id(ids[is_its], trades.volume[is_its])
       mine = _total_by_id(outcome.fills.id[side], outcome.fills.volume[side])
       is_equal = is_equal and (types.NO_ORDER in theirs or theirs == mine)
-    self._compare("auctions", [is_equal], lambda i: text)
-
-  def _compare(self, kind, is_equal, describe):
-    """Counts comparisons; `describe` tells of one of them."""
-    result = self._result
-    wrong = np.flatnonzero(~np.asarray(is_equal, bool))
-    for numbers, more in (
-      (result.checked, len(is_equal)),
-      (result.mismatches, len(wrong)),
-    ):
-      if more:
-        numbers[kind] = numbers.get(kind, 0) + more
-    for i in wrong[: max(_NUM_EXAMPLES - len(result.examples), 0)]:
-      result.examples.append(f"{kind}: {describe(i)}")
+    self._result.compare("auctions", [is_equal], lambda i: text)
 
   def _compare_left(self, first, last, out):
     """Compares what cancels take off their orders, and what they leave."""
@@ -280,7 +221,7 @@ class _Run:
         f" exchange it takes {asked[i]} and leaves {wanted[i]}"
       )
 
-    self._compare("left", (taken == asked) & (left == wanted), describe)
+    self._result.compare("left", (taken == asked) & (left == wanted), describe)
 
   def _compare_levels(self, first, last, snapshot):
     """Compares the rows that show the book after the events of a chunk."""
@@ -297,7 +238,7 @@ class _Run:
     for depth in DEPTHS:
       equal = is_equal[:, :depth].all(axis=1)
       self._equal_levels[depth] += int(equal.sum())
-    self._compare(
+    self._result.compare(
       "levels",
       is_equal.all(axis=1),
       lambda i: (
@@ -313,6 +254,13 @@ class _Run:
     trades = self._checks.trades
     if trades is None:
       return
+    held = {event for event, _, _ in self._result.auctions}
+    missing = sorted(set(trades.event[trades.is_auction].tolist()) - held)
+    self._result.compare(
+      "auctions",
+      [False] * len(missing),
+      lambda i: f"none after {missing[i]:,} events, at the exchange one",
+    )
     mine, theirs = collections.defaultdict(list), collections.defaultdict(list)
     sides, ids = self._stream.side, self._stream.order_id
     for event, maker, price, volume in fills.T.tolist():
@@ -326,7 +274,7 @@ class _Run:
     for event, *trade in _rows([x[~trades.is_auction] for x in columns]):
       theirs[event].append(tuple(trade))
     all_events = sorted(mine.keys() | theirs.keys())
-    self._compare(
+    self._result.compare(
       "trades",
       [_are_same(mine[event], theirs[event]) for event in all_events],
       lambda i: (
@@ -349,7 +297,7 @@ class _Run:
     columns = (orders.side, orders.order_id, orders.price, orders.volume)
     theirs = {row[1]: row for row in _rows(columns)}
     pairs = [(mine.get(i), theirs.get(i)) for i in mine.keys() | theirs.keys()]
-    self._compare(
+    self._result.compare(
       "orders",
       [have == want for have, want in pairs],
       lambda i: "(side, id, price, volume) {}, at the exchange {}".format(
