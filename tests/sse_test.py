@@ -4,7 +4,6 @@ The real days are replayed in plain Python: auctions by `python_auction`, and
 price-time matching in between must give all trades of the exchange.
 """
 
-import collections
 import os
 import pathlib
 import zipfile
@@ -19,7 +18,6 @@ pytest.importorskip("polars")
 
 from mars_jax.data import events
 from mars_jax.data import sse
-from mars_jax.data import sse_files
 
 ASK, BID = types.Side.ASK, types.Side.BID
 LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
@@ -388,13 +386,19 @@ REAL = {
 
 
 @pytest.mark.parametrize("code", REAL)
-def test_matching_a_real_day_gives_the_exchange_s_own_trades(code):
+def test_counts_and_trades_of_a_real_day(code):
   name, *counts, volume, close = REAL[code]
   stream, checks = sse.read_checked(real(name), instrument=code)
   assert list(stream.counts.values())[: len(counts)] == counts
   assert (np.diff(stream.time) >= 0).all()
   new_ids = stream.order_id[stream.kind == LIMIT]
   assert (new_ids == np.arange(len(new_ids))).all()
+  assert checks.trades.volume.sum() == volume
+  assert checks.trades.price[-1] == close
+
+
+def test_plain_matching_of_a_real_day_gives_the_exchange_s_own_trades():
+  stream, checks = sse.read_checked(real(FIVE), instrument="601825")
   trades = checks.trades
   want = rows_of(trades, ("bid_id", "ask_id", "price", "volume"))
   have, causes = [], []
@@ -403,49 +407,11 @@ def test_matching_a_real_day_gives_the_exchange_s_own_trades(code):
     causes += [count] * len(fills)
   assert have == want
   assert causes == (trades.event + ~trades.is_auction).tolist()
-  assert trades.volume.sum() == volume
-  assert trades.price[-1] == close
 
 
-def test_all_levels_of_a_real_day_equal_the_snapshots():
+def test_snapshots_of_a_real_day_are_all_placed():
   stream, checks = sse.read_checked(real(MOUTAI))
   assert stream.counts["snapshots"] == 5109
   assert stream.counts["bookless_snapshots"] == 29 + 127 + 64
   assert stream.counts["unplaced_snapshots"] == 0
-  levels = checks.levels
-  want = np.stack([levels.price, levels.volume], axis=2).tolist()
-  counts = levels.num_events.tolist()
-  assert len(want) == 5109 - 220
-  have = dict.fromkeys(counts)
-  for count, book, _ in replay(stream):  # An auction comes last at its count.
-    if count in have:
-      have[count] = [book.best(side, 10) for side in (ASK, BID)]
-  assert want == [have[count] for count in counts]
-
-
-def test_snapshots_of_call_auctions_show_an_auction_of_their_moment():
-  path = real(MOUTAI)
-  file = sse_files.find(path).snapshots
-  rows = sse_files.load_snapshots(file, "600519").rows
-  rows = rows.filter(rows["AskVolume1"] > 0)
-  names = ("time", "AskPrice1", "AskVolume1", "BidVolume2", "AskVolume2")
-  opening, closing = (
-    rows.filter(status=status).select(names).rows()
-    for status in ("OCALL", "CCALL")
-  )
-  assert (len(opening), len(closing)) == (125, 63)
-  stream = sse.read(path)
-  waiting = collections.defaultdict(set)  # {number of events: snapshots}
-  some = {*opening[51::20], *closing[3::10]}  # Few are older than a second.
-  for row in some:
-    start, end = stream.time.searchsorted([row[0] - SECOND, row[0] + SECOND])
-    for count in range(start, end + 1):
-      waiting[count].add(row)
-  found, last = set(), PREVIOUS_CLOSE
-  for count, book, fills in replay(stream):
-    last = fills[-1].price if fills else last
-    if auction := waiting[count] - found and book.auction(last):
-      left = max(auction.imbalance, 0), max(-auction.imbalance, 0)
-      now = (auction.price, auction.volume, *left)
-      found |= {row for row in waiting[count] if row[1:] == now}
-  assert found == some
+  assert len(checks.levels.num_events) == 5109 - 220

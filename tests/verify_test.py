@@ -1,20 +1,27 @@
 """The clearing house against real markets, and the check against mistakes."""
 
 import dataclasses
+import functools
 import os
 import pathlib
 
+import jax
 import numpy as np
 import pytest
 
 pytest.importorskip("polars")
 
+from mars_jax import lob
 from mars_jax import types
 from mars_jax.data import events
 from mars_jax.data import readers
+from mars_jax.data import replay
 from mars_jax.data import samples
+from mars_jax.data import sse_files
 from mars_jax.data import verify
+from mars_jax.lob import auction
 from mars_jax.lob import rules
+from mars_jax.lob import session
 
 ASK, BID = types.Side.ASK, types.Side.BID
 LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
@@ -122,6 +129,60 @@ def test_shanghai_day_from_the_empty_book_to_the_closing_auction(
   assert result.last_price == close
   assert len(result.auctions) == 2
   assert result.resyncs == 0
+
+
+@functools.partial(jax.jit, static_argnames="has_auction")
+def run(market, orders, seconds, *, has_auction):
+  """Matches orders; in an auction phase gives its outcome after each."""
+
+  def step(market, inputs):
+    market, _ = session.step(market, *inputs, rules=SHANGHAI, max_fills=0)
+    if not has_auction:
+      return market, None
+    last = market.last_price
+    return market, auction.find_price(
+      market.book, reference=last, rules=SHANGHAI
+    )
+
+  return jax.lax.scan(step, market, (orders, seconds))
+
+
+def test_indicative_prices_of_shanghai_are_those_of_our_auction():
+  path = real("sse/600519_2023-02-01.zip")
+  stream, checks = readers.read_checked(path)
+  seconds = (stream.time // SECOND).astype(np.int32)
+  phases = session.phase_at(SHANGHAI, seconds)
+  collects = np.isin(phases, rules.AUCTION_PHASES)
+  first, *_, last = np.flatnonzero(~collects)
+  market = session.init(lob.init(4096), reference=checks.reference)
+  outcomes = []
+  for start, end in ((0, first), (first, last + 1), (last + 1, len(stream))):
+    orders = replay.orders_of(stream, slice(start, end))
+    market, outcome = run(
+      market, orders, seconds[start:end], has_auction=bool(collects[start])
+    )
+    if collects[start]:
+      outcomes.append((start, *map(np.asarray, outcome)))
+      market, _ = session.uncross(market, rules=SHANGHAI)
+  shown = sse_files.load_snapshots(sse_files.find(path).snapshots, "600519")
+  names = ("time", "AskPrice1", "AskVolume1", "BidVolume2", "AskVolume2")
+  counts = []
+  for status, (start, *outcome) in zip(
+    ("OCALL", "CCALL"), outcomes, strict=True
+  ):
+    rows = shown.rows.filter(status=status).select(names).rows()
+    rows = [row for row in rows if row[2] > 0]
+    counts.append(len(rows))
+    times = stream.time[start : start + len(outcome[0])]
+    price, volume, surplus = outcome
+    ours = np.stack(
+      [price, volume, np.maximum(surplus, 0), np.maximum(-surplus, 0)], axis=1
+    )
+    for row in rows:  # Few are older than a second, none than three.
+      span = times.searchsorted([row[0] - 3 * SECOND, row[0] + SECOND])
+      near = ours[max(span[0] - 1, 0) : span[1]]
+      assert (near == row[1:]).all(axis=1).any(), row
+  assert counts == [125, 63]
 
 
 def make_stream(rows, is_flow=None, dtype=np.int32):

@@ -144,13 +144,6 @@ class CallBook:
       for order_id, volume in self._levels[side][key].items()
     ]
 
-  def best(self, side: int, depth: int) -> list[list[int]]:
-    """Returns prices and volumes of the best levels, padded with 0."""
-    keys = self._keys[side][:depth]
-    pad = [0] * (depth - len(keys))
-    volumes = [sum(self._levels[side][key].values()) for key in keys]
-    return [[abs(key) for key in keys] + pad, volumes + pad]
-
 
 def replay(rows, is_call, reference: int):
   """Yields (number of rows, book, fills) after every row and every auction.
