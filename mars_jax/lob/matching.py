@@ -71,8 +71,6 @@ def step(
     `types.NO_ORDER`.
   """
   chex.assert_shape(book.price, (2, None))
-  slot_fields = [getattr(book, name) for name in book_lib.SLOT_FIELDS]
-  chex.assert_equal_shape(slot_fields)
   chex.assert_rank(jax.tree.leaves(order), 0)
   chex.assert_type(jax.tree.leaves((book, order)), int)
 
@@ -85,20 +83,16 @@ def step(
 
   taken, entering, is_unknown = _take_back(book, order, is_own, rules)
   trade = _trade(book, order, is_crossed, entering, rules)
-  may_rest = (order.kind == kinds.LIMIT) | (order.kind == kinds.POST_ONLY)
-  may_rest |= order.kind == kinds.MODIFY
-  rested = jnp.where(may_rest, trade.left, 0)
   cancelled = taken + jnp.where(is_own, 0, trade.cancelled)
   left = book.volume - cancelled - jnp.where(is_own, 0, trade.filled)
   new_book, is_refused, pushed_out = _place(
-    book, order, left, is_ahead, rested, rules
+    book, order, left, is_ahead, trade.rests, rules
   )
 
-  is_lost = is_refused | (pushed_out > 0)
   report = types.Report(
-    reason=_reason(order, trade, is_unknown, is_lost),
+    reason=_reason(order, trade, is_unknown, is_refused | (pushed_out > 0)),
     traded=trade.traded,
-    rested=jnp.where(is_refused, 0, rested),
+    rested=jnp.where(is_refused, 0, trade.rests),
     cancelled=cancelled.sum(dtype=left.dtype) + pushed_out,
     last_price=_last_price(book, order, trade.filled),
     num_fills=(trade.filled > 0).sum(dtype=jnp.int32),
@@ -144,7 +138,7 @@ class _Trade:
   filled: jax.Array  # [N] lots
   cancelled: jax.Array  # [N] lots of its owner's orders, cancelled
   traded: jax.Array  # [] lots, the sum of `filled`
-  left: jax.Array  # [] lots that neither traded nor were dropped
+  rests: jax.Array  # [] lots that neither traded nor were dropped
   reason: jax.Array  # [] int32, `types.Reason`
 
 
@@ -188,11 +182,13 @@ def _trade(
   if rules.self_trade is rules_lib.SelfTrade.CANCEL_OLDEST:
     ahead = allocation.ahead(resting, level, rules)
     cancelled = jnp.where(ahead < entering, mine, 0)
+  may_rest = (order.kind == kinds.LIMIT) | (order.kind == kinds.POST_ONLY)
+  may_rest |= order.kind == kinds.MODIFY
   return _Trade(
     filled=allocation.fill(traded, resting, level, rules),
     cancelled=cancelled,
     traded=traded,
-    left=left,
+    rests=jnp.where(may_rest, left, 0),
     reason=reason,
   )
 
