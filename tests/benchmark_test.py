@@ -2,27 +2,25 @@
 
 import json
 import os
-import pathlib
-import subprocess
 import sys
 
 import jax
 import numpy as np
 import pytest
+import scripts
 from oracles import python_book
 
-_ROOT = pathlib.Path(__file__).parent.parent
-sys.path.append(str(_ROOT / "launch"))
+sys.path.append(str(scripts.ROOT / "launch"))
 
-from benchmarks import c_book  # noqa: E402
-from benchmarks import engines  # noqa: E402
-from benchmarks import house  # noqa: E402
-from benchmarks import jaxmarl_hft  # noqa: E402
-from benchmarks import lob as lob_benchmark  # noqa: E402
-from benchmarks import ours  # noqa: E402
-from benchmarks import stream as stream_lib  # noqa: E402
+from benchmarks import c_book
+from benchmarks import engines
+from benchmarks import house
+from benchmarks import jaxmarl_hft
+from benchmarks import lob as lob_benchmark
+from benchmarks import ours
+from benchmarks import stream as stream_lib
 
-from mars_jax import lob  # noqa: E402
+from mars_jax import lob
 
 _CAPACITY, _DEPTH = 128, 40
 _PEER = "MARS_JAX_PEER_JAXMARL"
@@ -187,27 +185,12 @@ def test_an_engine_that_trades_otherwise_is_an_error(stream):
     lob_benchmark._check([reference, same, wrong], stream, _CAPACITY)
 
 
-def _run(*arguments):
-  """Runs the script to its end."""
-  return subprocess.run(
-    [sys.executable, "launch/benchmark.py", *arguments],
-    cwd=_ROOT,
-    env={
-      **os.environ,
-      "JAX_PLATFORMS": "cpu",
-      "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # To compile quicker.
-    },
-    capture_output=True,
-    text=True,
-    timeout=300,
-  )
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
   """A very short run, and the path of its picture."""
   picture = tmp_path_factory.mktemp("benchmark") / "speed.png"
-  result = _run(
+  result = scripts.run(
+    "benchmark",
     "lob",
     "--json",
     f"--plot={picture}",
@@ -265,7 +248,7 @@ def test_tables_and_a_picture_are_shown(run):
   ],
 )
 def test_what_a_user_can_mend_is_one_line(arguments, message):
-  result = _run(*arguments)
+  result = scripts.run("benchmark", *arguments)
   assert result.returncode == 1
   assert result.stderr.startswith(f"error: {message}")
   assert len(result.stderr.splitlines()) == 1

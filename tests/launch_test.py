@@ -1,45 +1,17 @@
 """The launch scripts, as their user runs them."""
 
-import concurrent.futures
 import json
-import os
-import pathlib
 import re
-import subprocess
-import sys
 
 import markets
 import numpy as np
 import pytest
+import scripts
 
 from mars_jax import lmm
 
-_ROOT = pathlib.Path(__file__).parent.parent
 _CONFIG = "--config=configs/demo.py:tiny"
 _FIELDS = ("kind", "price", "volume", "interval")
-
-
-def _run(script, *arguments):
-  """Runs a script to its end."""
-  return subprocess.run(
-    [sys.executable, f"launch/{script}.py", *arguments],
-    cwd=_ROOT,
-    env={
-      **os.environ,
-      "JAX_PLATFORMS": "cpu",
-      "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # To compile quicker.
-    },
-    capture_output=True,
-    text=True,
-    timeout=300,
-  )
-
-
-def _run_all(commands):
-  """Runs scripts side by side, as many as there are cores."""
-  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-    return list(pool.map(lambda command: _run(*command), commands))
-
 
 # What is wrong, the command, and what the message must name. In the commands,
 # {folder} has broken.csv and not_a_model.npz.
@@ -103,7 +75,7 @@ def failures(folder):
   commands = [
     text.format(folder=folder).split(" ") for text, _ in _WRONG.values()
   ]
-  return dict(zip(_WRONG, _run_all(commands), strict=True))
+  return dict(zip(_WRONG, scripts.run_all(commands), strict=True))
 
 
 @pytest.mark.parametrize("name", _WRONG)
@@ -118,15 +90,15 @@ def test_what_a_user_can_mend_is_one_line_that_names_it(failures, name):
 
 
 def test_help_says_what_each_script_does_and_its_flags():
-  scripts = [
+  names = [
     path.stem
-    for path in sorted((_ROOT / "launch").glob("*.py"))
+    for path in sorted((scripts.ROOT / "launch").glob("*.py"))
     if path.stem != "common"
   ]
-  assert len(scripts) >= 2
-  results = _run_all([(script, "--help") for script in scripts])
-  for script, result in zip(scripts, results, strict=True):
-    source = (_ROOT / "launch" / f"{script}.py").read_text()
+  assert len(names) >= 2
+  results = scripts.run_all([(script, "--help") for script in names])
+  for script, result in zip(names, results, strict=True):
+    source = (scripts.ROOT / "launch" / f"{script}.py").read_text()
     summary = source.split('"""')[1].split("\n")[0]
     assert summary in result.stdout
     assert f"python launch/{script}.py " in result.stdout
@@ -139,7 +111,7 @@ def test_help_says_what_each_script_does_and_its_flags():
 def trained(folder):
   """The workdir of a short run, and what it printed."""
   workdir = folder / "run"
-  result = _run(
+  result = scripts.run(
     "train",
     _CONFIG,
     f"--workdir={workdir}",
@@ -164,7 +136,7 @@ def forecasts(folder, trained):
     "--book_capacity=64",
     "--trajectories=3",
   ]
-  return _run_all(
+  return scripts.run_all(
     [
       [*common, "--horizon_orders=30", "--seed=5", f"--out={folder / 'one'}"],
       [*common, "--horizon_orders=30", "--seed=5", f"--out={folder / 'two'}"],
@@ -252,7 +224,7 @@ def test_a_replay_ends_with_json_and_tells_by_its_status_what_differs(tmp_path):
     path = tmp_path / f"acme{left}_2019-05-21.csv"
     path.write_text(_BME.format(left=left))
     commands.append(("replay", "--format=bme", str(path)))
-  right, wrong = _run_all(commands)
+  right, wrong = scripts.run_all(commands)
   assert (right.returncode, wrong.returncode) == (0, 1), right.stderr
   found, mistaken = (
     json.loads(result.stdout.splitlines()[-1]) for result in (right, wrong)

@@ -71,14 +71,14 @@ def step(
     `types.NO_ORDER`.
   """
   chex.assert_shape(book.price, (2, None))
+  chex.assert_equal_shape([book.price, book.volume, book.id, book.owner])
   chex.assert_rank(jax.tree.leaves(order), 0)
   chex.assert_type(jax.tree.leaves((book, order)), int)
 
-  kinds = types.OrderKind
   is_own = jax.lax.broadcasted_iota(jnp.int32, (2, 1), 0) == order.side
   # Own side: the orders that go before the new one; other side: the crossed.
   is_ahead = book_lib.key(book.price) <= book_lib.key(order.price)
-  is_crossed = (is_ahead | (order.kind == kinds.MARKET)) & ~is_own
+  is_crossed = (is_ahead | (order.kind == types.OrderKind.MARKET)) & ~is_own
   is_crossed &= (book.volume > 0) & ~jnp.asarray(collects)
 
   taken, entering, is_unknown = _take_back(book, order, is_own, rules)
@@ -98,7 +98,7 @@ def step(
     num_fills=(trade.filled > 0).sum(dtype=jnp.int32),
     fills=_list_fills(book, order, trade.filled, max_fills, rules),
   )
-  number = (order.kind != kinds.NONE).astype(jnp.int32)
+  number = (order.kind != types.OrderKind.NONE).astype(jnp.int32)
   return book_lib.count(new_book, report.reason, number), report
 
 

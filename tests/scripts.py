@@ -1,0 +1,31 @@
+"""Runs the launch scripts as their user does."""
+
+import concurrent.futures
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def run(script, *arguments):
+  """Runs a script to its end."""
+  return subprocess.run(
+    [sys.executable, f"launch/{script}.py", *arguments],
+    cwd=ROOT,
+    env={
+      **os.environ,
+      "JAX_PLATFORMS": "cpu",
+      "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # To compile quicker.
+    },
+    capture_output=True,
+    text=True,
+    timeout=300,
+  )
+
+
+def run_all(commands):
+  """Runs scripts side by side, as many as there are cores."""
+  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    return list(pool.map(lambda command: run(*command), commands))
