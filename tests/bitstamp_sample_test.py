@@ -8,7 +8,7 @@ from mars_jax import types
 
 pytest.importorskip("polars")
 
-from mars_jax.data import bitstamp
+from mars_jax.data.formats import bitstamp
 
 LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
 

@@ -9,8 +9,8 @@ from mars_jax import types
 
 pytest.importorskip("polars")
 
-from mars_jax.data import bitstamp
 from mars_jax.data import events
+from mars_jax.data.formats import bitstamp
 
 ASK, BID = types.Side.ASK, types.Side.BID
 LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL

@@ -12,8 +12,8 @@ from mars_jax import types
 
 pytest.importorskip("polars")
 
-from mars_jax.data import bme
 from mars_jax.data import events
+from mars_jax.data.formats import bme
 
 ASK, BID = types.Side.ASK, types.Side.BID
 LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL

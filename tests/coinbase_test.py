@@ -7,9 +7,9 @@ import pytest
 from oracles import plain_book
 
 from mars_jax import types
-from mars_jax.data import coinbase
 from mars_jax.data import events
 from mars_jax.data import samples
+from mars_jax.data.formats import coinbase
 
 ASK, BID = types.Side.ASK, types.Side.BID
 LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL

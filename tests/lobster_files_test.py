@@ -9,8 +9,8 @@ from oracles import plain_book
 
 from mars_jax import types
 from mars_jax.data import events
-from mars_jax.data import lobster
-from mars_jax.data import lobster_files
+from mars_jax.data.formats import lobster
+from mars_jax.data.formats import lobster_files
 
 pytest.importorskip("polars")
 
@@ -137,7 +137,7 @@ def test_zip_folder_and_message_file_give_the_same_stream(tmp_path):
   for args in ((tmp_path,), (str(archive),), (message, other)):
     stream = lobster.read(*args)
     assert plain_book.rows(stream) == want
-    assert stream.name == "XYZ 2020-01-02"
+    assert stream.name == "NASDAQ XYZ 2020-01-02"
   with pytest.raises(ValueError, match="book_path"):
     lobster.read(archive, book)
 

@@ -10,8 +10,8 @@ from oracles import plain_book
 
 from mars_jax import types
 from mars_jax.data import events
-from mars_jax.data import lobster
-from mars_jax.data import lobster_files
+from mars_jax.data.formats import lobster
+from mars_jax.data.formats import lobster_files
 
 pytest.importorskip("polars")
 
@@ -81,7 +81,7 @@ def test_sweep_of_three_levels_is_one_order_with_its_remainder(tmp_path):
   assert stream.counts["remainders"] == 1
   assert stream.counts["executions"] == 3
   assert stream.counts["hidden_executions"] == 1
-  assert stream.name == "XYZ 2020-01-02"
+  assert stream.name == "NASDAQ XYZ 2020-01-02"
 
 
 def test_executions_of_other_times_or_sides_are_other_orders(tmp_path):

@@ -8,8 +8,8 @@ import tempfile
 import numpy as np
 from oracles import python_book
 
-from mars_jax.data import bitstamp
 from mars_jax.data import events
+from mars_jax.data.formats import bitstamp
 
 ASK, BID = python_book.ASK, python_book.BID
 START_MS = 1_430_438_400_000  # 2015-05-01 00:00:00 UTC.

@@ -58,7 +58,7 @@ def test_folder_zip_and_message_file_are_read_as_lobster_s(lobster_folder):
       out.write(lobster_folder / name, name)
   for path in (lobster_folder, archive, str(lobster_folder / MESSAGE)):
     stream = readers.read(path)
-    assert stream.name == "XYZ 2020-01-02"
+    assert stream.name == "NASDAQ XYZ 2020-01-02"
     assert len(stream) == 2
 
 
@@ -143,7 +143,7 @@ def test_sse_gets_the_instrument(tmp_path, monkeypatch, name):
   sse = types.SimpleNamespace(
     read_checked=lambda path, *, instrument: (path, instrument)
   )
-  monkeypatch.setitem(sys.modules, "mars_jax.data.sse", sse)
+  monkeypatch.setitem(sys.modules, "mars_jax.data.formats.sse", sse)
   for path in (tmp_path, archive, tmp_path / "entrust.csv"):
     for instrument in (None, "600519"):
       have = readers.read_checked(path, format=name, instrument=instrument)
@@ -181,6 +181,8 @@ def test_formats_of_real_files_are_told(file, format):
 
 def test_without_polars_the_error_says_what_to_install(capture, monkeypatch):
   monkeypatch.setitem(sys.modules, "polars", None)
-  monkeypatch.delitem(sys.modules, "mars_jax.data.bitstamp", raising=False)
+  monkeypatch.delitem(
+    sys.modules, "mars_jax.data.formats.bitstamp", raising=False
+  )
   with pytest.raises(ImportError, match=r"pip install 'mars-jax\[data\]'"):
     readers.read(capture)

@@ -20,7 +20,9 @@ def make_stream(rows, num_setup=0):
   kind, side, price, volume, order_id = np.array(rows, np.int32).T
   count = np.arange(len(rows))
   return events.EventStream(
-    name="Test 2020-01-02",
+    market="Test",
+    instrument="XYZ",
+    day="2020-01-02",
     time=count * 1_000,
     kind=kind,
     side=side,
@@ -167,12 +169,12 @@ def test_volumes_of_the_book_before_the_stream_count_as_well(small_chunks):
   ],
 )
 def test_stream_that_needs_more_than_a_plain_book_is_an_error(changes, reason):
-  with pytest.raises(ValueError, match=f"Test 2020-01-02: .*{reason}"):
+  with pytest.raises(ValueError, match=f"Test XYZ 2020-01-02: .*{reason}"):
     run(dataclasses.replace(TINY, **changes))
 
 
 def test_stream_without_events_is_an_error():
-  with pytest.raises(ValueError, match="Test 2020-01-02: no events"):
+  with pytest.raises(ValueError, match="Test XYZ 2020-01-02: no events"):
     run(TINY[:0])
 
 

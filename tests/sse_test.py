@@ -17,7 +17,7 @@ from mars_jax import types
 pytest.importorskip("polars")
 
 from mars_jax.data import events
-from mars_jax.data import sse
+from mars_jax.data.formats import sse
 
 ASK, BID = types.Side.ASK, types.Side.BID
 LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL

@@ -17,8 +17,8 @@ from mars_jax.data import events
 from mars_jax.data import readers
 from mars_jax.data import replay
 from mars_jax.data import samples
-from mars_jax.data import sse_files
 from mars_jax.data import verify
+from mars_jax.data.formats import sse_files
 from mars_jax.lob import auction
 from mars_jax.lob import rules
 from mars_jax.lob import session
@@ -192,7 +192,9 @@ def make_stream(rows, is_flow=None, dtype=np.int32):
   columns = dict(zip(names, columns, strict=True))
   wide = {name: columns.pop(name).astype(dtype) for name in names[2:4]}
   return events.EventStream(
-    name="Test 2020-01-02",
+    market="Test",
+    instrument="XYZ",
+    day="2020-01-02",
     time=time * SECOND,
     **{name: column.astype(np.int32) for name, column in columns.items()},
     **wide,
@@ -331,5 +333,5 @@ def test_capacities_grow_and_start_orders_are_not_matched_one_by_one(
 
 
 def test_stream_without_events_is_an_error():
-  with pytest.raises(ValueError, match="Test 2020-01-02: no events"):
+  with pytest.raises(ValueError, match="Test XYZ 2020-01-02: no events"):
     verified(TINY[:0])

@@ -32,7 +32,9 @@ class EventStream:
   """Events of one instrument, `[E]` each, in the exchange's order.
 
   Attributes:
-    name: market, instrument and day, for titles.
+    market: the exchange, or the feed.
+    instrument: what is traded, as the feed names it.
+    day: its date, as 2012-06-21; empty where the feed does not tell.
     time: int64 nanoseconds since midnight, never decreasing.
     kind: int32 `types.OrderKind`.
     side: int32 `types.Side`, of the resting order for a cancel.
@@ -46,7 +48,9 @@ class EventStream:
     venue: whose rules the exchange matched it by, of `lob.rules.PRESETS`.
   """
 
-  name: str
+  market: str
+  instrument: str
+  day: str
   time: np.ndarray
   kind: np.ndarray
   side: np.ndarray
@@ -58,6 +62,11 @@ class EventStream:
   lot_size: float
   counts: collections.abc.Mapping[str, int]
   venue: str = "continuous"
+
+  @property
+  def name(self) -> str:
+    """Market, instrument and day, for titles."""
+    return f"{self.market} {self.instrument} {self.day}".strip()
 
   def __len__(self) -> int:
     return len(self.time)

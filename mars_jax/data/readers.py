@@ -135,7 +135,7 @@ def _columns(path):
 def _reader(name):
   """Imports a reader; they need polars, which is an extra."""
   try:
-    return importlib.import_module(f"mars_jax.data.{name}")
+    return importlib.import_module(f"mars_jax.data.formats.{name}")
   except ModuleNotFoundError as error:
     if error.name != "polars":
       raise

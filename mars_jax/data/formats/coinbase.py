@@ -30,8 +30,8 @@ import pathlib
 import numpy as np
 
 from mars_jax import types
-from mars_jax.data import coinbase_files as files
 from mars_jax.data import events
+from mars_jax.data.formats import coinbase_files as files
 
 START_FILE = "beginning_level_3.json"
 MESSAGES_FILE = "messages.json"
@@ -93,7 +93,9 @@ def read_checked(
   *columns, left = np.array(reader.events, np.int64).reshape(-1, 8).T
   arrays = zip(_NAMES, columns, _DTYPES, strict=True)
   stream = events.EventStream(
-    name=f"Coinbase {product} {day}",
+    market="Coinbase",
+    instrument=product,
+    day=str(day),
     **{name: column.astype(dtype) for name, column, dtype in arrays},
     tick_size=TICK_SIZE,
     lot_size=LOT_SIZE,

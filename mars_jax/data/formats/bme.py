@@ -31,7 +31,7 @@ import polars as pl
 
 from mars_jax import types
 from mars_jax.data import events
-from mars_jax.data import tables
+from mars_jax.data.formats import tables
 
 TICK_SIZE = 1e-4  # Euro.
 _DECIMALS = 4  # Of a price in ticks.
@@ -230,7 +230,9 @@ def _to_events(
     return rows[name].to_numpy().astype(np.int32)
 
   return events.EventStream(
-    name=f"BME {path.stem.removesuffix(f'_{day}')} {day}",
+    market="BME",
+    instrument=path.stem.removesuffix(f"_{day}"),
+    day=day,
     time=rows["time"].to_numpy() % _DAY,
     kind=kind.astype(np.int32),
     side=column("side"),

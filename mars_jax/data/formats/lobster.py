@@ -53,8 +53,8 @@ import re
 import numpy as np
 
 from mars_jax.data import events
-from mars_jax.data import lobster_files as files
-from mars_jax.data import lobster_reader
+from mars_jax.data.formats import lobster_files as files
+from mars_jax.data.formats import lobster_reader
 
 _NAME = re.compile(r"([^_]+)_(\d{4}-\d\d-\d\d)_\d+_\d+_message_\d+")
 
@@ -125,7 +125,9 @@ def _make_stream(stem, rows, counts):
   dtypes = (np.int64, *[np.int32] * 5, bool)
   *columns, left = np.array(rows, np.int64).reshape(-1, len(names) + 1).T
   stream = events.EventStream(
-    name=f"{match[1]} {match[2]}" if match else stem,
+    market="NASDAQ",
+    instrument=match[1] if match else stem,
+    day=match[2] if match else "",
     **{n: c.astype(d) for n, c, d in zip(names, columns, dtypes, strict=True)},
     tick_size=0.01,
     lot_size=1.0,

@@ -34,7 +34,7 @@ import polars as pl
 
 from mars_jax import types
 from mars_jax.data import events
-from mars_jax.data import tables
+from mars_jax.data.formats import tables
 
 TICK_SIZE = 0.01  # Yuan.
 LOT_SIZE = 1.0  # Shares.

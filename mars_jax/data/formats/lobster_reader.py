@@ -13,8 +13,8 @@ import numpy as np
 
 from mars_jax import types
 from mars_jax.data import events
-from mars_jax.data import lobster_book
-from mars_jax.data import lobster_files as files
+from mars_jax.data.formats import lobster_book
+from mars_jax.data.formats import lobster_files as files
 
 INSIDE_SWEEP = -1
 _ALL_IN_VIEW = 2**31 - 1  # A key worse than all.

@@ -25,7 +25,7 @@ import polars as pl
 
 from mars_jax import types
 from mars_jax.data import events
-from mars_jax.data import sse_files as files
+from mars_jax.data.formats import sse_files as files
 
 _LIMIT, _CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
 _BOOK_STATUSES = ("TRADE", "CLOSE", "ENDTR")  # In which snapshots show a book.
@@ -104,8 +104,7 @@ def read_checked(
     reference=reference,
     left=np.where(stream["kind"].to_numpy() == _CANCEL, 0, -1),
   )
-  name = f"SSE {instrument} {found.day}".strip()
-  return _to_events(name, stream, counts), checks
+  return _to_events(instrument, found.day, stream, counts), checks
 
 
 def _choose(found: files.Files, instrument: str | None) -> str:
@@ -375,12 +374,14 @@ def _books(changes: pl.DataFrame, after: np.ndarray, points: list[int]):
 
 
 def _to_events(
-  name: str, stream: pl.DataFrame, counts: dict[str, int]
+  instrument: str, day: str, stream: pl.DataFrame, counts: dict[str, int]
 ) -> events.EventStream:
   """Returns the stream as arrays."""
   columns = ("kind", "side", "price", "volume", "order_id")
   return events.EventStream(
-    name=name,
+    market="SSE",
+    instrument=instrument,
+    day=day,
     time=stream["time"].to_numpy(),
     **{c: stream[c].to_numpy().astype(np.int32) for c in columns},
     is_flow=np.ones(len(stream), bool),

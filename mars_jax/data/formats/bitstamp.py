@@ -30,7 +30,7 @@ import polars as pl
 
 from mars_jax import types
 from mars_jax.data import events
-from mars_jax.data import tables
+from mars_jax.data.formats import tables
 
 TICK_SIZE = 1.0  # US dollars.
 LOT_SIZE = 1e-6  # Bitcoin. The feed has 1e-8, which int32 cannot add up.
@@ -427,7 +427,9 @@ def _to_events(
     return stream[name].to_numpy().astype(np.int32)
 
   return events.EventStream(
-    name=f"Bitstamp BTC/USD {start:%Y-%m-%d}",
+    market="Bitstamp",
+    instrument="BTC/USD",
+    day=f"{start:%Y-%m-%d}",
     time=since_midnight * 1_000_000,
     kind=column("kind"),
     side=np.where(is_bid, types.Side.BID, types.Side.ASK).astype(np.int32),
