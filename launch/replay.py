@@ -32,8 +32,8 @@ import sys
 import common
 from absl import flags
 
-from mars_jax.data import events
 from mars_jax.data import readers
+from mars_jax.data import replay
 from mars_jax.data import verify
 from mars_jax.lob import rules as rules_lib
 
@@ -106,19 +106,16 @@ def _replay(path: str, instrument: str | None) -> dict:
   stream, checks = readers.read_checked(path, format=name, **options)
   with common.replay_bar(stream) as on_progress:
     result = verify.verify(
-      stream, checks, rules=_rules(stream), on_progress=on_progress
+      stream,
+      checks,
+      rules=replay.feed_rules(
+        stream,
+        has_reference=checks.reference is not None,
+        venue=_VENUE.value,
+      ),
+      on_progress=on_progress,
     )
   return {**dataclasses.asdict(result), "feed": dict(stream.counts)}
-
-
-def _rules(stream: events.EventStream) -> rules_lib.Rules:
-  """Returns the rules of the venue.
-
-  Less its round lot: of an order that trades at once a feed may tell no more
-  than what it traded, which need not be round.
-  """
-  venue = rules_lib.PRESETS[_VENUE.value or stream.venue]
-  return dataclasses.replace(venue, lot=1)
 
 
 def _sum(values: list) -> int | float | dict[str, int]:

@@ -250,6 +250,29 @@ def test_tiny_day_agrees_with_itself():
   assert (result.events, result.orders_left) == (5, 1)
 
 
+def test_records_are_the_continuous_orders_with_the_book_round_them():
+  _, records = verify.verify_and_record(
+    TINY, CHECKS, rules=SHANGHAI, num_levels=1
+  )
+  assert records.order.id.tolist() == [2, 3, 3]  # Not those of the auction.
+  # The auction leaves 2 at 101 and no bid; the last bid is 99, for a moment.
+  assert records.mid_before.tolist() == [101, 101, 100]
+  assert records.mid_after.tolist() == [101, 100, 101]
+  assert records.traded.tolist() == [1, 0, 0]
+  asks, bids = records.snapshot.volume[:, ASK], records.snapshot.volume[:, BID]
+  assert asks.tolist() == [[1], [1], [1]]
+  assert bids.tolist() == [[0], [3], [0]]
+
+
+def test_gaps_are_told_of_one_session_only():
+  # 70 s apart; then over the lunch break; then past the end of trading.
+  seconds = [34_300, 34_370, 41_000, 47_000, 47_001, 53_900]
+  rows = [(second, LIMIT, BID, 99, 1, i) for i, second in enumerate(seconds)]
+  result = verify.verify(make_stream(rows), events.Checks(), rules=SHANGHAI)
+  assert (result.gaps, result.longest_gap) == (2, 6_630.0)
+  assert result.crossed == 0
+
+
 def changed(arrays, name, index, value):
   """Some of the checks, with one number of them changed."""
   array = getattr(arrays, name).copy()

@@ -2,6 +2,9 @@
 
 The exchange's own orders, matched by our rules, give back its book: what each
 order met (the mid before it) and what it left (the best levels after it).
+`Player` does it under the rules of any venue, call auctions included, chunk by
+chunk; `replay` plays a stream into a book of fixed capacity, as a simulation
+would, and `verify` compares what a player gives with the feed.
 """
 
 import collections.abc
@@ -11,13 +14,17 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import struct
 
 from mars_jax import lob
 from mars_jax import types
 from mars_jax.data import events
+from mars_jax.lob import auction
 from mars_jax.lob import rules as rules_lib
+from mars_jax.lob import session
 
 CHUNK = 8192  # Events in one compiled call; the last one is padded.
+GROWTH = 4  # Of a capacity that is too small; each costs a compilation.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +57,197 @@ class Records:
     return Records(**{f.name: cut(getattr(self, f.name)) for f in fields})
 
 
+@struct.dataclass
+class Output:
+  """What is kept of each event of a chunk, leaves `[T, ...]`."""
+
+  fills: types.Fills  # [T, F]
+  num_fills: jax.Array  # [T], of all fills, those beyond F as well
+  traded: jax.Array  # [T] lots
+  cancelled: jax.Array  # [T] lots taken off resting orders, untraded
+  left: jax.Array  # [T] lots that rest of the order that it names
+  is_crossed: jax.Array  # [T] bool, whether bids reach asks after it
+  mid_before: jax.Array  # [T] ticks
+  mid_after: jax.Array  # [T] ticks
+  snapshot: types.Snapshot  # [T, 2, L], after it
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunk:
+  """Some events in a row, replayed.
+
+  Attributes:
+    first, last: they are the events in `[first, last)`.
+    phase: `[T]` `rules.Phase` in which each came.
+    output: what came of each, numpy leaves. The snapshot and mid after the last
+      are of the book after the auction, if one follows.
+    auction: the call auction that follows on the last of them, or None.
+  """
+
+  first: int
+  last: int
+  phase: np.ndarray
+  output: Output
+  auction: auction.Auction | None
+
+
+class Player:
+  """One replay in progress.
+
+  Attributes:
+    market: the state after the last chunk.
+    max_fills: fills of an event that are listed.
+  """
+
+  def __init__(
+    self,
+    stream: events.EventStream,
+    market: session.Market,
+    *,
+    rules: rules_lib.Rules,
+    num_levels: int,
+    max_fills: int,
+    grows: bool,
+  ):
+    """Starts a replay.
+
+    Args:
+      stream: the events.
+      market: before them.
+      rules: of the venue.
+      num_levels: levels of the snapshots.
+      max_fills: fills of an event to list.
+      grows: whether the capacity of the book, and `max_fills`, grow as needed.
+        If not, the book counts what it has no room for.
+    """
+    self.market = market
+    self.max_fills = max_fills
+    self._stream, self._rules, self._grows = stream, rules, grows
+    self._phase = phases(stream, rules)
+    self._num_levels = num_levels
+    zero = jnp.zeros([], market.book.price.dtype)
+    self._mid = lob.mid(market.book, fallback=zero)
+
+  def play(
+    self, start: int = 0, *, ends_in_auction: bool = False
+  ) -> collections.abc.Iterator[Chunk]:
+    """Replays the events from `start` on.
+
+    An auction is executed where the schedule ends its phase between two events,
+    and after the last event if `ends_in_auction`.
+    """
+    for end, has_auction in self._segments(ends_in_auction):
+      for first in range(start, end, CHUNK):
+        last = min(first + CHUNK, end)
+        yield self._play(first, last, has_auction and last == end)
+      start = max(start, end)
+
+  def _segments(self, ends_in_auction):
+    """Yields where runs of events end, and whether an auction follows."""
+    collects = np.isin(self._phase, rules_lib.AUCTION_PHASES)
+    for end in np.flatnonzero(collects[:-1] & ~collects[1:]) + 1:
+      yield int(end), True
+    yield len(collects), bool(collects[-1] and ends_in_auction)
+
+  def _play(self, first, last, has_auction):
+    """Replays events of one phase, and the auction that ends it."""
+    orders = padded_orders(self._stream, first, last)
+    seconds = _seconds(self._stream)[first:last]
+    seconds = np.pad(seconds, (0, CHUNK - len(seconds)), mode="edge")
+    output = self._matched(orders, seconds)
+    output = jax.tree.map(lambda x: np.array(x[: last - first]), output)
+    outcome = None
+    if has_auction:
+      self.market, outcome = _uncross(self.market, rules=self._rules)
+      self._mid = lob.mid(self.market.book, fallback=self._mid)
+      snapshot = lob.snapshot(self.market.book, num_levels=self._num_levels)
+      output.mid_after[-1] = self._mid
+      output.snapshot.price[-1] = snapshot.price
+      output.snapshot.volume[-1] = snapshot.volume
+      outcome = jax.device_get(outcome)
+    return Chunk(first, last, self._phase[first:last], output, outcome)
+
+  def _matched(self, orders, seconds):
+    """Matches a chunk, with capacities that hold all of it if they may grow."""
+    while True:
+      (market, mid), output = _replay_chunk(
+        (self.market, self._mid),
+        orders,
+        seconds,
+        rules=self._rules,
+        max_fills=self.max_fills,
+        num_levels=self._num_levels,
+      )
+      book = self.market.book
+      if self._grows and 0 < self.max_fills < output.num_fills.max():
+        self.max_fills *= GROWTH
+      elif self._grows and market.book.dropped > book.dropped:
+        book = lob.resize(book, GROWTH * book.price.shape[1])
+        self.market = self.market.replace(book=book)
+      else:
+        self.market, self._mid = market, mid
+        return output
+
+
+def start(
+  stream: events.EventStream, *, capacity: int, reference: int
+) -> tuple[session.Market, int]:
+  """Puts the orders that rest at the start in place.
+
+  Args:
+    stream: the events; those before the first of the market's own are the book
+      at the start.
+    capacity: orders that a side has room for, more if the start needs them.
+    reference: ticks, the previous close.
+
+  Returns:
+    The market, and how many events that was.
+  """
+  is_start = ~stream.is_flow & (stream.kind == types.OrderKind.LIMIT)
+  count = int(np.logical_and.accumulate(is_start).sum())
+  orders = orders_of(stream, slice(count))
+  while capacity < np.bincount(orders.side, minlength=2).max():
+    capacity *= GROWTH
+  book = lob.from_orders(orders, capacity)
+  return session.init(book, reference=reference), count
+
+
+def records(
+  stream: events.EventStream, chunk: Chunk, *, num_levels: int
+) -> Records:
+  """Returns the records of the orders of a chunk that become tokens.
+
+  These are the market's own in continuous trading. Those of call auctions are
+  none: nothing answers them until the auction ends, and MarS, which counts time
+  and price changes from the continuous open, has none either (official code;
+  its time table has four hours a day).
+  """
+  rows = slice(chunk.first, chunk.last)
+  output = chunk.output
+  is_token = chunk.phase == rules_lib.Phase.CONTINUOUS
+  return Records(
+    time=stream.time[rows],
+    order=orders_of(stream, rows),
+    mid_before=output.mid_before,
+    mid_after=output.mid_after,
+    snapshot=jax.tree.map(lambda x: x[..., :num_levels], output.snapshot),
+    traded=output.traded,
+  )[stream.is_flow[rows] & is_token]
+
+
+def concatenate(parts: list[Records]) -> Records:
+  """Returns records one after another."""
+  return Records(
+    **{
+      field.name: jax.tree.map(
+        lambda *leaves: np.concatenate(leaves),
+        *(getattr(part, field.name) for part in parts),
+      )
+      for field in dataclasses.fields(Records)
+    }
+  )
+
+
 def replay(
   stream: events.EventStream,
   book: lob.Book,
@@ -57,7 +255,7 @@ def replay(
   num_levels: int,
   on_progress: collections.abc.Callable[[int], None] = lambda num_events: None,
 ) -> tuple[Records, lob.Book]:
-  """Matches a stream.
+  """Matches a stream under the rules of its venue, into a fixed capacity.
 
   Args:
     stream: the events.
@@ -71,18 +269,11 @@ def replay(
     the last event.
 
   Raises:
-    ValueError: if there is no event, the venue has call auctions (see
-      `verify`), the numbers of stream and book are not of one type, or the
-      volumes of one side could exceed it.
+    ValueError: if there is no event, the numbers of stream and book are not of
+      one type, or the volumes of one side could exceed it.
   """
   if not len(stream):
     raise ValueError(f"{stream.name}: no events to replay")
-  schedule = rules_lib.PRESETS[stream.venue].schedule
-  if any(phase in rules_lib.AUCTION_PHASES for _, phase in schedule):
-    raise ValueError(
-      f"{stream.name}: {stream.venue} has call auctions, which tokens do not"
-      " know yet; launch/replay.py replays such a day"
-    )
   if stream.volume.dtype != book.volume.dtype:
     raise ValueError(
       f"{stream.name}: numbers are {stream.volume.dtype}, those of the book"
@@ -95,29 +286,50 @@ def replay(
       f"{stream.name}: one side could hold {most} lots, more than"
       f" {book.volume.dtype} can count; use a larger lot size"
     )
-  mid = lob.mid(book, fallback=jnp.int32(0))
-  book = jax.tree.map(jnp.copy, book)  # As each chunk donates its own.
-  outputs = []
-  for start in range(0, len(stream), CHUNK):
-    orders = padded_orders(stream, start, start + CHUNK)
-    num_events = len(stream.time[start : start + CHUNK])
-    (book, mid), output = _replay_chunk((book, mid), orders, num_levels)
-    outputs.append(
-      jax.tree.map(lambda x, n=num_events: np.asarray(x)[:n], output)
-    )
-    on_progress(num_events)
-  mid_before, mid_after, snapshot, traded = jax.tree.map(
-    lambda *leaves: np.concatenate(leaves)[stream.is_flow], *outputs
+  last_price = lob.mid(book, fallback=jnp.zeros([], book.price.dtype))
+  player = Player(
+    stream,
+    session.init(book, reference=last_price),
+    rules=feed_rules(stream, has_reference=False),
+    num_levels=num_levels,
+    max_fills=0,
+    grows=False,
   )
-  records = Records(
-    time=stream.time[stream.is_flow],
-    order=orders_of(stream, stream.is_flow),
-    mid_before=mid_before,
-    mid_after=mid_after,
-    snapshot=snapshot,
-    traded=traded,
-  )
-  return records, book
+  parts = []
+  for chunk in player.play():
+    parts.append(records(stream, chunk, num_levels=num_levels))
+    on_progress(chunk.last - chunk.first)
+  return concatenate(parts), player.market.book
+
+
+def feed_rules(
+  stream: events.EventStream, *, has_reference: bool, venue: str | None = None
+) -> rules_lib.Rules:
+  """Returns the rules to replay a feed by: those of a venue, less its lot.
+
+  Of an order that trades at once a feed may tell no more than what it traded,
+  which need not be round.
+
+  Args:
+    stream: of the feed.
+    has_reference: whether the previous close is known, which the price limits
+      of the day need.
+    venue: one of `lob.PRESETS`; the stream's if not given.
+  """
+  rules = rules_lib.PRESETS[venue or stream.venue]
+  limit = rules.price_limit_bp if has_reference else None
+  return dataclasses.replace(rules, lot=1, price_limit_bp=limit)
+
+
+def phases(stream: events.EventStream, rules: rules_lib.Rules) -> np.ndarray:
+  """Returns the `rules.Phase` in which each event came, `[E]`."""
+  starts, names = np.array(rules.schedule).T
+  index = np.searchsorted(starts, _seconds(stream), "right") - 1
+  return np.where(index < 0, rules_lib.Phase.CLOSED, names[index])
+
+
+def _seconds(stream):
+  return (stream.time // types.NANOSECONDS).astype(np.int32)
 
 
 def orders_of(
@@ -134,19 +346,39 @@ def orders_of(
   )
 
 
-@functools.partial(jax.jit, static_argnums=2, donate_argnums=0)
-def _replay_chunk(carry, orders, num_levels):
-  """Scans over orders; see `Records` for what it gives for each."""
+@functools.partial(
+  jax.jit, static_argnames=("rules", "max_fills", "num_levels")
+)
+def _replay_chunk(carry, orders, seconds, *, rules, max_fills, num_levels):
+  """Scans over orders and the seconds at which they came."""
 
-  def step(carry, order):
-    book, mid_before = carry
-    book, report = lob.step(book, order, max_fills=0)
+  def step(carry, inputs):
+    market, mid_before = carry
+    order, now = inputs
+    market, report = session.step(
+      market, order, now, rules=rules, max_fills=max_fills
+    )
+    book = market.book
     mid_after = lob.mid(book, fallback=mid_before)
-    snapshot = lob.snapshot(book, num_levels=num_levels)
-    output = mid_before, mid_after, snapshot, report.traded
-    return (book, mid_after), output
+    is_named = (book.id == order.id) & (book.volume > 0)
+    ask, bid = book.price[types.Side.ASK, 0], book.price[types.Side.BID, 0]
+    output = Output(
+      fills=report.fills,
+      num_fills=report.num_fills,
+      traded=report.traded,
+      cancelled=report.cancelled,
+      left=jnp.where(is_named, book.volume, 0).sum(dtype=book.volume.dtype),
+      is_crossed=(book.volume[:, 0] > 0).all() & (bid >= ask),
+      mid_before=mid_before,
+      mid_after=mid_after,
+      snapshot=lob.snapshot(book, num_levels=num_levels),
+    )
+    return (market, mid_after), output
 
-  return jax.lax.scan(step, carry, orders)
+  return jax.lax.scan(step, carry, (orders, seconds))
+
+
+_uncross = jax.jit(session.uncross, static_argnames="rules")
 
 
 def padded_orders(

@@ -30,6 +30,9 @@ class Verification:
     examples: the first mismatches, in words.
     rejected: orders by `types.Reason`, in words; `dropped` apart.
     dropped: orders lost because a side was full.
+    crossed: events of continuous trading after which bids reach asks.
+    gaps: times in continuous trading without an event for over a minute.
+    longest_gap: the longest time between two of its events, seconds.
     resyncs: events that correct the book where the feed does not tell all.
     orders_left: orders that rest at the end.
     capacity: orders that a side of the book had room for in the end.
@@ -48,6 +51,9 @@ class Verification:
   examples: list[str] = dataclasses.field(default_factory=list)
   rejected: dict[str, int] = dataclasses.field(default_factory=dict)
   dropped: int = 0
+  crossed: int = 0
+  gaps: int = 0
+  longest_gap: float = 0.0
   resyncs: int = 0
   orders_left: int = 0
   capacity: int = 0

@@ -4,19 +4,17 @@
 out with whatever the feed has to check by (`events.Checks`): the exchange's own
 trades, its auctions, the levels of its book, what cancels leave, the orders
 that rest at the end. Capacities grow as the market needs, so nothing is lost.
+`verify_and_record` gives the records of the same replay as well.
 """
 
 import collections
 import collections.abc
 import contextlib
 import dataclasses
-import functools
 import time
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import struct
 
 from mars_jax import lob
 from mars_jax import types
@@ -24,12 +22,11 @@ from mars_jax.data import events
 from mars_jax.data import replay
 from mars_jax.data import verification
 from mars_jax.lob import rules as rules_lib
-from mars_jax.lob import session
 
 DEPTHS = (1, 5, 10)  # Levels up to which rows of the book are compared.
 _CAPACITY = 1_024  # At the start.
 _MAX_FILLS = 32  # At the start.
-_GROWTH = 4  # Of these, where they are too small; each costs a compilation.
+_GAP = 60  # Seconds of continuous trading without an event, to be told of.
 
 
 def verify(
@@ -39,6 +36,21 @@ def verify(
   rules: rules_lib.Rules,
   on_progress: collections.abc.Callable[[int], None] = lambda num_events: None,
 ) -> verification.Verification:
+  """Returns the verification of `verify_and_record`, which see, alone."""
+  result, _ = verify_and_record(
+    stream, checks, rules=rules, num_levels=1, on_progress=on_progress
+  )
+  return result
+
+
+def verify_and_record(
+  stream: events.EventStream,
+  checks: events.Checks,
+  *,
+  rules: rules_lib.Rules,
+  num_levels: int,
+  on_progress: collections.abc.Callable[[int], None] = lambda num_events: None,
+) -> tuple[verification.Verification, replay.Records]:
   """Replays a stream and compares.
 
   Numbers are int64 where a side could hold more lots than int32 can count. An
@@ -49,12 +61,15 @@ def verify(
     stream: the events of one instrument and day.
     checks: what the feed has to check by.
     rules: of the venue.
+    num_levels: levels of the snapshots in the records.
     on_progress: called with the number of events just done, now and then.
+
+  Returns:
+    What the comparison gave, and the records of the orders of continuous
+    trading, of the same integers as the replay.
   """
   if not len(stream):
     raise ValueError(f"{stream.name}: no events to replay")
-  if checks.reference is None:
-    rules = dataclasses.replace(rules, price_limit_bp=None)
   began = time.time()
   if replay.most_volume(stream, np.zeros(2, int)) > np.iinfo(np.int32).max:
     stream = dataclasses.replace(
@@ -64,57 +79,76 @@ def verify(
     )
   is_wide = stream.volume.dtype == np.int64
   with jax.enable_x64(True) if is_wide else contextlib.nullcontext():
-    run = _Run(stream, checks, rules)
+    run = _Run(stream, checks, rules, num_levels)
     result = run.play(on_progress)
   result.seconds = time.time() - began
-  return result
+  return result, run.records
 
 
 class _Run:
-  """One replay in progress."""
+  """One comparison in progress; `records` are there when it is over."""
 
-  def __init__(self, stream, checks, rules):
+  def __init__(self, stream, checks, rules, num_levels):
+    if checks.reference is None:
+      rules = dataclasses.replace(rules, price_limit_bp=None)
     self._stream, self._checks, self._rules = stream, checks, rules
     self._result = verification.Verification(stream.name, len(stream))
-    self._max_fills = _MAX_FILLS
-    if checks.trades is not None:
-      trades = checks.trades.event[~checks.trades.is_auction]
-      while self._max_fills < np.bincount(trades, minlength=1).max():
-        self._max_fills *= _GROWTH
-    levels = checks.levels
-    self._num_levels = 0 if levels is None else levels.price.shape[2]
+    shown = 0 if checks.levels is None else checks.levels.price.shape[2]
+    self._num_levels = num_levels
+    market, self._num_start = replay.start(
+      stream, capacity=_CAPACITY, reference=checks.reference or 0
+    )
+    self._player = replay.Player(
+      stream,
+      market,
+      rules=rules,
+      num_levels=max(shown, num_levels),
+      max_fills=self._most_fills(),
+      grows=True,
+    )
     self._equal_levels = collections.Counter()
     self._fills = [np.zeros((4, 0), np.int64)]  # event, id, price, volume
 
+  def _most_fills(self):
+    """Returns how many fills of an event to list, to compare with trades."""
+    trades = self._checks.trades
+    if trades is None:
+      return 0
+    most, count = _MAX_FILLS, np.bincount(trades.event[~trades.is_auction])
+    while most < count.max(initial=0):
+      most *= replay.GROWTH
+    return most
+
   def play(self, on_progress):
     """Replays all events; returns the result."""
-    start = self._num_start = self._start_book()
+    start, stream = self._num_start, self._stream
+    self._compare_start(start)
     on_progress(start)
-    for end, has_auction in self._segments():
-      for first in range(start, end, replay.CHUNK):
-        last = min(first + replay.CHUNK, end)
-        self._replay(first, last, has_auction and last == end)
-        on_progress(last - first)
-      start = end
+    parts = []
+    for chunk in self._player.play(start, ends_in_auction=self._has_last()):
+      self._compare(chunk)
+      parts.append(replay.records(stream, chunk, num_levels=self._num_levels))
+      on_progress(chunk.last - chunk.first)
+    self.records = replay.concatenate(parts)
     self._compare_trades()
     self._compare_orders()
     self._summarize()
     return self._result
 
-  def _start_book(self):
-    """Puts the orders that rest at the start in place; returns how many."""
-    stream = self._stream
-    is_start = ~stream.is_flow & (stream.kind == types.OrderKind.LIMIT)
-    count = int(np.logical_and.accumulate(is_start).sum())
-    orders = replay.orders_of(stream, slice(count))
-    capacity = _CAPACITY
-    while capacity < np.bincount(orders.side, minlength=2).max():
-      capacity *= _GROWTH
-    book = lob.from_orders(orders, capacity)
-    reference = self._checks.reference or 0
-    self._market = session.init(book, reference=reference)
-    if self._num_levels:
-      snapshot = lob.snapshot(book, num_levels=self._num_levels)
+  def _has_last(self):
+    """Tells whether the feed has an auction after the last event."""
+    trades = self._checks.trades
+    if trades is None or not trades.is_auction[-1:].any():
+      return False
+    return trades.event[-1] == len(self._stream)
+
+  def _compare_start(self, count):
+    """Compares the rows that show the book before the first event played."""
+    if self._checks.levels is not None:
+      book = self._player.market.book
+      snapshot = lob.snapshot(
+        book, num_levels=self._checks.levels.price.shape[2]
+      )
       self._compare_levels(
         -1,
         count,
@@ -122,39 +156,16 @@ class _Run:
           lambda x: np.broadcast_to(x, (count + 1, *x.shape)), snapshot
         ),
       )
-    return count
 
-  def _segments(self):
-    """Yields where runs of events end, and whether an auction follows."""
-    starts, phases = np.array(self._rules.schedule).T
-    index = np.searchsorted(starts, self._seconds(slice(None)), "right") - 1
-    phase = np.where(index < 0, rules_lib.Phase.CLOSED, phases[index])
-    collects = np.isin(phase, rules_lib.AUCTION_PHASES)
-    for end in np.flatnonzero(collects[:-1] & ~collects[1:]) + 1:
-      yield int(end), True
-    trades, count = self._checks.trades, len(self._stream)
-    at_end = trades is not None and (trades.is_auction[-1:]).any()
-    at_end = at_end and trades.event[-1] == count
-    yield count, bool(collects[-1] and at_end)
-
-  def _seconds(self, rows):
-    return (self._stream.time[rows] // types.NANOSECONDS).astype(np.int32)
-
-  def _replay(self, first, last, has_auction):
-    """Replays events of one phase, and the auction that ends it."""
-    orders = replay.padded_orders(self._stream, first, last)
-    seconds = self._seconds(slice(first, last))
-    seconds = np.pad(seconds, (0, replay.CHUNK - len(seconds)), mode="edge")
-    market, out = self._matched(orders, seconds)
-    self._market = market
-    if has_auction:
-      self._auction(last)
-      if out.snapshot is not None:  # The last row is of the book after it.
-        snapshot = lob.snapshot(self._market.book, num_levels=self._num_levels)
-        for mine, new in zip(
-          jax.tree.leaves(out.snapshot), jax.tree.leaves(snapshot), strict=True
-        ):
-          mine[last - first - 1] = new
+  def _compare(self, chunk):
+    """Compares what came of the events of a chunk."""
+    first, last, out = chunk.first, chunk.last, chunk.output
+    if chunk.auction is not None:
+      self._compare_auction(last, chunk.auction)
+    self._result.fills += int(out.num_fills.sum())
+    self._result.traded_volume += int(out.traded.sum(dtype=np.int64))
+    in_trading = chunk.phase == rules_lib.Phase.CONTINUOUS
+    self._result.crossed += int((out.is_crossed & in_trading).sum())
     row, place = np.nonzero(out.fills.volume)
     fills = (x[row, place] for x in (out.fills.id, out.fills.price))
     fills = (first + row, *fills, out.fills.volume[row, place])
@@ -162,30 +173,8 @@ class _Run:
     self._compare_left(first, last, out)
     self._compare_levels(first, last, out.snapshot)
 
-  def _matched(self, orders, seconds):
-    """Matches a chunk with capacities that hold all of it."""
-    while True:
-      market, out = _replay_chunk(
-        self._market,
-        orders,
-        seconds,
-        rules=self._rules,
-        max_fills=self._max_fills,
-        num_levels=self._num_levels,
-      )
-      if out.num_fills.max() > self._max_fills:
-        self._max_fills *= _GROWTH
-      elif market.book.dropped > self._market.book.dropped:
-        book = self._market.book
-        book = lob.resize(book, _GROWTH * book.price.shape[1])
-        self._market = self._market.replace(book=book)
-      else:
-        return market, jax.tree.map(np.array, out)
-
-  def _auction(self, event):
-    """Executes an auction and compares it with the feed's."""
-    self._market, outcome = _uncross(self._market, rules=self._rules)
-    outcome = jax.device_get(outcome)
+  def _compare_auction(self, event, outcome):
+    """Compares an auction with the feed's."""
     price, volume = int(outcome.price), int(outcome.volume)
     self._result.auctions.append((event, price, volume))
     trades = self._checks.trades
@@ -231,8 +220,9 @@ class _Run:
     start, end = np.searchsorted(levels.num_events, (first + 1, last + 1))
     rows = slice(int(start), int(end))
     at = levels.num_events[rows] - first - 1
-    volume, wanted = snapshot.volume[at], levels.volume[rows]
-    price = np.where(volume > 0, snapshot.price[at], 0)
+    depth = levels.volume.shape[2]
+    volume, wanted = snapshot.volume[at, :, :depth], levels.volume[rows]
+    price = np.where(volume > 0, snapshot.price[at, :, :depth], 0)
     wanted_price = np.where(wanted > 0, levels.price[rows], 0)
     is_equal = ((volume == wanted) & (price == wanted_price)).all(axis=1)
     for depth in DEPTHS:
@@ -248,12 +238,10 @@ class _Run:
 
   def _compare_trades(self):
     """Compares the fills with the exchange's trades, event by event."""
-    fills = np.concatenate(self._fills, axis=1)
-    self._result.fills = len(fills[0])
-    self._result.traded_volume = int(fills[3].sum(dtype=np.int64))
     trades = self._checks.trades
     if trades is None:
       return
+    fills = np.concatenate(self._fills, axis=1)
     held = {event for event, _, _ in self._result.auctions}
     missing = sorted(set(trades.event[trades.is_auction].tolist()) - held)
     self._result.compare(
@@ -285,7 +273,7 @@ class _Run:
 
   def _compare_orders(self):
     """Compares what rests at the end, order by order."""
-    book = jax.device_get(self._market.book)
+    book = jax.device_get(self._player.market.book)
     side, slot = np.nonzero(book.volume)
     columns = (book.id, book.price, book.volume)
     columns = (side, *(x[side, slot] for x in columns))
@@ -308,11 +296,12 @@ class _Run:
   def _summarize(self):
     """Takes over what the state of the market counts."""
     result, stream = self._result, self._stream
-    book = self._market.book
+    market = self._player.market
+    book = market.book
     result.resyncs = int((~stream.is_flow[self._num_start :]).sum())
     result.traded_volume += sum(volume for _, _, volume in result.auctions)
     if result.traded_volume:
-      result.last_price = int(self._market.last_price)
+      result.last_price = int(market.last_price)
     counts = np.asarray(book.counts).tolist()
     apart = types.Reason.ACCEPTED, types.Reason.CAPACITY
     result.dropped = counts[types.Reason.CAPACITY]
@@ -322,48 +311,19 @@ class _Run:
       if counts[reason] and reason not in apart
     }
     result.capacity = book.price.shape[1]
+    gaps = _gaps(stream, self._rules)
+    result.gaps = int((gaps > _GAP).sum())
+    result.longest_gap = float(gaps.max(initial=0))
     result.equal_levels = dict(self._equal_levels)
 
 
-@struct.dataclass
-class _Output:
-  """What is kept of each event of a chunk."""
-
-  fills: types.Fills  # [T, F]
-  num_fills: jax.Array  # [T]
-  cancelled: jax.Array  # [T] lots
-  left: jax.Array  # [T] lots of the order that it names
-  snapshot: types.Snapshot | None  # [T, 2, L]
-
-
-@functools.partial(
-  jax.jit, static_argnames=("rules", "max_fills", "num_levels")
-)
-def _replay_chunk(market, orders, seconds, *, rules, max_fills, num_levels):
-  """Scans over orders and the seconds at which they came."""
-
-  def step(market, inputs):
-    order, now = inputs
-    market, report = session.step(
-      market, order, now, rules=rules, max_fills=max_fills
-    )
-    book = market.book
-    is_named = (book.id == order.id) & (book.volume > 0)
-    output = _Output(
-      fills=report.fills,
-      num_fills=report.num_fills,
-      cancelled=report.cancelled,
-      left=jnp.where(is_named, book.volume, 0).sum(dtype=book.volume.dtype),
-      snapshot=lob.snapshot(book, num_levels=num_levels)
-      if num_levels
-      else None,
-    )
-    return market, output
-
-  return jax.lax.scan(step, market, (orders, seconds))
-
-
-_uncross = jax.jit(session.uncross, static_argnames="rules")
+def _gaps(stream, rules):
+  """Returns the seconds between events in a row of one continuous session."""
+  starts = [seconds for seconds, _ in rules.schedule]
+  session = np.searchsorted(starts, stream.time // types.NANOSECONDS, "right")
+  phase = replay.phases(stream, rules)
+  is_one = (np.diff(session) == 0) & (phase[1:] == rules_lib.Phase.CONTINUOUS)
+  return np.diff(stream.time)[is_one] / types.NANOSECONDS
 
 
 def _rows(columns):
