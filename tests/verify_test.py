@@ -341,6 +341,20 @@ def test_orders_that_the_rules_refuse_are_counted_by_reason():
   assert result.rejected == {"off lot": 3, "unknown id": 1}
 
 
+@pytest.mark.parametrize("view", [1, 2])
+def test_levels_beyond_the_slots_in_view_are_seen(monkeypatch, view):
+  monkeypatch.setattr(replay, "_VIEW", view)
+  # A level of three orders before the next one, and a book that ends in view.
+  rows = [(0, LIMIT, BID, 100, 1, i) for i in range(3)]
+  rows += [(1, LIMIT, BID, 99, 5, 3), (2, LIMIT, ASK, 101, 2, 4)]
+  _, records = verify.verify_and_record(
+    make_stream(rows), events.Checks(), rules=rules.CONTINUOUS, num_levels=2
+  )
+  bids = records.snapshot.volume[:, BID]
+  assert bids.tolist() == [[1, 0], [2, 0], [3, 0], [3, 5], [3, 5]]
+  assert records.snapshot.price[-1].tolist() == [[101, 0], [100, 99]]
+
+
 def test_capacities_grow_and_start_orders_are_not_matched_one_by_one(
   monkeypatch,
 ):

@@ -25,6 +25,7 @@ from mars_jax.lob import session
 
 CHUNK = 8192  # Events in one compiled call; the last one is padded.
 GROWTH = 4  # Of a capacity that is too small; each costs a compilation.
+_VIEW = 128  # Slots of a side that snapshots are taken of, at the start.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Output:
   cancelled: jax.Array  # [T] lots taken off resting orders, untraded
   left: jax.Array  # [T] lots that rest of the order that it names
   is_crossed: jax.Array  # [T] bool, whether bids reach asks after it
+  in_view: jax.Array  # [T] bool, whether the snapshot has all of its levels
   mid_before: jax.Array  # [T] ticks
   mid_after: jax.Array  # [T] ticks
   snapshot: types.Snapshot  # [T, 2, L], after it
@@ -125,6 +127,7 @@ class Player:
     self._stream, self._rules, self._grows = stream, rules, grows
     self._phase = phases(stream, rules)
     self._num_levels = num_levels
+    self._view = _VIEW
     zero = jnp.zeros([], market.book.price.dtype)
     self._mid = lob.mid(market.book, fallback=zero)
 
@@ -177,6 +180,7 @@ class Player:
         rules=self._rules,
         max_fills=self.max_fills,
         num_levels=self._num_levels,
+        view=self._view,
       )
       book = self.market.book
       if self._grows and 0 < self.max_fills < output.num_fills.max():
@@ -184,6 +188,8 @@ class Player:
       elif self._grows and market.book.dropped > book.dropped:
         book = lob.resize(book, GROWTH * book.price.shape[1])
         self.market = self.market.replace(book=book)
+      elif not output.in_view.all():
+        self._view *= GROWTH
       else:
         self.market, self._mid = market, mid
         return output
@@ -347,9 +353,11 @@ def orders_of(
 
 
 @functools.partial(
-  jax.jit, static_argnames=("rules", "max_fills", "num_levels")
+  jax.jit, static_argnames=("rules", "max_fills", "num_levels", "view")
 )
-def _replay_chunk(carry, orders, seconds, *, rules, max_fills, num_levels):
+def _replay_chunk(
+  carry, orders, seconds, *, rules, max_fills, num_levels, view
+):
   """Scans over orders and the seconds at which they came."""
 
   def step(carry, inputs):
@@ -362,6 +370,7 @@ def _replay_chunk(carry, orders, seconds, *, rules, max_fills, num_levels):
     mid_after = lob.mid(book, fallback=mid_before)
     is_named = (book.id == order.id) & (book.volume > 0)
     ask, bid = book.price[types.Side.ASK, 0], book.price[types.Side.BID, 0]
+    snapshot, in_view = _snapshot(book, num_levels, view)
     output = Output(
       fills=report.fills,
       num_fills=report.num_fills,
@@ -369,13 +378,29 @@ def _replay_chunk(carry, orders, seconds, *, rules, max_fills, num_levels):
       cancelled=report.cancelled,
       left=jnp.where(is_named, book.volume, 0).sum(dtype=book.volume.dtype),
       is_crossed=(book.volume[:, 0] > 0).all() & (bid >= ask),
+      in_view=in_view,
       mid_before=mid_before,
       mid_after=mid_after,
-      snapshot=lob.snapshot(book, num_levels=num_levels),
+      snapshot=snapshot,
     )
     return (market, mid_after), output
 
   return jax.lax.scan(step, carry, (orders, seconds))
+
+
+def _snapshot(book, num_levels, view):
+  """Returns the best levels of the first slots, and whether these hold them.
+
+  A book may be long, its best levels are a few orders: this is the quicker way.
+  They are whole where a further level begins in view, or the book ends there.
+  """
+  if view >= book.price.shape[1]:
+    return lob.snapshot(book, num_levels=num_levels), jnp.bool(True)
+  first = book.replace(price=book.price[:, :view], volume=book.volume[:, :view])
+  seen = lob.snapshot(first, num_levels=num_levels + 1)
+  ends = book.volume[:, view] == 0
+  in_view = (ends | (seen.volume[:, num_levels] > 0)).all()
+  return jax.tree.map(lambda x: x[:, :num_levels], seen), in_view
 
 
 _uncross = jax.jit(session.uncross, static_argnames="rules")
