@@ -1,7 +1,5 @@
 """Tests of the Bitstamp reader with handmade captures."""
 
-import gzip
-
 import pytest
 from oracles import plain_book
 
@@ -247,19 +245,13 @@ GOOD = [
 ]
 # What the row becomes, and the reason; rows are counted with the header.
 BROKEN_ROWS = {
-  "negative volume": (ROW.replace(",1.0,", ",-1.0,"), 7, "volume is negative"),
   "volume is no number": (ROW.replace(",1.0,", ",NaN,"), 7, "or no number"),
-  "price is no number": (ROW.replace(",101,", ",NaN,"), 7, "or no number"),
+  "price is no number": (ROW.replace(",101,", ",abc,"), 7, "'abc' is no num"),
   "infinite price": (ROW.replace(",101,", ",inf,"), 7, "or no number"),
   "negative price": (ROW.replace(",101,", ",-101,"), 7, "price is negative"),
   "off the grid": (ROW.replace(",101,", ",101.5,"), 7, "off the grid of 1"),
   "missing value": (ROW.replace(",101,", ",,"), 7, "a value is missing"),
-  "short row": (ROW.rsplit(",", 2)[0], 7, "a value is missing"),
-  "time backwards": (
-    line(9, 1999, 101, 1.0, "changed", "bid"),
-    7,
-    "exchange_timestamp runs backwards",
-  ),
+  "id is no number": (ROW.replace("9,", "9.5,", 1), 7, "no whole number"),
   "unknown action": (
     line(9, 3000, 101, 1.0, "renamed", "bid"),
     7,
@@ -280,16 +272,6 @@ BROKEN_ROWS = {
     7,
     "unknown order id is changed",
   ),
-  "unknown id is deleted": (
-    line(77, 3000, 101, 1.0, "deleted", "bid"),
-    7,
-    "unknown order id is deleted",
-  ),
-  "created twice": (
-    line(9, 3000, 101, 1.0, "created", "bid"),
-    7,
-    "the order is created twice",
-  ),
   "deleted twice": (
     line(9, 3000, 101, 1.0, "deleted", "bid"),
     8,
@@ -308,19 +290,10 @@ BROKEN_ROWS = {
 }
 GOOD_TEXT = "\n".join([HEADER, *GOOD]) + "\n"
 BROKEN_FILES = {
-  "empty file": (b"", "empty CSV"),
-  "header only": (f"{HEADER}\n".encode(), "the file has no rows"),
+  "header only": (f"{HEADER}\n", "the file has no rows"),
   "missing column": (
-    GOOD_TEXT.replace("price,", "cost,").encode(),
+    GOOD_TEXT.replace("price,", "cost,"),
     'unable to find column "price"',
-  ),
-  "no number": (
-    GOOD_TEXT.replace(",101,2.0", ",abc,2.0").encode(),
-    "could not parse `abc`",
-  ),
-  "truncated gzip": (
-    gzip.compress(GOOD_TEXT.encode())[:-20],
-    "unexpected end of file",
   ),
   "only refused orders": (
     "\n".join(
@@ -329,7 +302,7 @@ BROKEN_FILES = {
         line(1, 1000, 100, 1.0, "created", "bid"),
         line(1, 1000, 100, 1.0, "deleted", "bid"),
       ]
-    ).encode(),
+    ),
     "the file has no orders",
   ),
 }
@@ -350,9 +323,9 @@ def test_broken_row_is_an_error_with_file_row_and_reason(tmp_path, case):
 
 @pytest.mark.parametrize("case", BROKEN_FILES)
 def test_broken_file_is_an_error_with_file_and_reason(tmp_path, case):
-  data, reason = BROKEN_FILES[case]
+  text, reason = BROKEN_FILES[case]
   path = tmp_path / "orders.csv"
-  path.write_bytes(data)
+  path.write_text(text)
   with pytest.raises(events.DataError) as error:
     bitstamp.read(path)
   assert f"{path}: " in str(error.value)
@@ -364,12 +337,3 @@ def test_price_beyond_the_clearing_house_is_an_error(tmp_path):
   path.write_text(f"{HEADER}\n{line(1, 1000, 2**30, 1.0, 'created', 'bid')}\n")
   with pytest.raises(events.DataError, match="row 2: price or volume is too"):
     bitstamp.read(path)
-
-
-def test_gzip_gives_the_same_stream(tmp_path):
-  plain, packed = tmp_path / "orders.csv", tmp_path / "orders.csv.gz"
-  plain.write_text(GOOD_TEXT)
-  packed.write_bytes(gzip.compress(GOOD_TEXT.encode()))
-  want, have = bitstamp.read(plain), bitstamp.read(packed)
-  assert plain_book.rows(want) == plain_book.rows(have)
-  assert want.counts == have.counts

@@ -203,16 +203,11 @@ BROKEN = {
   "field": ([{"type": "done", "product_id": "X-USD"}], "no 'order_id'"),
   "gap": ([done("a", "filled", "0") | {"sequence": 14}], "14 follows 12"),
   "product": ([done("a", "filled", "0") | {"product_id": "Y"}], "changes"),
-  "time": (
-    [done("a", "filled", "0") | {"time": "2018-07-13T20:46:00Z"}],
-    "time runs backwards",
-  ),
   "no time": ([done("a", "filled", "0") | {"time": "noon"}], "noon"),
   "side": ([opened("e", "bid", "0.75", "102")], "side 'bid' is not buy or"),
   "other side": ([opened("e", "sell", "0.75", "102")], "is of the other side"),
   "size": ([opened("e", "buy", "x", "102")], "size 'x' is no number"),
-  "number": ([opened("e", "buy", 0.75, "102")], "'float' object has no"),
-  "negative": ([opened("e", "buy", "-0.75", "102")], "size '-0.75' is no"),
+  "number": ([opened("e", "buy", 0.75, "102")], "size 0.75 is no text"),
   "decimals": ([opened("e", "buy", "0.750000001", "102")], "up to 8 decimals"),
   "large": ([opened("e", "buy", "0.75", "1" * 17)], "price '111"),
   "price": ([opened("e", "buy", "0.75", "102.001")], "up to 2 decimals"),
@@ -220,7 +215,6 @@ BROKEN = {
   "remainder": ([opened("e", "buy", "0.8", "102")], "not what is left of the"),
   "no remainder": ([opened("e", "buy", "0", "102")], "not what is left of the"),
   "open twice": ([opened("b", "sell", "1", "101")], "is in the book, or was"),
-  "received twice": ([received("e", "buy", "1", "98")], "there already"),
   "maker": ([match("x", "e", "sell", "1", "101")], "maker is not in the book"),
   "its price": ([match("b", "e", "sell", "0.5", "102")], "at another price"),
   "its side": ([match("b", "e", "buy", "0.5", "101")], "at another price or"),
@@ -230,7 +224,6 @@ BROKEN = {
   "not filled": ([done("e", "filled", "0.75")], "has not taken its size"),
   "left": ([done("b", "canceled", "0.4")], "done with 40000000, but 50000000"),
   "filled": ([done("b", "filled", "0.5")], "but 50000000 lots are left"),
-  "unseen": ([done("x", "canceled", "1")], "neither received nor in the book"),
 }
 
 
@@ -249,10 +242,8 @@ def test_broken_message_is_an_error_with_file_row_and_reason(tmp_path, case):
 BROKEN_BOOKS = {
   "no asks": ({"asks": None}, "", "'NoneType' object is not iterable"),
   "sequence": ({"sequence": None}, "", "int() argument"),
-  "short order": ({"bids": [["1", "2"]]}, ", row 4", "not enough values"),
   "price": ({"asks": [["1.001", "2", "x"]]}, ", row 1", "price '1.001' is no"),
   "no size": ({"asks": [["1", "0.0", "x"]]}, ", row 1", "has no size"),
-  "twice": ({"bids": [["1", "2", "a"]]}, ", row 4", "a is there already"),
 }
 
 
@@ -281,8 +272,11 @@ def test_captures_that_do_not_fit_together_are_errors(tmp_path):
   (tmp_path / coinbase.MESSAGES_FILE).write_text("[{]")
   with pytest.raises(events.DataError, match="messages.json: Expecting"):
     coinbase.read(tmp_path)
+  (tmp_path / coinbase.MESSAGES_FILE).write_text("1")
+  with pytest.raises(events.DataError, match="json: no list of messages"):
+    coinbase.read(tmp_path)
   (tmp_path / coinbase.MESSAGES_FILE).unlink()
-  with pytest.raises(events.DataError, match="messages.json: .*No such file"):
+  with pytest.raises(events.DataError, match="messages.json: no such file"):
     coinbase.read(tmp_path)
 
 

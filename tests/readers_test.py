@@ -7,11 +7,14 @@ import sys
 import types
 import zipfile
 
+import feeds
 import pytest
+from oracles import plain_book
 
 from mars_jax.data import events
 from mars_jax.data import readers
 from mars_jax.data import samples
+from mars_jax.data.formats import databento_files
 
 pytest.importorskip("polars")
 
@@ -79,6 +82,117 @@ def test_missing_file_is_an_error_that_says_what_to_give(tmp_path):
   ) as error:
     readers.read(path)
   assert readers.SAMPLE in str(error.value)
+
+
+@pytest.mark.parametrize("suffix", feeds.SUFFIXES)
+@pytest.mark.parametrize("format", feeds.FEEDS)
+def test_files_are_told_and_read_the_same_however_compressed(
+  tmp_path, format, suffix
+):
+  folders = [tmp_path / "plain", tmp_path / "packed"]
+  for folder in folders:
+    folder.mkdir()
+  plain = feeds.write(folders[0], format)
+  packed = feeds.write(folders[1], format, suffix)
+  assert readers.find_format(packed) == format
+  want, have = readers.read(plain), readers.read(packed)
+  assert have.name == want.name
+  assert have.counts == want.counts
+  assert plain_book.rows(have) == plain_book.rows(want)
+
+
+@pytest.mark.parametrize(
+  "format, suffix",
+  [
+    ("lobster", ".bz2"),
+    ("lobster", ".zip"),
+    ("sse", ".gz"),
+    ("sse", ".zip"),
+  ],
+)
+def test_one_file_is_given_and_the_other_beside_it_found(
+  tmp_path, format, suffix
+):
+  folder = feeds.write(tmp_path, format, suffix)
+  name = next(iter(feeds.FEEDS[format])) + suffix
+  assert len(readers.read(folder / name)) == len(readers.read(folder))
+
+
+@pytest.mark.parametrize("format", ["lobster", "sse", "coinbase"])
+def test_all_files_of_a_folder_may_be_in_one_zip(tmp_path, format):
+  folder = tmp_path / "files"
+  folder.mkdir()
+  feeds.write(folder, format, ".xz")
+  with zipfile.ZipFile(tmp_path / "day.zip", "w") as out:
+    for file in folder.iterdir():
+      out.write(file, f"day/{file.name}")
+  want, have = readers.read(folder), readers.read(tmp_path / "day.zip")
+  assert plain_book.rows(have) == plain_book.rows(want)
+
+
+def test_trades_beside_a_capture_may_be_compressed(tmp_path):
+  path = feeds.write(tmp_path, "bitstamp", ".zst")
+  text = "exchange_timestamp,price,amount,buy_order_id,sell_order_id\n"
+  feeds.pack(tmp_path / "trades.csv", text.encode(), ".gz")
+  readers.read(path)
+  wrong = f"{text}1728000002000,100,1,1,2\n"
+  feeds.pack(tmp_path / "trades.csv", wrong.encode(), ".gz")
+  with pytest.raises(events.DataError, match=r"trades\.csv\.gz: 1 trades, but"):
+    readers.read_checked(path)
+
+
+@pytest.mark.parametrize(
+  "name, format",
+  [
+    ("01302019.NASDAQ_ITCH50.gz", "itch"),
+    ("20190130.BX_ITCH_50", "itch"),
+    ("S013019-v50.txt.gz", "itch"),
+    ("AAPL_2019-01-30.itch.zst", "itch"),
+    ("xnas-itch-20240102.mbo.dbn.zst", "databento"),
+    ("day.dbn", "databento"),
+    ("SZorders.csv.xz", "szse"),
+    ("order.csv", "szse"),
+    ("entrust.csv.bz2", "sse"),
+    ("trade.csv", None),
+    ("my.dbn.csv", None),
+  ],
+)
+def test_a_name_tells_the_format_whatever_compresses_it(tmp_path, name, format):
+  (tmp_path / name).write_bytes(b"\x00\x01")
+  if format:
+    assert readers.find_format(tmp_path / name) == format
+    return
+  with pytest.raises(events.DataError, match="no known format"):
+    readers.find_format(tmp_path / name)
+
+
+def test_columns_tell_more_than_a_name(capture):
+  other = capture.rename(capture.with_name("order.csv"))
+  assert readers.find_format(other) == "bitstamp"
+
+
+def test_a_folder_of_both_chinese_exchanges_needs_the_format(tmp_path):
+  for name in ("SHorders.csv", "SHtrans.csv", "SZorders.csv", "SZtrans.csv"):
+    (tmp_path / name).write_text("")
+  with pytest.raises(
+    events.DataError, match="it looks like sse and szse; name"
+  ):
+    readers.find_format(tmp_path)
+  assert readers.find_format(tmp_path, "szse") == "szse"
+  (tmp_path / "SHorders.csv").unlink()
+  assert readers.find_format(tmp_path) == "szse"
+
+
+@pytest.mark.parametrize("suffix", feeds.SUFFIXES)
+def test_an_empty_file_and_one_cut_off_are_told_as_such(tmp_path, suffix):
+  path = feeds.pack(tmp_path / "day.csv", b"", suffix)
+  with pytest.raises(events.DataError, match="empty file"):
+    readers.read(path)
+  if suffix:
+    path = feeds.write(tmp_path, "bitstamp", suffix)
+    path.write_bytes(path.read_bytes()[:30])
+    with pytest.raises(events.DataError, match="cut off"):
+      readers.read(path)
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "day.zip", "day.csv.gz"])
@@ -150,6 +264,40 @@ def test_sse_gets_the_instrument(tmp_path, monkeypatch, name):
       assert have == (path, instrument)
 
 
+@pytest.mark.parametrize("format", ["sse", "szse", "itch", "databento"])
+def test_instruments_are_those_of_the_format_s_own_reader(
+  tmp_path, monkeypatch, format
+):
+  module = types.SimpleNamespace(instruments=lambda path: ("A", "B"))
+  monkeypatch.setitem(sys.modules, f"mars_jax.data.formats.{format}", module)
+  assert readers.instruments(tmp_path, format=format) == ("A", "B")
+
+
+def test_instrument_of_a_format_without_several_is_none(capture):
+  assert readers.instruments(capture) == (None,)
+
+
+@pytest.mark.parametrize("format", readers.SPLIT_FORMATS)
+def test_split_gives_the_files_of_the_format_s_own_reader(
+  tmp_path, monkeypatch, format
+):
+  def split(path, folder, *, instruments):
+    return [folder / f"{path.name}-{name}" for name in instruments or "ABC"]
+
+  module = types.SimpleNamespace(split=split)
+  monkeypatch.setitem(sys.modules, f"mars_jax.data.formats.{format}", module)
+  want = [tmp_path / f"{tmp_path.name}-{name}" for name in "ABC"]
+  have = readers.split(tmp_path, tmp_path, format=format)
+  assert have == want
+  have = readers.split(tmp_path, tmp_path, format=format, instruments=["C"])
+  assert have == want[2:]
+
+
+def test_a_file_that_has_nothing_to_split_stays_as_it_is(capture, tmp_path):
+  assert readers.split(str(capture), tmp_path / "out") == [capture]
+  assert not (tmp_path / "out").exists()
+
+
 def test_instrument_of_another_format_and_unknown_format_are_errors(capture):
   with pytest.raises(ValueError, match="instrument 'X' is not for bitstamp"):
     readers.read(capture, instrument="X")
@@ -177,6 +325,16 @@ def test_formats_of_real_files_are_told(file, format):
   if not path.is_file():
     pytest.skip(f"needs {file} in MARS_DATA_DIR")
   assert readers.find_format(path) == format
+
+
+def test_without_a_package_the_error_says_which_extra_to_install(
+  tmp_path, monkeypatch
+):
+  path = tmp_path / "day.dbn"
+  path.write_bytes(b"DBN")
+  monkeypatch.setattr(databento_files, "databento_dbn", None)
+  with pytest.raises(ImportError, match=r"pip install '?mars-jax\[databento\]"):
+    readers.read(path)
 
 
 def test_without_polars_the_error_says_what_to_install(capture, monkeypatch):

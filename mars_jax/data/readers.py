@@ -1,29 +1,48 @@
 """Finds the reader of a feed, by its name or by what its files look like."""
 
-import gzip
+import collections.abc
 import importlib
 import pathlib
 import re
-import zipfile
 
 from mars_jax.data import events
 from mars_jax.data import samples
+from mars_jax.data.formats import compressed
 
-FORMATS = ("lobster", "bme", "sse", "bitstamp", "coinbase")
+FORMATS = (
+  *("lobster", "bme", "sse", "bitstamp", "coinbase"),
+  *("itch", "databento", "szse"),
+)
+SPLIT_FORMATS = ("itch", "databento")
 SAMPLE = "bitstamp-sample"
 COINBASE_SAMPLE = "coinbase-sample"
 _SAMPLE_FORMATS = {SAMPLE: "bitstamp", COINBASE_SAMPLE: "coinbase"}
-_OPTIONS = {"sse": ("instrument",), "lobster": ("corrections",)}
-# A file that tells the format by its name, alone, in its folder or in a zip.
-_FILES = {
-  "lobster": r"message[^/]*\.csv",
-  "sse": r"(^|/)(entrust|SHorders)\.csv",
-  "coinbase": r"beginning_level_3\.json",
+_OPTIONS = {
+  "lobster": ("corrections",),
+  "sse": ("instrument",),
+  "szse": ("instrument",),
+  "itch": ("instrument",),
+  "databento": ("instrument", "tick_size"),
 }
-# Columns that tell the format of a single file.
+# The name of a file that tells the format: alone, in its folder or in a zip;
+# without the endings of compression.
+_FILES = {
+  "lobster": r".*message.*\.csv",
+  "sse": r"(entrust|SHorders)\.csv",
+  "szse": r"(order|SZorders)\.csv",
+  "coinbase": r"beginning_level_3\.json",
+  "itch": r".*\.(\w+_)?(itch|ITCH)(_?50)?|S\d{6}-v50\.txt",
+  "databento": r".*\.dbn",
+}
+# Columns that tell the format of a single file, whatever its name.
 _COLUMNS = {
   "bme": {"ordtype", "uid", "is_buy", "qty", "timestamp"},
   "bitstamp": {"id", "exchange_timestamp", "action", "direction"},
+}
+# Packages that readers need: what pip calls them, and our extra.
+_EXTRAS = {
+  "polars": ("polars", "data"),
+  "databento_dbn": ("databento-dbn", "databento"),
 }
 
 
@@ -40,22 +59,26 @@ def read_checked(
   """Reads the events of one instrument and day, and what to check them by.
 
   Args:
-    path: what the reader of the format takes:
+    path: what the reader of the format takes, each file plain or compressed
+      (gz, bz2, xz, zst, or a zip of it):
       lobster: the `.zip` of a sample, a folder with one message and one
         order-book file, or the message file, beside its order-book file;
       bme: a file with the columns `ordtype;uid;is_buy;qty;price;timestamp`;
-      sse: a `.zip` or a folder with a file of orders and one of trades;
-      bitstamp: a capture, `*.csv` or `*.csv.gz`, or `SAMPLE`;
-      coinbase: a folder with a capture's three files, or `COINBASE_SAMPLE`.
+      sse, szse: a `.zip` or a folder with a file of orders and one of trades;
+      bitstamp: a capture, `*.csv`, or `SAMPLE`;
+      coinbase: a folder with a capture's three files, or `COINBASE_SAMPLE`;
+      itch: a file of messages, `*.NASDAQ_ITCH50` or `*.itch`;
+      databento: a file of the schema mbo, `*.dbn`.
       The samples are fetched when they are not in the cache yet.
     format: one of `FORMATS`; by default it is told from the names of the files
       or their columns.
-    **options: for sse `instrument`, which of several; for lobster
-      `corrections`, False for the messages alone.
+    **options: `instrument`, which of several, for sse, szse, itch and
+      databento; `tick_size`, in the market's currency, for databento;
+      `corrections`, False for the messages alone, for lobster.
 
   Raises:
     FileNotFoundError: if there is no such file.
-    ImportError: if the extra `data` is not installed.
+    ImportError: if the extra that a reader needs is not installed.
     ValueError: if there is no such format, or it has no such option.
     events.DataError: if the file is broken, or its format cannot be told.
   """
@@ -63,7 +86,7 @@ def read_checked(
   for option, value in options.items():
     if option not in _OPTIONS.get(name, ()):
       raise ValueError(f"{option} {value!r} is not for {name}")
-  return _reader(name).read_checked(_fetch(path), **options)
+  return _reader(name).read_checked(find(path), **options)
 
 
 def find_format(path: pathlib.Path | str, format: str | None = None) -> str:
@@ -84,12 +107,45 @@ def find_format(path: pathlib.Path | str, format: str | None = None) -> str:
 def instruments(
   path: pathlib.Path | str, *, format: str | None = None
 ) -> tuple[str | None, ...]:
-  """Returns the instruments in a file; None for that of a file of one."""
+  """Returns the instruments in a file; None for that of a file of one.
+
+  Arguments and errors are those of `read_checked`.
+  """
   name = find_format(path, format)
-  return _reader(name).instruments(_fetch(path)) if name == "sse" else (None,)
+  if "instrument" not in _OPTIONS.get(name, ()):
+    return (None,)
+  return _reader(name).instruments(find(path))
 
 
-def _fetch(path):
+def split(
+  path: pathlib.Path | str,
+  folder: pathlib.Path | str,
+  *,
+  format: str | None = None,
+  instruments: collections.abc.Collection[str] | None = None,
+) -> list[pathlib.Path]:
+  """Splits a file of many instruments into files of one each, in one pass.
+
+  To read many instruments of a large file, split it first, if it is of one of
+  the `SPLIT_FORMATS`: `read_checked` goes through all of it for each of them.
+
+  Args:
+    path: as `read_checked` takes it.
+    folder: where to write the files.
+    format: one of `FORMATS`; by default it is told as by `read_checked`.
+    instruments: those to write; by default all.
+
+  Returns:
+    The paths of the files; of another format `[path]`, which stays as it is.
+    Errors are those of `read_checked`.
+  """
+  name, path = find_format(path, format), find(path)
+  if name not in SPLIT_FORMATS:
+    return [path]
+  return _reader(name).split(path, folder, instruments=instruments)
+
+
+def find(path: pathlib.Path | str) -> pathlib.Path:
   """Returns the path of a file, or of a sample once it is in the cache."""
   if str(path) in _SAMPLE_FORMATS:
     return getattr(samples, _SAMPLE_FORMATS[str(path)])()
@@ -98,47 +154,39 @@ def _fetch(path):
 
 def _guess(path):
   """Tells the format of an existing path."""
-  names = _names(path)
-  for name, pattern in _FILES.items():
-    if any(re.search(rf"{pattern}$", file) for file in names):
-      return name
-  columns = _columns(path)
-  for name, expected in _COLUMNS.items():
-    if expected <= columns:
-      return name
-  reason = f"no known format; name it, one of {', '.join(FORMATS)}"
+  files = compressed.members(path)
+  is_single = len(files) == 1 and not path.is_dir()
+  columns = _columns(files[0]) if is_single else set()
+  found = {name for name in _COLUMNS if _COLUMNS[name] <= columns}
+  if not found:
+    names = [compressed.plain_name(file) for file in files]
+    found = {f for f in _FILES for n in names if re.fullmatch(_FILES[f], n)}
+  if len(found) == 1:
+    return found.pop()
+  what = "no known format"
+  if found:
+    what = f"it looks like {' and '.join(sorted(found))}"
+  elif is_single and not columns:
+    what = "empty file"
+  reason = f"{what}; name its format, one of {', '.join(FORMATS)}"
   raise events.DataError(path, None, reason)
 
 
-def _names(path):
-  """Returns the names of the files of a folder or a zip, or of the file."""
-  if path.is_dir():
-    return [entry.name for entry in path.iterdir()]
-  if zipfile.is_zipfile(path):
-    with zipfile.ZipFile(path) as archive:
-      return archive.namelist()
-  return [path.name]
-
-
-def _columns(path):
-  """Returns the names in the header of a CSV file; none if it is no such."""
-  if path.is_dir():
-    return set()
-  open_text = gzip.open if path.suffix == ".gz" else open
-  try:
-    with open_text(path, "rt", encoding="utf-8") as file:
-      return set(re.split("[,;]", file.readline(1000).strip()))
-  except (OSError, EOFError, UnicodeDecodeError):
-    return set()
+def _columns(file):
+  """Returns the names in the header of a CSV file; none if it is empty."""
+  with compressed.open_binary(file) as opened:
+    line = opened.readline(1000).decode("utf-8-sig", errors="replace")
+  return set(re.split("[,;]", line.strip())) if line else set()
 
 
 def _reader(name):
-  """Imports a reader; they need polars, which is an extra."""
+  """Imports a reader; some need packages that are extras."""
   try:
     return importlib.import_module(f"mars_jax.data.formats.{name}")
   except ModuleNotFoundError as error:
-    if error.name != "polars":
+    if error.name not in _EXTRAS:
       raise
+    package, extra = _EXTRAS[error.name]
     raise ImportError(
-      "reading market data needs polars: pip install 'mars-jax[data]'"
+      f"{name} files need {package}: pip install 'mars-jax[{extra}]'"
     ) from error

@@ -30,6 +30,7 @@ import polars as pl
 
 from mars_jax import types
 from mars_jax.data import events
+from mars_jax.data.formats import compressed
 from mars_jax.data.formats import tables
 
 TICK_SIZE = 1.0  # US dollars.
@@ -38,6 +39,7 @@ _UNIT_SIZE = 1e-8  # Bitcoin, of the feed.
 _MAX_UNSEEN = 1e-3  # Share of rows that may delete orders never created.
 _MAX_PRICE_RATIO = 10  # To the best prices at the start; beyond is left out.
 _PRICE_LIMIT = 2**30  # Ticks, of `lob`.
+_DAY = 86_400_000  # Milliseconds.
 _SCHEMA = {
   "id": pl.Int64,
   "exchange_timestamp": pl.Int64,
@@ -67,15 +69,15 @@ def read_checked(
   """Reads a capture, and what to check its replay by.
 
   Args:
-    path: `orders.csv`, or compressed, `orders.csv.gz`.
+    path: `orders.csv`, plain or compressed: `orders.csv.gz`, a zip of it.
 
   Returns:
     The stream and the checks. `left` is told of every cancel. `trades` are the
     fills of resting orders, their volume the lots by which the rounded rest of
     the order shrinks, as a replay of the stream must give it: that is off the
     amount of the trade by up to a lot and a half. Where the neighbour
-    `trades.csv` exists, its trades must be these, by their times, orders,
-    prices and exact amounts.
+    `trades.csv` exists, plain or compressed, its trades must be these, by their
+    times, orders, prices and exact amounts.
 
     Prices in ticks of one dollar, volumes in lots of 1e-6 bitcoin:
     what is left of an order is rounded to lots, and never to nothing. `counts`
@@ -93,13 +95,13 @@ def read_checked(
       closing_deletes: rows that end the capture.
 
   Raises:
-    events.DataError: if the file is broken; names file, row and reason.
+    events.DataError: if the file is broken, or of several days (UTC); names
+      file, row and reason.
   """
   path = pathlib.Path(path)
   stream, rows, table = _read(path)
   fills = _fills(rows, table)
-  trades_path = path.with_name("trades.csv")
-  if trades_path.exists():
+  if trades_path := compressed.find(path.parent, "trades.csv"):
     _check_fills(trades_path, rows, fills)
   left = table["left"].fill_null(-1).to_numpy()
   return stream, events.Checks(trades=_to_trades(fills), left=left)
@@ -109,6 +111,7 @@ def _read(
   path: pathlib.Path,
 ) -> tuple[events.EventStream, pl.DataFrame, pl.DataFrame]:
   """Returns the stream, the linked rows of the file, and a row an event."""
+  path = compressed.resolve(path)
   rows = _link(_load(path))
   _check_orders(path, rows)
   arrivals = _arrivals(rows)
@@ -137,32 +140,22 @@ def _read(
   return _to_events(table, counts), rows, table
 
 
-def _load_csv(
-  path: pathlib.Path, schema: dict[str, type[pl.DataType]]
-) -> pl.DataFrame:
-  """Reads these columns of a file."""
-  try:
-    return pl.read_csv(path, columns=list(schema), schema_overrides=schema)
-  except (pl.exceptions.PolarsError, OSError) as error:
-    reason = str(error).split("\n")[0]
-    raise events.DataError(path, None, reason) from error
-
-
-def _load(path: pathlib.Path) -> pl.DataFrame:
+def _load(path: compressed.File) -> pl.DataFrame:
   """Reads the file and raises unless each row is well-formed."""
-  rows = _load_csv(path, _SCHEMA)
+  rows = tables.read_csv(path, _SCHEMA)
   if rows.is_empty():
     raise events.DataError(path, None, "the file has no rows")
   price, volume = pl.col("price"), pl.col("volume")
+  time = pl.col("exchange_timestamp")
   checks = {
     "a value is missing": ~pl.any_horizontal(pl.all().is_null()),
     "price is negative or no number": price.is_finite() & (price >= 0),
     "price is off the grid of 1 dollar": price == price.round(),
     "volume is negative or no number": volume.is_finite() & (volume >= 0),
-    "exchange_timestamp runs backwards": pl.col("exchange_timestamp")
-    .diff()
-    .fill_null(0)
-    >= 0,
+    "exchange_timestamp runs backwards": time.diff().fill_null(0) >= 0,
+    "exchange_timestamp is of another day; split the capture at midnight": (
+      time // _DAY == time.first() // _DAY
+    ),
     "action is none of created, changed, deleted": pl.col("action").is_in(
       ["created", "changed", "deleted"]
     ),
@@ -215,7 +208,7 @@ def _link(rows: pl.DataFrame) -> pl.DataFrame:
   )
 
 
-def _check_orders(path: pathlib.Path, rows: pl.DataFrame) -> None:
+def _check_orders(path: compressed.File, rows: pl.DataFrame) -> None:
   """Raises unless orders are known, live once, keep side, and never grow."""
   is_created = pl.col("action") == "created"
   is_unseen = _IS_FIRST & (pl.col("action") == "deleted")
@@ -239,7 +232,7 @@ def _check_orders(path: pathlib.Path, rows: pl.DataFrame) -> None:
     tables.require(path, rows, is_known, reason)
 
 
-def _check_range(path: pathlib.Path, orders: pl.DataFrame) -> None:
+def _check_range(path: compressed.File, orders: pl.DataFrame) -> None:
   """Raises if there is no order, or one that the clearing house cannot hold."""
   if orders.is_empty():
     raise events.DataError(path, None, "the file has no orders")
@@ -369,12 +362,10 @@ def _fills(rows: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _check_fills(
-  path: pathlib.Path, rows: pl.DataFrame, fills: pl.DataFrame
+  path: compressed.File, rows: pl.DataFrame, fills: pl.DataFrame
 ) -> None:
   """Raises unless the trades of a file, within the capture, are the fills."""
-  trades = _load_csv(path, _TRADE_SCHEMA).with_row_index(
-    "row", tables.FIRST_ROW
-  )
+  trades = tables.read_csv(path, _TRADE_SCHEMA)
   time = rows["exchange_timestamp"]
   within = pl.col("exchange_timestamp").is_between(time.min(), time.max())
   is_bid = pl.col("direction") == "bid"

@@ -31,13 +31,16 @@ import polars as pl
 
 from mars_jax import types
 from mars_jax.data import events
+from mars_jax.data.formats import compressed
 from mars_jax.data.formats import tables
 
 TICK_SIZE = 1e-4  # Euro.
 _DECIMALS = 4  # Of a price in ticks.
 _PRICE_LIMIT = 2**30  # Ticks, of `lob`.
 _DAY = 86_400 * 10**9  # Nanoseconds.
-_COLUMNS = ("ordtype", "uid", "is_buy", "qty", "price", "timestamp")
+_SCHEMA = dict.fromkeys(
+  ("ordtype", "uid", "is_buy", "qty", "price", "timestamp"), pl.String
+)
 _IS_NEW = pl.col("ordtype") == "new"
 
 
@@ -52,7 +55,7 @@ def read_checked(
   """Reads one share and day, and what to check its replay by.
 
   Args:
-    path: a file as this module tells.
+    path: a file as this module tells, plain or compressed.
 
   Returns:
     The stream and the checks: `left` is 0 after a cancel, and -1, not told, of
@@ -70,9 +73,8 @@ def read_checked(
   Raises:
     events.DataError: if the file is broken; names file, row and reason.
   """
-  path = pathlib.Path(path)
-  text = _load(path)
-  rows = _parse(text)
+  path = compressed.resolve(path)
+  rows = _parse(_load(path))
   _check_rows(path, rows)
   rows = _link(rows)
   _check_orders(path, rows)
@@ -102,15 +104,9 @@ def read_checked(
   return _to_events(path, rows, counts), checks
 
 
-def _load(path: pathlib.Path) -> pl.DataFrame:
+def _load(path: compressed.File) -> pl.DataFrame:
   """Reads the columns as text."""
-  try:
-    rows = pl.read_csv(
-      path, separator=";", columns=list(_COLUMNS), infer_schema=False
-    )
-  except (pl.exceptions.PolarsError, OSError) as error:
-    reason = str(error).split("\n")[0]
-    raise events.DataError(path, None, reason) from error
+  rows = tables.read_csv(path, _SCHEMA, separator=";")
   if rows.is_empty():
     raise events.DataError(path, None, "the file has no rows")
   return rows
@@ -150,7 +146,7 @@ def _parse(text: pl.DataFrame) -> pl.DataFrame:
   )
 
 
-def _check_rows(path: pathlib.Path, rows: pl.DataFrame) -> None:
+def _check_rows(path: compressed.File, rows: pl.DataFrame) -> None:
   """Raises unless each row is well-formed."""
   volume, ticks, time = pl.col("volume"), pl.col("ticks"), pl.col("time")
   is_price = ticks.is_between(1, _PRICE_LIMIT, closed="left")
@@ -196,7 +192,7 @@ def _link(rows: pl.DataFrame) -> pl.DataFrame:
   )
 
 
-def _check_orders(path: pathlib.Path, rows: pl.DataFrame) -> None:
+def _check_orders(path: compressed.File, rows: pl.DataFrame) -> None:
   """Raises unless orders are new once, keep what they are, and never grow."""
   was_cancelled = pl.col("ordtype").shift().over("uid") == "cancel"
   is_again = _IS_NEW & (pl.col("uid").cum_count().over("uid") > 1)
@@ -219,7 +215,7 @@ def _no_orders() -> events.RestingOrders:
 
 
 def _to_events(
-  path: pathlib.Path, rows: pl.DataFrame, counts: dict[str, int]
+  path: compressed.File, rows: pl.DataFrame, counts: dict[str, int]
 ) -> events.EventStream:
   """Returns the rows as arrays."""
   day = rows["day"][0]
@@ -231,7 +227,7 @@ def _to_events(
 
   return events.EventStream(
     market="BME",
-    instrument=path.stem.removesuffix(f"_{day}"),
+    instrument=compressed.stem(path).removesuffix(f"_{day}"),
     day=day,
     time=rows["time"].to_numpy() % _DAY,
     kind=kind.astype(np.int32),

@@ -1,6 +1,7 @@
 """Reads Coinbase's full channel: every message about every order.
 
-A capture is a folder of three JSON files (docs.cdp.coinbase.com/exchange):
+A capture is a folder, or a zip, of three JSON files, plain or compressed
+(docs.cdp.coinbase.com/exchange):
   beginning_level_3.json  the book at the start, order by order: `asks` and
     `bids`, lists of [price, size, order id], best and oldest first, and the
     `sequence` number of the last message that it includes.
@@ -32,6 +33,7 @@ import numpy as np
 from mars_jax import types
 from mars_jax.data import events
 from mars_jax.data.formats import coinbase_files as files
+from mars_jax.data.formats import compressed
 
 START_FILE = "beginning_level_3.json"
 MESSAGES_FILE = "messages.json"
@@ -40,6 +42,7 @@ TICK_SIZE = 0.01  # US dollars.
 LOT_SIZE = 1e-8  # Bitcoin.
 _MAX_UNSEEN = 1e-3  # Share of messages that may name orders never received.
 _MICROSECOND = datetime.timedelta(microseconds=1)
+_DAY = 86_400 * 10**9  # Nanoseconds.
 _NAMES = ("time", "kind", "side", "price", "volume", "order_id", "is_flow")
 _DTYPES = (np.int64, np.int32, np.int32, np.int64, np.int64, np.int32, bool)
 _COUNTS = (
@@ -60,7 +63,7 @@ def read_checked(
   """Reads a capture, and what to check its replay by.
 
   Args:
-    path: the folder of the files.
+    path: the folder or the zip of the files.
 
   Returns:
     The stream and the checks: `trades` are the matches; `left` is told of every
@@ -81,15 +84,16 @@ def read_checked(
       activations: stop orders placed, which are received when they trigger.
 
   Raises:
-    events.DataError: if a file is broken; names file, row (the message, or the
-      order of a book, asks first; from one) and reason.
+    events.DataError: if a file is broken or absent, or the messages are of
+      several days (UTC); names file, row (the message, or the order of a book,
+      asks first; from one) and reason.
   """
-  folder = pathlib.Path(path)
-  start = files.load_book(folder / START_FILE)
-  end_path = folder / END_FILE
-  end = files.load_book(end_path) if end_path.exists() else None
+  path = pathlib.Path(path)
+  start = files.load_book(files.find(path, START_FILE))
+  end_path = compressed.find(path, END_FILE)
+  end = end_path and files.load_book(end_path)
   reader = _Reader()
-  product, day = reader.run(folder / MESSAGES_FILE, start, end)
+  product, day = reader.run(files.find(path, MESSAGES_FILE), start, end)
   *columns, left = np.array(reader.events, np.int64).reshape(-1, 8).T
   arrays = zip(_NAMES, columns, _DTYPES, strict=True)
   stream = events.EventStream(
@@ -153,7 +157,7 @@ class _Reader:
     self._max_unseen = np.inf
 
   def run(
-    self, path: pathlib.Path, start: files.Book, end: files.Book | None
+    self, path: compressed.File, start: files.Book, end: files.Book | None
   ) -> tuple[str, datetime.date]:
     """Goes through the messages; returns the product and the day."""
     handlers = {
@@ -189,6 +193,8 @@ class _Reader:
   def _set_time(self, time: int) -> None:
     if time < self._time:
       raise ValueError("time runs backwards")
+    if time >= _DAY:
+      raise ValueError("time is of another day; split the capture at midnight")
     self._time = time
 
   def _set_up(self, start: files.Book) -> None:
@@ -336,7 +342,7 @@ def _to_trades(trades: list[tuple[int, ...]]) -> events.Trades:
 
 
 def _to_orders(
-  path: pathlib.Path, end: files.Book, ids: dict[str, int]
+  path: compressed.File, end: files.Book, ids: dict[str, int]
 ) -> events.RestingOrders:
   """Returns the book at the end by our order ids."""
   for row, (*_, name) in enumerate(end.orders, 1):

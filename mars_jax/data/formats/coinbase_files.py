@@ -9,6 +9,7 @@ import pathlib
 
 from mars_jax import types
 from mars_jax.data import events
+from mars_jax.data.formats import compressed
 
 _PRICE_DECIMALS = 2
 _SIZE_DECIMALS = 8
@@ -26,7 +27,7 @@ class Book:
 
 @contextlib.contextmanager
 def located(
-  path: pathlib.Path, row: int | None = None
+  path: compressed.File, row: int | None = None
 ) -> collections.abc.Iterator[None]:
   """Turns what goes wrong with the content of a row into a DataError."""
   try:
@@ -37,7 +38,15 @@ def located(
     raise events.DataError(path, row, str(error)) from error
 
 
-def load_book(path: pathlib.Path) -> Book:
+def find(path: pathlib.Path, name: str) -> compressed.File:
+  """Returns a file of a capture, plain or compressed; raises if absent."""
+  found = compressed.find(path, name)
+  if found is None:
+    raise events.DataError(path / name, None, "no such file")
+  return found
+
+
+def load_book(path: compressed.File) -> Book:
   """Reads one of the two books."""
   data, orders, names = _load(path), [], set()
   with located(path):
@@ -57,10 +66,12 @@ def load_book(path: pathlib.Path) -> Book:
 
 
 def load_messages(
-  path: pathlib.Path, start: Book, end: Book | None
+  path: compressed.File, start: Book, end: Book | None
 ) -> tuple[list[tuple[int, dict]], int]:
   """Returns (row, message) between the books, and how many are outside."""
   messages = _load(path)
+  if not isinstance(messages, list):
+    raise events.DataError(path, None, "no list of messages")
   last, kept = start.sequence, []
   for row, message in enumerate(messages, 1):
     with located(path, row):
@@ -81,10 +92,11 @@ def load_messages(
 
 def _load(path):
   """Reads a JSON file."""
-  try:
-    return json.loads(path.read_text(encoding="utf-8"))
-  except (OSError, ValueError) as error:
-    raise events.DataError(path, None, str(error)) from error
+  data = compressed.read(path)
+  if not data.strip():
+    raise events.DataError(path, None, "empty file")
+  with located(path):
+    return json.loads(data)
 
 
 def to_price(text: str) -> int:
@@ -102,6 +114,8 @@ def to_size(text: str) -> int:
 
 def _scaled(name, text, decimals):
   """Returns a positive decimal number times a power of ten, exactly."""
+  if not isinstance(text, str):
+    raise ValueError(f"{name} {text!r} is no text, as numbers must be")
   whole, _, part = text.partition(".")
   digits = whole + part.rstrip("0").ljust(decimals, "0")
   is_number = digits.isascii() and digits.isdecimal()

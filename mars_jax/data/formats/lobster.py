@@ -53,6 +53,7 @@ import re
 import numpy as np
 
 from mars_jax.data import events
+from mars_jax.data.formats import compressed
 from mars_jax.data.formats import lobster_files as files
 from mars_jax.data.formats import lobster_reader
 
@@ -75,7 +76,8 @@ def read_checked(
   """Reads one instrument and day, and what to check its replay by.
 
   Args:
-    path: a zip or a folder with exactly one pair of files, or a message file.
+    path: a zip or a folder with exactly one pair of files, or a message file;
+      each plain or compressed.
     book_path: the order-book file, where `path` is a message file and its name
       with "orderbook" for "message" is not the order-book file's.
     corrections: whether to put right what happens out of view. If not, the
@@ -106,7 +108,7 @@ def read_checked(
   reader = lobster_reader.Reader(message_file[0], messages, rows, corrections)
   reader.run()
   stream, left = _make_stream(
-    message_file[0].stem, reader.events, reader.counts
+    compressed.stem(message_file[0]), reader.events, reader.counts
   )
   num_events = np.array(reader.events_at_row, np.int64)
   is_complete = num_events != lobster_reader.INSIDE_SWEEP

@@ -1,8 +1,8 @@
 """The LOBSTER files as checked arrays; `lobster` makes events of them.
 
 LOBSTER (https://lobsterdata.com/info/DataStructure.php) gives two CSV files
-without a header for an instrument and day. Row `i` of the order-book file is
-the book after row `i` of the message file.
+without a header for an instrument and day, here plain or compressed. Row `i` of
+the order-book file is the book after row `i` of the message file.
 
   message    time (seconds after midnight, a decimal of up to ns), type, order
              id, size (shares), price (1/10000 dollar), direction of the RESTING
@@ -20,13 +20,12 @@ import dataclasses
 import io
 import pathlib
 import re
-import zipfile
-import zlib
 
 import numpy as np
 
 from mars_jax import types
 from mars_jax.data import events
+from mars_jax.data.formats import compressed
 
 try:
   import polars as pl
@@ -44,6 +43,7 @@ HALT = 7  # A trading halt: price -1, 0 or 1, the rest 0.
 
 COLUMNS = ("time", "type", "order_id", "size", "price", "direction")
 _INT32_MAX = 2**31 - 1
+_DAY = 86_400 * 10**9  # Nanoseconds.
 _TYPES = (NEW, REDUCE, DELETE, EXECUTE, HIDDEN, CROSS, HALT)
 _TICK = 100  # price units of the file
 _PRICE_LIMIT = 2**30  # ticks, of `lob`
@@ -64,7 +64,7 @@ class BookRows:
 
 def open_pair(
   path: pathlib.Path | str, book_path: pathlib.Path | str | None
-) -> list[tuple[pathlib.Path, bytes]]:
+) -> list[tuple[compressed.File, bytes]]:
   """Returns (name, bytes) of the message file and of the order-book file.
 
   The arguments are those of `lobster.read_checked`; raises as that does.
@@ -72,40 +72,35 @@ def open_pair(
   if pl is None:
     raise ImportError("LOBSTER files need polars: pip install mars-jax[data]")
   path = pathlib.Path(path)
-  in_zip = path.suffix == ".zip"
-  if book_path is not None and (in_zip or path.is_dir()):
-    raise ValueError("book_path goes with a message file, not with a pair.")
-  try:
-    if in_zip:
-      with zipfile.ZipFile(path) as archive:
-        pair = _find_pair(path, archive.namelist())
-        return [(path / name, archive.read(name)) for name in pair]
-    if path.is_dir():
-      names = sorted(entry.name for entry in path.iterdir())
-      pair = [path / name for name in _find_pair(path, names)]
-    else:
-      if book_path is None and "message" not in path.name:
-        raise events.DataError(path, None, "no 'message' in its name")
-      book_name = path.name.replace("message", "orderbook")
-      pair = [path, pathlib.Path(book_path or path.with_name(book_name))]
-    for file in pair:
-      if not file.is_file():
-        raise events.DataError(file, None, "no such file")
-    return [(file, file.read_bytes()) for file in pair]
-  except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-    raise events.DataError(path, None, f"broken zip file: {error}") from error
+  in_zip = not path.is_dir() and compressed.is_zip(path)
+  if path.is_dir() or (in_zip and "message" not in path.name):
+    if book_path is not None:
+      raise ValueError("book_path goes with a message file, not with a pair.")
+    pair = _find_pair(path)
+  else:
+    pair = [path, pathlib.Path(book_path or _find_book(path))]
+  return [(file, compressed.read(file)) for file in pair]
 
 
-def _find_pair(path, names):
-  """Returns the names of the one message and the one order-book file."""
-  pair = []
+def _find_pair(path):
+  """Returns the one message and the one order-book file of a folder or zip."""
+  files, pair = compressed.members(path), []
   for word in ("message", "orderbook"):
-    found = [name for name in names if re.search(rf"{word}[^/]*\.csv$", name)]
+    pattern = re.compile(rf".*{word}.*\.csv")
+    found = [f for f in files if pattern.fullmatch(compressed.plain_name(f))]
     if len(found) != 1:
       reason = f"{len(found)} {word} files, expected one"
       raise events.DataError(path, None, reason)
     pair += found
   return pair
+
+
+def _find_book(path):
+  """Returns the order-book file beside a message file."""
+  if "message" not in path.name:
+    raise events.DataError(path, None, "no 'message' in its name")
+  name = compressed.plain_name(path).replace("message", "orderbook")
+  return compressed.find(path.parent, name) or path.with_name(name)
 
 
 def _parse_csv(path, data, schema):
@@ -148,7 +143,7 @@ def _check(path, bad, reason):
     raise events.DataError(path, row + 1, text)
 
 
-def parse_messages(path: pathlib.Path, data: bytes) -> dict[str, np.ndarray]:
+def parse_messages(path: compressed.File, data: bytes) -> dict[str, np.ndarray]:
   """Parses and checks a message file.
 
   Size, price and direction are checked where an order has them: not for halts
@@ -186,6 +181,7 @@ def parse_messages(path: pathlib.Path, data: bytes) -> dict[str, np.ndarray]:
   )
   back = np.diff(out["time"], prepend=out["time"][0]) < 0
   _check(path, back, "time runs backwards")
+  _check(path, out["time"] >= _DAY, "time is not before midnight (86,400 s)")
   bad = order & ((size <= 0) | (size > _INT32_MAX))
   _check(path, bad, lambda row: f"size {size[row]} is not in [1, 2**31)")
   bad = order & ((price <= 0) | (price // _TICK >= _PRICE_LIMIT))
@@ -197,7 +193,7 @@ def parse_messages(path: pathlib.Path, data: bytes) -> dict[str, np.ndarray]:
   return out | {"price": price // _TICK}
 
 
-def parse_book(path: pathlib.Path, data: bytes) -> BookRows:
+def parse_book(path: compressed.File, data: bytes) -> BookRows:
   """Parses and checks an order-book file, as `parse_messages` its own."""
   width = data[: (data + b"\n").index(b"\n")].count(b",") + 1
   if data.strip() and width % 4:

@@ -25,6 +25,7 @@ import polars as pl
 
 from mars_jax import types
 from mars_jax.data import events
+from mars_jax.data.formats import level2
 from mars_jax.data.formats import sse_files as files
 
 _LIMIT, _CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
@@ -68,8 +69,8 @@ def read_checked(
 
   Args:
     path: a zip or a folder with the files of one of the layouts of `sse_files`,
-      or the file of orders, beside the others. The trades to a `*_orders.zip`
-      may be in the `*_trades.zip` beside it.
+      or the file of orders, beside the others; each plain or compressed. The
+      trades to a `*_orders.zip` may be in the `*_trades.zip` beside it.
     instrument: six digits; may be left out where there is only one.
 
   Returns:
@@ -77,13 +78,16 @@ def read_checked(
     share, and the checks.
 
   Raises:
-    events.DataError: the input is broken, or the instrument not in it; names
-      file, row (counted with the header) and reason.
+    events.DataError: the input is broken or of several days, or the instrument
+      is not in it; names file, row (counted with the header) and reason.
   """
   found = files.find(path)
-  instrument = _choose(found, instrument)
+  if instrument is None:
+    there = files.instruments(found.orders)
+    instrument = level2.choose(found.orders, there, None)
   orders = files.load_orders(found.orders, instrument)
   trades = files.load_trades(found.trades, instrument)
+  day = found.day(orders, trades)
   _check_sequence(orders, trades)
   changes = _changes(orders, trades)
   arrivals = _arrivals(orders, trades)
@@ -94,7 +98,8 @@ def read_checked(
     snapshots = files.load_snapshots(found.snapshots, instrument).rows
     shown = snapshots.filter(pl.col("status").is_in(_BOOK_STATUSES))
     levels = _levels(shown, trades, changes, stream)
-    reference = int(snapshots["previous_close"][0])
+    if len(snapshots):
+      reference = int(snapshots["previous_close"][0])
     counts["snapshots"] = len(snapshots)
     counts["bookless_snapshots"] = len(snapshots) - len(shown)
     counts["unplaced_snapshots"] = len(shown) - len(levels.num_events)
@@ -104,22 +109,10 @@ def read_checked(
     reference=reference,
     left=np.where(stream["kind"].to_numpy() == _CANCEL, 0, -1),
   )
-  return _to_events(instrument, found.day, stream, counts), checks
+  return _to_events(instrument, day, stream, counts), checks
 
 
-def _choose(found: files.Files, instrument: str | None) -> str:
-  """Returns the instrument asked for, or the only one that there is."""
-  there = files.instruments(found.orders)
-  if instrument is None and len(there) == 1:
-    return there[0]
-  if instrument not in there:
-    problem = "several" if instrument is None else f"no {instrument}"
-    reason = f"{problem} among the instruments {', '.join(there)}"
-    raise events.DataError(found.orders, None, reason)
-  return instrument
-
-
-def _check_sequence(orders: files.Table, trades: files.Table) -> None:
+def _check_sequence(orders: level2.Table, trades: level2.Table) -> None:
   """Raises unless the rows are in turn.
 
   Sequence numbers must be unique, time must follow them, and the rows of an
@@ -168,7 +161,7 @@ def _require(orders, trades, bad: pl.DataFrame, reason: str) -> None:
     raise events.DataError(file, bad["row"][0], reason)
 
 
-def _changes(orders: files.Table, trades: files.Table) -> pl.DataFrame:
+def _changes(orders: level2.Table, trades: level2.Table) -> pl.DataFrame:
   """Returns every change of a resting order, by sequence number.
 
   That is an add, a delete, a trade of the order that came first, and either
@@ -208,7 +201,7 @@ def _changes(orders: files.Table, trades: files.Table) -> pl.DataFrame:
   return changes
 
 
-def _arrivals(orders: files.Table, trades: files.Table) -> pl.DataFrame:
+def _arrivals(orders: level2.Table, trades: level2.Table) -> pl.DataFrame:
   """Returns one row a new order: what it takes and rests with, in lots."""
   is_bid = pl.col("taker") == types.Side.BID
   takers = (
@@ -246,7 +239,7 @@ def _arrivals(orders: files.Table, trades: files.Table) -> pl.DataFrame:
   return arrivals
 
 
-def _merge(orders: files.Table, arrivals: pl.DataFrame) -> pl.DataFrame:
+def _merge(orders: level2.Table, arrivals: pl.DataFrame) -> pl.DataFrame:
   """Returns the events: arrivals and deletes, by sequence number."""
   deletes = orders.rows.filter(pl.col("kind") == _CANCEL)
   ids = arrivals.select("order", "order_id")
@@ -275,7 +268,7 @@ def _num_events(rows: pl.DataFrame, stream: pl.DataFrame) -> np.ndarray:
   return stream["sequence"].search_sorted(rows["sequence"], "right").to_numpy()
 
 
-def _trades(trades: files.Table, stream: pl.DataFrame) -> events.Trades:
+def _trades(trades: level2.Table, stream: pl.DataFrame) -> events.Trades:
   """Returns the trades, with the events that made them and the ids of ours."""
   rows = trades.rows
   ids = stream.filter(pl.col("kind") == _LIMIT).select("order", "order_id")

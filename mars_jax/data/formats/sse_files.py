@@ -6,6 +6,7 @@ are all that happened. Vendors write them as CSV files with a header, here in
 two layouts, told apart by the names of their files:
 
             entrust.csv, trade.csv         SHorders.csv, SHtrans.csv
+  date      (in the path, if anywhere)     MDDate, or as on the left
   sequence  BizIndex                       ApplSeqNum
   time      OrderTime, TradTime            MDTime; both HH:MM:SS.mmm
   kind      OrderType A add, D delete      OrderType 2 add, 10 delete
@@ -19,31 +20,27 @@ two layouts, told apart by the names of their files:
 The taker is the side that came later; the last letter marks the trades of a
 call auction. Beside the first layout may lie `snapshot.csv`, the ten best
 levels of each side about every three seconds. One tick is 0.01 yuan, one lot
-one share.
+one share. The files may be compressed, and larger than memory: they stream.
 """
 
 import collections.abc
 import dataclasses
-import io
 import pathlib
 import re
-import zipfile
-import zlib
 
 import polars as pl
 
 from mars_jax import types
 from mars_jax.data import events
+from mars_jax.data.formats import compressed
+from mars_jax.data.formats import level2
 from mars_jax.data.formats import tables
 
 TICK_SIZE = 0.01  # Yuan.
 LOT_SIZE = 1.0  # Shares.
 AUCTION = -1  # The `taker` of a trade that a call auction made.
 NUM_LEVELS = 10  # Of a snapshot.
-File = pathlib.Path | zipfile.Path
 
-_NOISE = 1e-4  # Ticks.
-_PRICE_LIMIT = 2**30  # Ticks, of `lob`.
 _KINDS = {
   **{"A": types.OrderKind.LIMIT, "D": types.OrderKind.CANCEL},
   **{"2": types.OrderKind.LIMIT, "10": types.OrderKind.CANCEL},
@@ -57,6 +54,7 @@ _CODES = {
   "side": _SIDES,
   "taker": _SIDES | {"N": AUCTION, "0": AUCTION},
 }
+_DATE = "MDDate"
 # Ours: theirs, by layout.
 _ORDERS = {
   "entrust.csv": {
@@ -66,7 +64,8 @@ _ORDERS = {
   },
   "SHorders.csv": {
     **{"instrument": "SecurityID", "sequence": "ApplSeqNum"},
-    **{"time": "MDTime", "kind": "OrderType", "order": "OrderNO"},
+    **{"date": _DATE, "time": "MDTime"},
+    **{"kind": "OrderType", "order": "OrderNO"},
     **{"side": "OrderBSFlag", "price": "OrderPrice", "volume": "OrderQty"},
   },
 }
@@ -78,7 +77,8 @@ _TRADES = {
   },
   "SHtrans.csv": {
     **{"instrument": "SecurityID", "sequence": "ApplSeqNum"},
-    **{"time": "MDTime", "bid": "TradeBuyNo", "ask": "TradeSellNo"},
+    **{"date": _DATE, "time": "MDTime"},
+    **{"bid": "TradeBuyNo", "ask": "TradeSellNo"},
     **{"taker": "TradeBSFlag", "price": "TradePrice", "volume": "TradeQty"},
   },
 }
@@ -98,7 +98,8 @@ PRICES, VOLUMES = (
   for what in ("Price", "Volume")
 )
 _TYPES = {
-  **dict.fromkeys(("instrument", "time", "status", *_CODES), pl.String),
+  **dict.fromkeys(("instrument", "date", "time", "status"), pl.String),
+  **dict.fromkeys(_CODES, pl.String),
   **dict.fromkeys(
     ("price", "previous_close", *PRICES[0], *PRICES[1]), pl.Float64
   ),
@@ -106,105 +107,72 @@ _TYPES = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Table:
-  """Rows of a file, with the number of each in `row`, to point at."""
-
-  file: File
-  rows: pl.DataFrame
-
-  def require(self, is_good: pl.Expr, reason: str) -> None:
-    """Raises at the first row that is not good."""
-    bad = self.rows.filter(~is_good)["row"]
-    if len(bad):
-      raise events.DataError(self.file, bad[0], reason)
-
-  def replace(self, **columns: pl.Expr) -> "Table":
-    """Returns a table with some columns new."""
-    return Table(self.file, self.rows.with_columns(**columns))
-
-
-@dataclasses.dataclass(frozen=True)
 class Files:
   """The files of a day; the snapshots may be missing."""
 
-  orders: File
-  trades: File
-  snapshots: File | None
+  orders: compressed.File
+  trades: compressed.File
+  snapshots: compressed.File | None
 
-  @property
-  def day(self) -> str:
-    """The last date in the path of the orders, if any."""
+  def day(self, orders: level2.Table, trades: level2.Table) -> str:
+    """Returns the date of their rows, or the last one in the path, if any.
+
+    Raises:
+      events.DataError: the trades are not of the day of the orders.
+    """
+    if "date" in orders.rows:
+      day = orders.rows["date"][0]
+      if "date" in trades.rows:
+        reason = f"{_DATE} is not {day}, that of the orders"
+        trades.require(pl.col("date") == day, reason)
+      return day
     days = re.findall(r"(20\d\d)-?(\d\d)-?(\d\d)", str(self.orders))
     return "-".join(days[-1]) if days else ""
 
 
 def find(path: pathlib.Path | str) -> Files:
   """Returns the files of a day; argument and errors are those of `sse.read`."""
-  path = pathlib.Path(path)
-  if not path.exists():
-    raise events.DataError(path, None, "no such file or folder")
-  if path.suffix == ".zip":
-    paths = {path, path.with_name(path.name.replace("_orders", "_trades"))}
-    found = [file for archive in sorted(paths) for file in _members(archive)]
-  else:
-    folder = path if path.is_dir() else path.parent
-    found = sorted(folder.glob("*.csv"))
-  files = {file.name: file for file in found}
-  has_many = path.suffix == ".zip" or path.is_dir()
-  given = set(files) if has_many else {path.name}
-  layouts = [
-    pair
-    for pair in zip(_ORDERS, _TRADES, strict=True)
-    if pair[0] in given & set(files)
+  layouts = dict(zip(_ORDERS, _TRADES, strict=True))
+  orders, trades, found = level2.find(path, layouts)
+  snapshots = [
+    file for file in found if compressed.plain_name(file) == _SNAPSHOT_FILE
   ]
-  if len(layouts) != 1:
-    reason = f"{len(layouts)} files of orders ({' or '.join(_ORDERS)}), not one"
+  if len(snapshots) > 1:
+    reason = f"there are several {_SNAPSHOT_FILE}"
     raise events.DataError(path, None, reason)
-  order_name, trade_name = layouts[0]
-  if trade_name not in files:
-    raise events.DataError(path, None, f"there is no {trade_name} with it")
-  names = [file.name for file in found]
-  for name in (order_name, trade_name, _SNAPSHOT_FILE):
-    if names.count(name) > 1:
-      raise events.DataError(path, None, f"there are several {name}")
-  return Files(files[order_name], files[trade_name], files.get(_SNAPSHOT_FILE))
+  return Files(orders, trades, snapshots[0] if snapshots else None)
 
 
-def _members(path):
-  """Returns the files in an archive."""
-  try:
-    archive = zipfile.ZipFile(path)
-  except (zipfile.BadZipFile, OSError) as error:
-    raise events.DataError(path, None, f"no zip file: {error}") from error
-  return [zipfile.Path(archive, name) for name in archive.namelist()]
-
-
-def instruments(orders: File) -> tuple[str, ...]:
+def instruments(orders: compressed.File) -> tuple[str, ...]:
   """Returns the instruments of a file of orders, sorted."""
-  codes = _read(orders, {"SecurityID": pl.String})["SecurityID"]
-  return tuple(codes.drop_nulls().str.strip_suffix(".SH").unique().sort())
+  codes = tables.distinct(orders, "SecurityID")
+  return tuple(code.removesuffix(".SH") for code in codes)
 
 
-def load_orders(file: File, instrument: str) -> Table:
+def load_orders(file: compressed.File, instrument: str) -> level2.Table:
   """Returns added and deleted orders of an instrument, by sequence number.
 
   The columns, int64 each, are row, sequence, time (ns since midnight), kind,
-  order, side, price (ticks) and volume (lots).
+  order, side, price (ticks) and volume (lots); also date, where it is told.
+  Raises DataError if there are none.
   """
-  return _load(file, _ORDERS[file.name], instrument)
+  table = _load(file, _ORDERS[compressed.plain_name(file)], instrument)
+  if table.rows.is_empty():  # Say which instruments there are.
+    level2.choose(file, instruments(file), instrument)
+  return table
 
 
-def load_trades(file: File, instrument: str) -> Table:
+def load_trades(file: compressed.File, instrument: str) -> level2.Table:
   """Returns the trades of an instrument, by sequence number.
 
   The columns, int64 each, are row, sequence, time (ns since midnight), bid and
   ask (numbers of orders), taker (a side, or `AUCTION`), price (ticks) and
-  volume (lots).
+  volume (lots); also date, where it is told.
   """
-  return _load(file, _TRADES[file.name], instrument)
+  return _load(file, _TRADES[compressed.plain_name(file)], instrument)
 
 
-def load_snapshots(file: File, instrument: str) -> Table:
+def load_snapshots(file: compressed.File, instrument: str) -> level2.Table:
   """Returns the snapshots of an instrument, in the order of the file.
 
   The columns are row, time (ns since midnight), status, num_trades (of the day
@@ -218,71 +186,59 @@ def load_snapshots(file: File, instrument: str) -> Table:
   is_whole = ~pl.any_horizontal(pl.col(list(_SNAPSHOTS)).is_null())
   table.require(is_whole, "a value is missing")
   for name in ("previous_close", *sum(PRICES, [])):
-    table = _in_ticks(table, name)
+    table = table.in_ticks(name, TICK_SIZE)
   return table.replace(
     **{name: pl.col(name).fill_null(0) for name in level_names}
   )
 
 
 def _load(
-  file: File, names: collections.abc.Mapping[str, str], instrument: str
-) -> Table:
+  file: compressed.File,
+  names: collections.abc.Mapping[str, str],
+  instrument: str,
+) -> level2.Table:
   """Returns orders or trades; raises unless each is well-formed."""
   table = _named(file, names, instrument)
   is_whole = ~pl.any_horizontal(pl.all().is_null())
   table.require(is_whole, "a value is missing")
   volume = pl.col("volume")
   table.require(volume.is_between(1, 2**31 - 1), "volume is not in [1, 2**31)")
-  table.require(pl.col("price") > 0, "price is not above 0")
-  table = _in_ticks(table, "price")
+  is_price = pl.col("price").is_finite() & (pl.col("price") > 0)
+  table.require(is_price, "price is not above 0, or no number")
+  table = table.in_ticks("price", TICK_SIZE)
   for name in names.keys() & _CODES:
     code = pl.col(name)
     reason = f"{names[name]} is none of {', '.join(_CODES[name])}"
     table.require(code.is_in(list(_CODES[name])), reason)
     decoded = code.replace_strict(_CODES[name], return_dtype=pl.Int64)
     table = table.replace(**{name: decoded})
-  return Table(file, table.rows.sort("sequence"))
+  return level2.Table(file, table.rows.sort("sequence"))
 
 
 def _named(
-  file: File, names: collections.abc.Mapping[str, str], instrument: str
-) -> Table:
-  """Reads the rows of an instrument, under our names, and parses the time."""
-  schema = {names[name]: _TYPES.get(name, pl.Int64) for name in names}
-  code = pl.col("instrument").str.strip_suffix(".SH")
-  rows = (
-    _read(file, schema)
-    .rename({theirs: ours for ours, theirs in names.items()})
-    .with_row_index("row", tables.FIRST_ROW)
+  file: compressed.File,
+  names: collections.abc.Mapping[str, str],
+  instrument: str,
+) -> level2.Table:
+  """Reads the rows of an instrument, under our names; parses date and time."""
+  code = pl.col(names["instrument"])
+  rows = tables.read_csv(
+    file,
+    {theirs: _TYPES.get(ours, pl.Int64) for ours, theirs in names.items()},
+    optional=[_DATE],
+    is_kept=code.is_null() | (code.str.strip_suffix(".SH") == instrument),
   )
-  Table(file, rows).require(code.is_not_null(), "the SecurityID is missing")
+  ours = {theirs: ours for ours, theirs in names.items()}
+  table = level2.Table(file, rows.rename(lambda name: ours.get(name, name)))
+  table.require(pl.col("instrument").is_not_null(), "the SecurityID is missing")
   time = pl.col("time").str.to_time("%H:%M:%S%.3f", strict=False)
-  table = Table(file, rows.filter(code == instrument)).replace(
-    time=time.cast(pl.Int64)
-  )
+  table = table.replace(time=time.cast(pl.Int64))
   table.require(pl.col("time").is_not_null(), "the time is no HH:MM:SS.mmm")
+  if "date" in table.rows:
+    digits = pl.col("date").str.replace_all(r"[-./]", "")
+    date = digits.str.to_date("%Y%m%d", strict=False).cast(pl.String)
+    table = table.replace(date=date)
+    table.require(pl.col("date").is_not_null(), f"{_DATE} is no date")
+    is_same = pl.col("date") == pl.col("date").first()
+    table.require(is_same, f"{_DATE} is of another day")
   return table
-
-
-def _read(file: File, schema) -> pl.DataFrame:
-  """Reads some columns of a file."""
-  try:
-    return pl.read_csv(
-      io.BytesIO(file.read_bytes()),
-      columns=list(schema),
-      schema_overrides=schema,
-    )
-  except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-    raise events.DataError(file, None, f"broken zip file: {error}") from error
-  except (pl.exceptions.PolarsError, OSError) as error:
-    reason = str(error).split("\n")[0]
-    raise events.DataError(file, None, reason) from error
-
-
-def _in_ticks(table: Table, name: str) -> Table:
-  """Rounds prices to ticks, by which only the noise of floats may be lost."""
-  ticks = pl.col(name) / TICK_SIZE
-  is_good = ((ticks - ticks.round()).abs() < _NOISE) & (ticks < _PRICE_LIMIT)
-  reason = f"price is off the grid of {TICK_SIZE} yuan, or too large"
-  table.require(is_good.fill_null(True), reason)
-  return table.replace(**{name: ticks.round().cast(pl.Int64)})
