@@ -102,6 +102,20 @@ def test_values_beyond_int32_are_an_error(value):
 def test_no_values_are_an_error():
   with pytest.raises(ValueError, match="no values"):
     bins.fit(np.array([], np.int64), 4)
+  with pytest.raises(ValueError, match="no values"):
+    bins.fit_counts(np.array([], np.int64), np.array([], np.int64), 4)
+
+
+def test_fit_counts_does_without_the_repeats():
+  counts = np.array([96, 32, 400])
+  fitted = bins.fit_counts(np.array([1, 2, 50]), counts, 2)
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    fitted,
+    bins.fit(np.repeat([1, 2, 50], counts), 2),
+  )
+  billions = bins.fit_counts(np.array([1, 2, 50]), counts * 10**9, 2)
+  jax.tree.map(np.testing.assert_array_equal, billions, fitted)
 
 
 def test_bins_decode_to_their_values_by_frequency():

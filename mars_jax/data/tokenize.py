@@ -9,6 +9,14 @@ from mars_jax.tokens import bins
 from mars_jax.tokens import features
 from mars_jax.tokens import vocab
 
+FIELD_BINS = {
+  "price": vocab.NUM_PRICES,
+  "volume": vocab.NUM_VOLUMES,
+  "interval": vocab.NUM_INTERVALS,
+  "level_volume": vocab.NUM_VOLUMES,
+}
+"""How many bins each field of `features.Tokenizer` has."""
+
 
 def timestamps(time: np.ndarray) -> types.Timestamp:
   """Returns int64 nanoseconds since midnight as pairs of int32."""
@@ -24,18 +32,45 @@ def _intervals(time: np.ndarray) -> np.ndarray:
   return np.asarray(features.interval(earlier, timestamps(time)))
 
 
+def values(records: replay.Records, first: int = 0) -> dict[str, np.ndarray]:
+  """Returns the integers that are binned, by the names of `Tokenizer`.
+
+  Args:
+    records: of one day, from its first on.
+    first: the record from which on they count.
+
+  Returns:
+    Of each order one of every name, but for `level_volume`: of each level that
+    is in use after it.
+  """
+  resting = records.snapshot.volume[first:, :, : features.NUM_LEVELS]
+  return {
+    "price": (records.order.price - records.mid_before)[first:],
+    "volume": records.order.volume[first:],
+    "interval": _intervals(records.time)[first:],
+    "level_volume": resting[resting > 0],
+  }
+
+
+def kinds(order: types.Order) -> np.ndarray:
+  """Returns the kinds of the alphabet (`tokens.vocab`) of orders, int32."""
+  is_cancel = order.kind == types.OrderKind.CANCEL
+  return np.where(is_cancel, vocab.KIND_CANCEL, order.side)
+
+
 def fit(records: replay.Records) -> features.Tokenizer:
   """Fits the bins of all fields.
 
   Args:
     records: the training part of one market, and nothing else.
   """
-  resting = records.snapshot.volume
+  return fit_values(values(records))
+
+
+def fit_values(found: dict[str, np.ndarray]) -> features.Tokenizer:
+  """Fits the bins of all fields to what `values` gives."""
   return features.Tokenizer(
-    price=bins.fit(records.order.price - records.mid_before, vocab.NUM_PRICES),
-    volume=bins.fit(records.order.volume, vocab.NUM_VOLUMES),
-    interval=bins.fit(_intervals(records.time), vocab.NUM_INTERVALS),
-    level_volume=bins.fit(resting[resting > 0], vocab.NUM_VOLUMES),
+    **{name: bins.fit(found[name], size) for name, size in FIELD_BINS.items()}
   )
 
 

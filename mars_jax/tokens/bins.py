@@ -51,19 +51,32 @@ def fit(values: np.ndarray, num_bins: int) -> Bins:
   Raises:
     ValueError: if there is no value, or one does not fit int32.
   """
+  unique, counts = np.unique(np.asarray(values, np.int64), return_counts=True)
+  return fit_counts(unique, counts, num_bins)
+
+
+def fit_counts(values: np.ndarray, counts: np.ndarray, num_bins: int) -> Bins:
+  """Fits quantile bins to values that have been counted; else as `fit`.
+
+  Args:
+    values: integers `[n]`, n > 0, ascending, each once, as those of
+      `histogram.Histogram`. Edges and samples are among them: middles of
+      buckets, where these are coarse.
+    counts: integers `[n]`, how often each occurs, > 0.
+    num_bins: how many bins, > 1.
+  """
   if not len(values):
     raise ValueError("cannot fit bins to no values: the training part is empty")
-  unique, counts = np.unique(np.asarray(values, np.int64), return_counts=True)
-  if unique[0] < -_INT32_MAX or unique[-1] > _INT32_MAX:
-    raise ValueError(f"values from {unique[0]} to {unique[-1]} exceed int32")
+  if values[0] < -_INT32_MAX or values[-1] > _INT32_MAX:
+    raise ValueError(f"values from {values[0]} to {values[-1]} exceed int32")
   lasts = _last_of_each_bin(counts, num_bins)
   firsts = [0, *(last + 1 for last in lasts[:-1])]
   samples = [
-    _samples(unique[first : last + 1], counts[first : last + 1])
+    _samples(values[first : last + 1], counts[first : last + 1])
     for first, last in zip(firsts, lasts, strict=True)
   ]
   empty = num_bins - len(lasts)
-  edges = [*unique[lasts[:-1]], *[_INT32_MAX] * empty]
+  edges = [*values[lasts[:-1]], *[_INT32_MAX] * empty]
   return Bins(
     edges=np.asarray(edges, np.int32),
     samples=np.asarray(samples + samples[-1:] * empty, np.int32),

@@ -79,7 +79,8 @@ def encode(
     open_mid: int32 `[]` ticks, of the book before the first order.
     mid_before: int32 `[...]` ticks, of the book that the order met.
     mid_after: int32 `[...]` ticks, of the book that it left.
-    snapshot: that book, leaves `[..., 2, NUM_LEVELS]`.
+    snapshot: that book, leaves `[..., 2, L]`, of which the best `NUM_LEVELS`
+      are taken.
     time: int32 `[...]` seconds since midnight.
   """
   is_cancel = order.kind == types.OrderKind.CANCEL
@@ -89,6 +90,7 @@ def encode(
     bins_lib.encode(tokenizer.volume, order.volume),
     bins_lib.encode(tokenizer.interval, interval),
   ]
+  snapshot = jax.tree.map(lambda x: x[..., :NUM_LEVELS], snapshot)
   is_used = snapshot.volume > 0
   volumes = bins_lib.encode(tokenizer.level_volume, snapshot.volume) + 1
   distances = jnp.abs(snapshot.price - mid_after[..., None, None])
