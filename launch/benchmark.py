@@ -1,9 +1,10 @@
 r"""Times mars_jax on this machine.
 
   python launch/benchmark.py lob
+  python launch/benchmark.py data --data=bitstamp-sample
 
-How many messages a second the clearing house takes, with 1 to 4096 books in one
-program, beside two other order books that get the same messages: that of
+lob: how many messages a second the clearing house takes, with 1 to 4096 books
+in one program, beside two other order books that get the same messages: that of
 JaxMARL-HFT, also in JAX, and a plain one in C, which is what a core can do.
 Then what a message costs as the book gets longer. The messages are random and
 valid: limit orders, a fifth of them marketable, partial cancels and deletes.
@@ -23,6 +24,12 @@ Engines take turns, repetition by repetition, so that noise hits all alike; each
 repetition begins with the same books and ends when the results are there, and
 the median counts. Compiling is timed apart. All books have the same capacity
 unless --peer_capacity says otherwise. ratio: the speed of mars_jax over it.
+
+data: what the orders of a day take on disk, in mars_jax's files and in others,
+how many windows of them are read a second, and how many orders come in batches;
+beside it what a model takes. --data is what launch/replay.py takes as a path;
+it is replayed first. Speeds are of one core: they count the time that
+processors were busy, not that of the clock, and the file is in memory.
 """
 
 import json
@@ -30,15 +37,17 @@ import pathlib
 
 import common
 from absl import flags
+from benchmarks import data
 from benchmarks import lob
 from benchmarks import picture
 from benchmarks import report
 
-_COMMANDS = ("lob",)
 _JSON = flags.DEFINE_bool(
   "json", False, "Print the results as one JSON object, on the last line."
 )
-_PLOT = flags.DEFINE_string("plot", None, "A picture to draw, say speed.png.")
+_PLOT = flags.DEFINE_string(
+  "plot", None, "lob only: a picture to draw, say speed.png."
+)
 _PEER_PATH = flags.DEFINE_string(
   "peer_path",
   None,
@@ -80,16 +89,31 @@ _REPEATS = flags.DEFINE_integer("repeats", 7, "How many repetitions.", 1)
 _MIN_SECONDS = flags.DEFINE_float(
   "min_seconds", 0.3, "How long a repetition is to be at least, about.", 0.0
 )
-_SEED = flags.DEFINE_integer("seed", 0, "The same seed gives the same stream.")
+_SEED = flags.DEFINE_integer(
+  "seed", 0, "The same seed gives the same stream, and the same windows."
+)
+_DATA = flags.DEFINE_string(
+  "data", None, "data only: a file of a day, or the name of a sample."
+)
+_WINDOW = flags.DEFINE_integer("window", 1024, "Orders of a window.", 2)
+_WINDOWS = flags.DEFINE_integer(
+  "windows", 1000, "Windows that a repetition reads.", 1
+)
+_WINDOWS_BATCH = flags.DEFINE_integer(
+  "windows_batch", 32, "Windows of a batch.", 1
+)
 
 
 def main(*arguments: str) -> None:
   """Measures and shows; the top of this file says what."""
-  if " ".join(arguments) not in _COMMANDS:
+  command = " ".join(arguments)
+  if command not in _COMMANDS:
     raise ValueError(
-      f"{' '.join(arguments)!r} is none of the commands: {', '.join(_COMMANDS)}"
+      f"{command!r} is none of the commands: {', '.join(_COMMANDS)}"
       " (--help explains)"
     )
+  if _PLOT.value and command != "lob":
+    raise ValueError(f"--plot={_PLOT.value} is for lob only")
   if report.num_cores() > 1:
     common.CONSOLE.print(
       f"note: {report.num_cores()} cores are in use; --help says how to keep to"
@@ -97,8 +121,9 @@ def main(*arguments: str) -> None:
     )
   if _PLOT.value:
     pathlib.Path(_PLOT.value).parent.mkdir(parents=True, exist_ok=True)
-  results = {"hardware": report.hardware(), **_measure()}
-  report.print_lob(results)
+  measure, show = _COMMANDS[command]
+  results = {"hardware": report.hardware(), **measure()}
+  show(results)
   if _PLOT.value:
     picture.draw_lob(results, _PLOT.value)
     print(f"{_PLOT.value} written")
@@ -106,8 +131,8 @@ def main(*arguments: str) -> None:
     print(json.dumps(results))
 
 
-def _measure() -> dict:
-  """Returns the results, after showing a progress bar."""
+def _measure_lob() -> dict:
+  """Returns the results of `lob.run`."""
   config = lob.LobConfig(
     batch=_integers(_BATCH),
     capacity=_CAPACITY.value,
@@ -121,6 +146,26 @@ def _measure() -> dict:
     peer_capacity=_PEER_CAPACITY.value,
     vmap_one=_VMAP_ONE.value,
   )
+  return _run(lob.run, config)
+
+
+def _measure_data() -> dict:
+  """Returns the results of `data.run`."""
+  if _DATA.value is None:
+    raise ValueError("--data is missing: a file, or bitstamp-sample")
+  config = data.DataConfig(
+    path=_DATA.value,
+    window=_WINDOW.value,
+    windows=_WINDOWS.value,
+    batch_size=_WINDOWS_BATCH.value,
+    repeats=_REPEATS.value,
+    seed=_SEED.value,
+  )
+  return _run(data.run, config)
+
+
+def _run(run, config: lob.LobConfig | data.DataConfig) -> dict:
+  """Runs a benchmark with a progress bar."""
   done = 0
   with common.progress_bar("benchmark", config.num_repeats) as show:
 
@@ -129,7 +174,7 @@ def _measure() -> dict:
       done += 1
       show(done, text)
 
-    return lob.run(config, on_repeat)
+    return run(config, on_repeat)
 
 
 def _integers(flag: flags.FlagHolder[list[str]]) -> tuple[int, ...]:
@@ -142,6 +187,12 @@ def _integers(flag: flags.FlagHolder[list[str]]) -> tuple[int, ...]:
     text = ",".join(flag.value)
     raise ValueError(f"--{flag.name}={text} is no list like 1,16")
   return numbers
+
+
+_COMMANDS = {
+  "lob": (_measure_lob, report.print_lob),
+  "data": (_measure_data, report.print_data),
+}
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 """The speed benchmark: its stream, its engines, and what it prints."""
 
+import dataclasses
 import json
 import os
 import sys
 
+import day_records
 import jax
+import markets
 import numpy as np
 import pytest
 import scripts
@@ -13,6 +16,7 @@ from oracles import python_book
 sys.path.append(str(scripts.ROOT / "launch"))
 
 from benchmarks import c_book
+from benchmarks import data as data_benchmark
 from benchmarks import engines
 from benchmarks import house
 from benchmarks import jaxmarl_hft
@@ -186,27 +190,31 @@ def test_an_engine_that_trades_otherwise_is_an_error(stream):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-  """A very short run, and the path of its picture."""
-  picture = tmp_path_factory.mktemp("benchmark") / "speed.png"
-  result = scripts.run(
-    "benchmark",
-    "lob",
-    "--json",
-    f"--plot={picture}",
-    "--batch=1",
-    "--messages=64",
-    "--capacities=32",
-    "--capacities_batch=2",
-    "--repeats=2",
-    "--min_seconds=0",
+def runs(tmp_path_factory):
+  """A very short run of each command, and the path of the picture of lob."""
+  folder = tmp_path_factory.mktemp("benchmark")
+  picture, capture = folder / "speed.png", folder / "orders.csv"
+  markets.write_bitstamp(capture, num_orders=300)
+  results = scripts.run_all(
+    [
+      (
+        *("benchmark", "lob", "--json", f"--plot={picture}", "--batch=1"),
+        *("--messages=64", "--capacities=32", "--capacities_batch=2"),
+        *("--repeats=2", "--min_seconds=0"),
+      ),
+      (
+        *("benchmark", "data", "--json", f"--data={capture}", "--window=32"),
+        *("--windows=20", "--windows_batch=4", "--repeats=2"),
+      ),
+    ]
   )
-  assert result.returncode == 0, result.stderr
-  return result, picture
+  for result in results:
+    assert result.returncode == 0, result.stderr
+  return *results, picture
 
 
-def test_json_is_the_last_line(run):
-  found = json.loads(run[0].stdout.splitlines()[-1])
+def test_json_is_the_last_line(runs):
+  found = json.loads(runs[0].stdout.splitlines()[-1])
   assert found["benchmark"] == "lob"
   assert {"cpu", "cores", "cores_used", "jax", "date"} <= set(found["hardware"])
   assert found["config"]["batch"] == [1]
@@ -227,8 +235,8 @@ def test_json_is_the_last_line(run):
   assert row["ns_per_message"] > 0
 
 
-def test_tables_and_a_picture_are_shown(run):
-  result, picture = run
+def test_tables_and_a_picture_are_shown(runs):
+  result, _, picture = runs
   for text in (
     "marketable, of all messages",
     "fills a marketable order",
@@ -240,10 +248,38 @@ def test_tables_and_a_picture_are_shown(run):
   assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_containers_are_compared(runs):
+  result = runs[1]
+  found = json.loads(result.stdout.splitlines()[-1])
+  assert found["benchmark"] == "data"
+  assert found["orders"] == 300
+  names = [row["container"] for row in found["containers"]]
+  assert names[0] == "columns, mapped"
+  assert names[-1] == "mars_jax, 1024 a block"
+  for row in found["containers"]:
+    assert 0 < row["windows_per_s_min"] <= row["windows_per_s"]
+    assert row["windows_per_s"] <= row["windows_per_s_max"]
+    assert row["bytes_per_order"] > 0
+  assert [row["threads"] for row in found["pipeline"]] == [0, 2]
+  assert found["model"]["orders_per_s"] == pytest.approx(659e3, rel=1e-3)
+  for text in (*names, "Orders a second in shuffled batches", "659k orders"):
+    assert text in result.stdout
+
+
+def test_a_container_that_loses_something_is_an_error():
+  records = day_records.make(50)
+  data_benchmark._check_equal("same", records[:], records)
+  other = dataclasses.replace(records, traded=records.traded + 1)
+  with pytest.raises(ValueError, match="other does not give back the orders"):
+    data_benchmark._check_equal("other", other, records)
+
+
 @pytest.mark.parametrize(
   ("arguments", "message"),
   [
-    (("book",), "'book' is none of the commands: lob"),
+    (("book",), "'book' is none of the commands: lob, data"),
+    (("data",), "--data is missing"),
+    (("data", "--data=x.csv", "--plot=x.png"), "--plot=x.png is for lob only"),
     (("lob", "--peer_path=/none"), "--peer_path=/none is no clone"),
   ],
 )

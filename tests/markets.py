@@ -27,7 +27,7 @@ _COLUMNS = (
 
 
 def write_bitstamp(
-  path: pathlib.Path, *, num_orders: int, seed: int = 0
+  path: pathlib.Path, *, num_orders: int, seed: int = 0, day: int = 0
 ) -> python_book.PythonBook:
   """Writes a capture: a book at the start, then orders a few ms apart.
 
@@ -38,13 +38,14 @@ def write_bitstamp(
     path: of the `.csv`.
     num_orders: after the start; each is one event of the stream.
     seed: of the orders.
+    day: after 2015-05-01, UTC.
 
   Returns:
     The book after the last of them, its orders by the ids of the file.
   """
   rng = np.random.default_rng(seed)
   book = python_book.PythonBook(10**6)
-  rows, now = [], START_MS
+  rows, now = [], START_MS + day * 86_400_000
   for i in range(120):
     side = i % 2
     price = _MID + (1 if side == ASK else -1) * (1 + i // 4)

@@ -344,3 +344,15 @@ def test_without_polars_the_error_says_what_to_install(capture, monkeypatch):
   )
   with pytest.raises(ImportError, match=r"pip install 'mars-jax\[data\]'"):
     readers.read(capture)
+
+
+def test_files_are_all_that_reading_a_path_reads(tmp_path):
+  for format, suffix in (("lobster", ".gz"), ("sse", ""), ("coinbase", "")):
+    (tmp_path / format).mkdir()
+    folder = feeds.write(tmp_path / format, format, suffix)
+    assert readers.files(folder) == [folder]
+    first, *others = (
+      folder / f"{name}{suffix}" for name in feeds.FEEDS[format]
+    )
+    if format != "coinbase":  # A folder it must be.
+      assert sorted(readers.files(first)) == sorted([first, *others])

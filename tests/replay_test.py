@@ -9,6 +9,7 @@ import pytest
 from mars_jax import lob
 from mars_jax import types
 from mars_jax.data import events
+from mars_jax.data import player
 from mars_jax.data import replay
 
 ASK, BID = types.Side.ASK, types.Side.BID
@@ -51,7 +52,7 @@ TINY = make_stream(
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-  monkeypatch.setattr(replay, "CHUNK", 16)
+  monkeypatch.setattr(player, "CHUNK", 16)
 
 
 def run(stream, book=None, **kwargs):
@@ -116,9 +117,9 @@ def random_stream(num_events):
 @pytest.mark.parametrize("num_events", [32, 50])
 def test_stream_longer_than_a_chunk_is_as_one_chunk(monkeypatch, num_events):
   stream = random_stream(num_events)
-  monkeypatch.setattr(replay, "CHUNK", 64)
+  monkeypatch.setattr(player, "CHUNK", 64)
   want = run(stream)
-  monkeypatch.setattr(replay, "CHUNK", 16)
+  monkeypatch.setattr(player, "CHUNK", 16)
   done = []
   have = run(stream, on_progress=done.append)
   assert_same(have[0], want[0])

@@ -9,9 +9,9 @@ import sys
 ROOT = pathlib.Path(__file__).parent.parent
 
 
-def run(script, *arguments):
-  """Runs a script to its end."""
-  return subprocess.run(
+def start(script, *arguments):
+  """Starts a script."""
+  return subprocess.Popen(
     [sys.executable, f"launch/{script}.py", *arguments],
     cwd=ROOT,
     env={
@@ -19,10 +19,21 @@ def run(script, *arguments):
       "JAX_PLATFORMS": "cpu",
       "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # To compile quicker.
     },
-    capture_output=True,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
     text=True,
-    timeout=300,
   )
+
+
+def run(script, *arguments):
+  """Runs a script to its end."""
+  with start(script, *arguments) as process:
+    try:
+      out, err = process.communicate(timeout=300)
+    except BaseException:
+      process.kill()
+      raise
+  return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def run_all(commands):

@@ -14,8 +14,8 @@ pytest.importorskip("polars")
 from mars_jax import lob
 from mars_jax import types
 from mars_jax.data import events
+from mars_jax.data import player
 from mars_jax.data import readers
-from mars_jax.data import replay
 from mars_jax.data import samples
 from mars_jax.data import verify
 from mars_jax.data.formats import sse_files
@@ -157,7 +157,7 @@ def test_indicative_prices_of_shanghai_are_those_of_our_auction():
   market = session.init(lob.init(4096), reference=checks.reference)
   outcomes = []
   for start, end in ((0, first), (first, last + 1), (last + 1, len(stream))):
-    orders = replay.orders_of(stream, slice(start, end))
+    orders = player.orders_of(stream, slice(start, end))
     market, outcome = run(
       market, orders, seconds[start:end], has_auction=bool(collects[start])
     )
@@ -343,7 +343,7 @@ def test_orders_that_the_rules_refuse_are_counted_by_reason():
 
 @pytest.mark.parametrize("view", [1, 2])
 def test_levels_beyond_the_slots_in_view_are_seen(monkeypatch, view):
-  monkeypatch.setattr(replay, "_VIEW", view)
+  monkeypatch.setattr(player, "_VIEW", view)
   # A level of three orders before the next one, and a book that ends in view.
   rows = [(0, LIMIT, BID, 100, 1, i) for i in range(3)]
   rows += [(1, LIMIT, BID, 99, 5, 3), (2, LIMIT, ASK, 101, 2, 4)]

@@ -22,6 +22,7 @@ _STATISTICS = (  # Of a stream: what is printed, its key, its format.
   ("orders a side", "orders_a_side", ".1f"),
   ("most orders a side", "most_orders_a_side", "d"),
 )
+_ENDS = ("", "_min", "_max")  # Of the keys of a speed: median, least, greatest.
 
 
 def hardware() -> dict:
@@ -96,6 +97,42 @@ def print_lob(results: dict) -> None:
         for row in by_capacity
       ),
     )
+
+
+def print_data(results: dict) -> None:
+  """Prints the tables of `data.run`."""
+  common.CONSOLE.print(f"{results['data']}: {results['orders']:,} orders")
+  window, model = results["config"]["window"], results["model"]
+  common.print_table(
+    f"Windows of {window} orders at random, a second, one core",
+    ("container", "bytes an order", "median", "low", "high", "written"),
+    (
+      (
+        row["container"],
+        f"{row['bytes_per_order']:.1f}",
+        *(_short(row[f"windows_per_s{end}"]) for end in _ENDS),
+        _short(row["written_orders_per_s"]),
+      )
+      for row in results["containers"]
+    ),
+  )
+  common.print_table(
+    "Orders a second in shuffled batches, one core",
+    ("read by", "median", "low", "high"),
+    (
+      (
+        f"{row['threads'] or 'no'} threads",
+        *(_short(row[f"orders_per_s{end}"]) for end in _ENDS),
+      )
+      for row in results["pipeline"]
+    ),
+  )
+  common.CONSOLE.print(
+    f"A model of {model['parameters'] / 1e6:.0f}M parameters takes"
+    f" {_short(model['orders_per_s'])} orders a second at"
+    f" {model['utilisation']:.0%} of {model['flops_per_s'] / 1e12:.0f} TFLOP/s,"
+    " an H100's (arithmetic, not measured)"
+  )
 
 
 def _stream_rows(

@@ -39,6 +39,12 @@ _COLUMNS = {
   "bme": {"ordtype", "uid", "is_buy", "qty", "timestamp"},
   "bitstamp": {"id", "exchange_timestamp", "action", "direction"},
 }
+# In the name of a file, and in that of one beside it which is read with it.
+_BESIDE = (
+  *(("message", "orderbook"), ("orders", "trades"), ("order", "trade")),
+  *(("entrust", "trade"), ("entrust", "snapshot")),
+  *(("SHorders", "SHtrans"), ("SZorders", "SZtrans")),
+)
 # Packages that readers need: what pip calls them, and our extra.
 _EXTRAS = {
   "polars": ("polars", "data"),
@@ -150,6 +156,21 @@ def find(path: pathlib.Path | str) -> pathlib.Path:
   if str(path) in _SAMPLE_FORMATS:
     return getattr(samples, _SAMPLE_FORMATS[str(path)])()
   return pathlib.Path(path).expanduser()
+
+
+def files(path: pathlib.Path | str) -> list[pathlib.Path]:
+  """Returns all files that reading a path reads, a folder for those in it."""
+  path = find(path)
+  if path.is_dir():
+    return [path]
+  name = compressed.plain_name(path)
+  names = {name.replace(*pair) for pair in _BESIDE if pair[0] in name}
+  paths = [
+    path.with_name(other + suffix)
+    for other in sorted(names)
+    for suffix in ("", *compressed.SUFFIXES)
+  ]
+  return [path, *(other for other in paths if other.is_file())]
 
 
 def _guess(path):

@@ -19,6 +19,7 @@ import numpy as np
 from mars_jax import lob
 from mars_jax import types
 from mars_jax.data import events
+from mars_jax.data import player
 from mars_jax.data import replay
 from mars_jax.data import verification
 from mars_jax.lob import rules as rules_lib
@@ -98,7 +99,7 @@ class _Run:
     market, self._num_start = replay.start(
       stream, capacity=_CAPACITY, reference=checks.reference or 0
     )
-    self._player = replay.Player(
+    self._player = player.Player(
       stream,
       market,
       rules=rules,
@@ -116,7 +117,7 @@ class _Run:
       return 0
     most, count = _MAX_FILLS, np.bincount(trades.event[~trades.is_auction])
     while most < count.max(initial=0):
-      most *= replay.GROWTH
+      most *= player.GROWTH
     return most
 
   def play(self, on_progress):
@@ -321,7 +322,7 @@ def _gaps(stream, rules):
   """Returns the seconds between events in a row of one continuous session."""
   starts = [seconds for seconds, _ in rules.schedule]
   session = np.searchsorted(starts, stream.time // types.NANOSECONDS, "right")
-  phase = replay.phases(stream, rules)
+  phase = player.phases(stream, rules)
   is_one = (np.diff(session) == 0) & (phase[1:] == rules_lib.Phase.CONTINUOUS)
   return np.diff(stream.time)[is_one] / types.NANOSECONDS
 

@@ -182,12 +182,13 @@ def train(
     "optimizer": dataclasses.asdict(optimizer),
     "train": dataclasses.asdict(train),
   }
+  windows = pipeline.TokenWindows(
+    jax.tree.map(lambda leaf: leaf[: dataset.num_train], dataset.tokens),
+    data.window_length,
+    data.window_stride,
+  )
   batches = pipeline.batches(
-    pipeline.Windows(
-      jax.tree.map(lambda leaf: leaf[: dataset.num_train], dataset.tokens),
-      data.window_length,
-      data.window_stride,
-    ),
+    {dataset.name: windows},
     batch_size=data.batch_size,
     seed=train.seed,
   )

@@ -1,0 +1,318 @@
+"""Measures what the orders of a day take on disk, and how fast they are read.
+
+`mars_jax.data.store` is compared with containers that others use: a column a
+file, mapped into memory, and ArrayRecord, which Grain reads. There as well a
+number is stored in the smallest integers that can hold its column, prices as
+ticks from the mid. All must give back the orders as they were.
+"""
+
+import collections.abc
+import dataclasses
+import pathlib
+import pickle
+import tempfile
+import time
+import typing
+
+import jax
+import numpy as np
+from array_record.python import array_record_module as array_record
+
+from mars_jax import types
+from mars_jax.data import pipeline
+from mars_jax.data import readers
+from mars_jax.data import replay
+from mars_jax.data import store
+from mars_jax.data import verify
+from mars_jax.tokens import features
+
+_BLOCK_SIZE = 1024  # Orders of a record of ArrayRecord.
+_THREADS = (0, 2)  # Of the pipeline.
+_INTEGERS = (np.int8, np.int16, np.int32, np.int64)
+# What a model takes: 6 FLOPs a parameter and token, forward and backward.
+_FLOPS = 989e12  # Of an H100 SXM a second, dense bfloat16, by its data sheet.
+_UTILISATION = 0.4
+_PARAMETERS = 100e6
+
+OnRepeat = collections.abc.Callable[[str], None]
+Read = collections.abc.Callable[[int, int], replay.Records]
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+  """What to measure; `launch/benchmark.py` explains each, by its flag."""
+
+  path: str
+  window: int
+  windows: int
+  batch_size: int
+  repeats: int
+  seed: int
+
+  @property
+  def num_repeats(self) -> int:
+    """How often `run` calls `on_repeat`."""
+    return self.repeats * (len(_CONTAINERS) + len(_THREADS))
+
+
+class Container(typing.Protocol):
+  """A way to keep the orders of a day."""
+
+  name: str
+
+  def write(self, path: pathlib.Path, records: replay.Records) -> None:
+    """Writes a file, or a folder."""
+
+  def open(self, path: pathlib.Path) -> Read:
+    """Returns what reads the orders in `[start, stop)`."""
+
+
+def run(config: DataConfig, on_repeat: OnRepeat) -> dict:
+  """Measures.
+
+  Args:
+    config: what to measure.
+    on_repeat: called after every repetition, with what it was of.
+
+  Returns:
+    The results, as JSON has them: the config, the name of the data and its
+    `orders`, the rows of two tables, `containers` and `pipeline`, and of what a
+    model takes. Speeds count the time that processors were busy, all threads
+    together, which is what a core does, whoever else is on the machine.
+  """
+  stream, checks = readers.read_checked(config.path)
+  has_reference = checks.reference is not None
+  _, records = verify.verify_and_record(
+    stream,
+    checks,
+    rules=replay.feed_rules(stream, has_reference=has_reference),
+    num_levels=features.NUM_LEVELS,
+  )
+  results = measure(records, config, on_repeat)
+  return {"data": stream.name, **results}
+
+
+def measure(
+  records: replay.Records, config: DataConfig, on_repeat: OnRepeat
+) -> dict:
+  """Measures with the records of a day; see `run`."""
+  if len(records) < 2 * config.window:
+    raise ValueError(
+      f"{len(records)} orders are too few for windows of {config.window}"
+    )
+  with tempfile.TemporaryDirectory() as folder:
+    return {
+      "benchmark": "data",
+      "config": dataclasses.asdict(config),
+      "orders": len(records),
+      "containers": [
+        _measure_container(
+          container, pathlib.Path(folder), records, config, on_repeat
+        )
+        for container in _CONTAINERS
+      ],
+      "pipeline": [
+        _measure_pipeline(
+          pathlib.Path(folder), records, num_threads, config, on_repeat
+        )
+        for num_threads in _THREADS
+      ],
+      "model": {
+        "parameters": _PARAMETERS,
+        "flops_per_s": _FLOPS,
+        "utilisation": _UTILISATION,
+        "orders_per_s": _FLOPS * _UTILISATION / (6 * _PARAMETERS),
+      },
+    }
+
+
+class _Columns:
+  """A file a column, mapped into memory."""
+
+  name = "columns, mapped"
+
+  def write(self, path, records):
+    path.mkdir()
+    for number, column in enumerate(_narrow_columns(records)):
+      np.save(path / f"{number}.npy", column)
+
+  def open(self, path):
+    columns = [
+      np.load(path / f"{number}.npy", mmap_mode="r")
+      for number in range(len(list(path.iterdir())))
+    ]
+    return lambda start, stop: _widen([x[start:stop] for x in columns])
+
+
+class _ArrayRecord:
+  """A block of orders a record, each of which can be read alone."""
+
+  def __init__(self, name, compression):
+    self.name = name
+    self._options = f"group_size:1,{compression}"
+
+  def write(self, path, records):
+    writer = array_record.ArrayRecordWriter(str(path), self._options)
+    for start in range(0, len(records), _BLOCK_SIZE):
+      block = _narrow_columns(records[start : start + _BLOCK_SIZE])
+      writer.write(pickle.dumps(block))
+    writer.close()
+
+  def open(self, path):
+    reader = array_record.ArrayRecordReader(
+      str(path), options="readahead_buffer_size:0"
+    )
+
+    def read(start, stop):
+      first, last = start // _BLOCK_SIZE, -(-stop // _BLOCK_SIZE)
+      blocks = map(pickle.loads, reader.read(list(range(first, last))))
+      columns = map(np.concatenate, zip(*blocks, strict=True))
+      skipped = first * _BLOCK_SIZE
+      return _widen([x[start - skipped : stop - skipped] for x in columns])
+
+    return read
+
+
+class _Store:
+  """`mars_jax.data.store`."""
+
+  def __init__(self, block_size):
+    self.name = f"mars_jax, {block_size} a block"
+    self._block_size = block_size
+
+  def write(self, path, records):
+    store.write(path, records, block_size=self._block_size)
+
+  def open(self, path):
+    return store.Day(path).read
+
+
+_OURS = _Store(store.BLOCK_SIZE)
+_CONTAINERS = (
+  _Columns(),
+  _ArrayRecord("ArrayRecord", "uncompressed"),
+  _ArrayRecord("ArrayRecord, zstd", "zstd:9"),  # The level of the store.
+  _Store(store.BLOCK_SIZE // 4),
+  _OURS,
+)
+
+
+def _narrow_columns(records):
+  """Returns all that is in records, `[T, ...]` each, as small integers."""
+  order, levels = records.order, records.snapshot
+  columns = (
+    *(records.time, order.kind, order.side, order.price - records.mid_before),
+    *(order.volume, order.id, records.traded, records.mid_before),
+    records.mid_after - records.mid_before,
+    levels.price - records.mid_after[:, None, None],
+    levels.volume,
+  )
+  return [_narrow(column) for column in columns]
+
+
+def _narrow(column):
+  """Returns a column in the smallest integers that can hold it."""
+  for dtype in _INTEGERS:
+    limits = np.iinfo(dtype)
+    if limits.min <= column.min() and column.max() <= limits.max:
+      return column.astype(dtype)
+
+
+def _widen(columns):
+  """Returns the records of the columns of `_narrow_columns`."""
+  day_time, *columns = columns
+  kind, side, distance, volume, id_, traded, before, move, away, volumes = (
+    column.astype(np.int32) for column in columns
+  )
+  after = before + move
+  return replay.Records(
+    time=np.array(day_time),
+    order=types.Order(
+      kind=kind,
+      side=side,
+      price=before + distance,
+      volume=volume,
+      id=id_,
+      owner=np.full_like(id_, types.NO_OWNER),
+    ),
+    mid_before=before,
+    mid_after=after,
+    snapshot=types.Snapshot(price=after[:, None, None] + away, volume=volumes),
+    traded=traded,
+  )
+
+
+def _measure_container(container, folder, records, config, on_repeat):
+  """Returns the bytes of an order, and windows a second, a core."""
+  path = folder / container.name
+  began = time.process_time()
+  container.write(path, records)
+  seconds = time.process_time() - began
+  read = container.open(path)
+  _check_equal(container.name, read(0, len(records)), records)
+  files = path.iterdir() if path.is_dir() else [path]
+  rng = np.random.default_rng(config.seed)
+  starts = rng.integers(len(records) - config.window, size=config.windows)
+
+  def read_windows():
+    for start in starts.tolist():
+      read(start, start + config.window)
+
+  speeds = _speeds(
+    read_windows, config.windows, config, lambda: on_repeat(container.name)
+  )
+  return {
+    "container": container.name,
+    "bytes_per_order": sum(x.stat().st_size for x in files) / len(records),
+    "written_orders_per_s": len(records) / seconds,
+    **{f"windows_per_s{end}": speed for end, speed in speeds.items()},
+  }
+
+
+def _check_equal(name, found, records):
+  """Raises an error unless a container gave back what was written."""
+  for one, other in zip(
+    jax.tree.leaves(vars(found)), jax.tree.leaves(vars(records)), strict=True
+  ):
+    if not np.array_equal(one, other):
+      raise ValueError(f"{name} does not give back the orders as they were")
+
+
+def _measure_pipeline(folder, records, num_threads, config, on_repeat):
+  """Returns how many orders a second come in batches, a core."""
+  part = pipeline.Part(store.Day(folder / _OURS.name), "", 0, len(records))
+  windows = pipeline.by_market([part], [""], config.window, config.window // 2)
+  batches = pipeline.batches(
+    windows,
+    batch_size=config.batch_size,
+    seed=config.seed,
+    num_threads=num_threads,
+  )
+  num_batches = max(1, config.windows // config.batch_size)
+
+  def draw():
+    for _ in range(num_batches):
+      next(batches)
+
+  num_orders = num_batches * config.batch_size * config.window
+  speeds = _speeds(draw, num_orders, config, lambda: on_repeat("pipeline"))
+  return {
+    "threads": num_threads,
+    **{f"orders_per_s{end}": speed for end, speed in speeds.items()},
+  }
+
+
+def _speeds(work, amount, config, on_repeat):
+  """Returns the median of what is done a second, and as `_min` and `_max`."""
+  work()
+  speeds = []
+  for _ in range(config.repeats):
+    began = time.process_time()
+    work()
+    speeds.append(amount / (time.process_time() - began))
+    on_repeat()
+  return {
+    "": float(np.median(speeds)),
+    "_min": min(speeds),
+    "_max": max(speeds),
+  }

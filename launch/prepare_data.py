@@ -1,0 +1,251 @@
+r"""Makes training data of a market's orders, and proves it right.
+
+Reads every file, replays each instrument and day through the clearing house,
+and compares the replay with whatever the feed has to check by: trades, call
+auctions, levels of the book, cancels, the orders left at the end. The orders of
+continuous trading, with the book round each, go to --out, with bins fitted on
+the training split, order images, and a manifest. A day that cannot be read, or
+differs, is quarantined with the reason; its report is all that is kept of it.
+
+  python launch/prepare_data.py --out=out/data bitstamp-sample coinbase-sample
+  python launch/prepare_data.py --out=out/goog --train_fraction=0.6 \
+      LOBSTER_SampleFile_GOOG_2012-06-21_10.zip
+  python launch/prepare_data.py --out=out/csi500 --paths_from=files.txt \
+      --valid_from=2023-01-01 --test_from=2023-04-01 --test_instruments=600519
+  python launch/prepare_data.py --out=out/zi synthetic-0 synthetic-1
+
+Formats: LOBSTER, Shanghai and Shenzhen level 2, BME, Bitstamp, Coinbase, NASDAQ
+ITCH 5.0, Databento MBO, each plain or compressed (gz, bz2, xz, zst, zip). A
+file of a whole market is first split by instrument, in one pass.
+
+All cores are used. Killed and started again, it goes on where it was and writes
+the same bytes; nothing is ever half written. Beyond one machine, --scheduler
+names a Dask scheduler (on SLURM, Kubernetes, SSH, a cloud) whose workers see
+--out and the files under the same paths: a task is one instrument and day.
+--scheduler=local tries that out here.
+
+The last line is a JSON object with the totals. Exit status 1 if a day is
+quarantined; --strict stops at the first.
+"""
+
+import collections
+import concurrent.futures
+import json
+import os
+import pathlib
+import sys
+import time
+
+import common
+from absl import flags
+
+from mars_jax.data import build as build_lib
+from mars_jax.data import executors
+from mars_jax.data import jobs as jobs_lib
+from mars_jax.data import manifest
+from mars_jax.data import prepare
+from mars_jax.data import readers
+
+_OUT = flags.DEFINE_string("out", None, "Folder of the data set.")
+_PATHS_FROM = flags.DEFINE_string(
+  "paths_from", None, "A file with more paths, one a line; - for the input."
+)
+_FORMAT = flags.DEFINE_enum(
+  "format", None, readers.FORMATS, "Of the files; told from each if not given."
+)
+_INSTRUMENTS = flags.DEFINE_list(
+  "instruments", [], "Which ones of files of several; all if not given."
+)
+_WORKERS = flags.DEFINE_integer(
+  "workers", None, "Processes on this machine; as many as cores by default.", 1
+)
+_SCHEDULER = flags.DEFINE_string(
+  "scheduler",
+  None,
+  "Address of a Dask scheduler, as tcp://host:8786, to work on a cluster; local"
+  " starts one here.",
+)
+_STRICT = flags.DEFINE_bool(
+  "strict", False, "Stop at the first day that is no good."
+)
+_MAX_MISMATCH_SHARE = flags.DEFINE_float(
+  "max_mismatch_share",
+  prepare.PrepareConfig.max_mismatch_share,
+  "Share of what is compared that may differ in a day that is kept.",
+  0.0,
+)
+_NUM_LEVELS = flags.DEFINE_integer(
+  "num_levels",
+  prepare.PrepareConfig.num_levels,
+  "Levels of each side of the book to keep after every order.",
+)
+_VALID_FROM = flags.DEFINE_string(
+  "valid_from",
+  None,
+  "The first day for validation, as 2023-01-31. If not given, each day is split"
+  " by time.",
+)
+_TEST_FROM = flags.DEFINE_string(
+  "test_from", None, "The first day for test; goes with --valid_from."
+)
+_TEST_INSTRUMENTS = flags.DEFINE_list(
+  "test_instruments", [], "Instruments that are for test only."
+)
+_TRAIN_FRACTION = flags.DEFINE_float(
+  "train_fraction",
+  build_lib.SplitConfig.train_fraction,
+  "Share of a day's time for training, where days are split by time.",
+)
+_VALID_FRACTION = flags.DEFINE_float(
+  "valid_fraction",
+  build_lib.SplitConfig.valid_fraction,
+  "The same for validation, which follows; the rest is for test.",
+)
+flags.mark_flag_as_required("out")
+
+
+def main(*paths: str) -> None:
+  """Prepares, fits and shows; the top of this file says what."""
+  paths = [*paths, *_listed_paths()]
+  if not paths:
+    raise ValueError("name the files to prepare; --help shows examples")
+  config = prepare.PrepareConfig(
+    num_levels=_NUM_LEVELS.value,
+    max_mismatch_share=_MAX_MISMATCH_SHARE.value,
+  )
+  split = build_lib.SplitConfig(
+    valid_from=_VALID_FROM.value,
+    test_from=_TEST_FROM.value,
+    test_instruments=tuple(_TEST_INSTRUMENTS.value),
+    train_fraction=_TRAIN_FRACTION.value,
+    valid_fraction=_VALID_FRACTION.value,
+  )
+  out = pathlib.Path(_OUT.value)
+  out.mkdir(parents=True, exist_ok=True)
+  jobs_lib.clean(out)
+  began = time.time()
+  with common.CONSOLE.status("looking at the files"):
+    jobs = jobs_lib.find_jobs(
+      paths, out, format=_FORMAT.value, instruments=_INSTRUMENTS.value
+    )
+  workers = _WORKERS.value or min(os.cpu_count(), len(jobs))
+  with executors.executor(
+    workers=workers, scheduler=_SCHEDULER.value
+  ) as executor:
+    reports = _prepare(jobs, config, executor)
+    _print_days(reports)
+    if all(report.reason for report in reports):
+      raise ValueError("no day is good; the table says why")
+    with common.CONSOLE.status("fitting bins, drawing order images"):
+      data_set = build_lib.build(
+        out, reports, prepare_config=config, split=split, executor=executor
+      )
+  _print_splits(data_set)
+  totals = _totals(reports, time.time() - began)
+  print(json.dumps(totals))
+  if totals["quarantined"]:
+    sys.exit(1)
+
+
+def _listed_paths() -> list[str]:
+  """Returns the paths of --paths_from."""
+  if _PATHS_FROM.value is None:
+    return []
+  if _PATHS_FROM.value == "-":
+    lines = sys.stdin.read().splitlines()
+  else:
+    lines = pathlib.Path(_PATHS_FROM.value).read_text().splitlines()
+  return [line.strip() for line in lines if line.strip()]
+
+
+def _prepare(
+  jobs: list[jobs_lib.Job],
+  config: prepare.PrepareConfig,
+  executor: concurrent.futures.Executor,
+) -> list[prepare.Report]:
+  """Runs the jobs with a progress bar; returns the report of each."""
+  began, num_events, reports = time.time(), 0, {}
+  with common.progress_bar("prepare", len(jobs)) as show:
+
+    def on_progress(more: int) -> None:
+      nonlocal num_events
+      num_events += more
+      speed = num_events / (time.time() - began)
+      show(len(reports), f"{num_events:,} events, {speed:,.0f}/s")
+
+    is_here = isinstance(executor, executors.InlineExecutor)
+    arguments = (_OUT.value, config, *([on_progress] if is_here else []))
+    done = (executor.submit(prepare.run, job, *arguments) for job in jobs)
+    for future in done if is_here else concurrent.futures.as_completed([*done]):
+      report = future.result()
+      if report.reason and _STRICT.value:
+        raise ValueError(f"{report.source} is no good: {report.reason}")
+      reports[report.job] = report
+      on_progress(0 if is_here else report.replay.get("events", 0))
+  return [reports[job.name] for job in jobs]
+
+
+def _print_days(reports: list[prepare.Report]) -> None:
+  """Prints a row a day, and why days are quarantined."""
+  header = ("day", "events", "orders", "checked", "wrong", "B/order", "s")
+  common.print_table("Days", header, map(_row, reports))
+  for report in reports:
+    for example in report.replay.get("examples", ()):
+      text = f"  {report.job}: {example}"
+      common.CONSOLE.print(text, highlight=False, markup=False)
+    if report.reason:
+      text = f"quarantined: {report.source}: {report.reason}"
+      common.CONSOLE.print(text, highlight=False, markup=False)
+
+
+def _row(report: prepare.Report) -> tuple[str, ...]:
+  """Returns a day in the columns of the table."""
+  name = f"{report.market} {report.instrument} {report.day}".strip()
+  replay = report.replay or {"events": 0, "checked": {}, "mismatches": {}}
+  size = report.num_bytes / max(report.num_orders, 1)
+  return (
+    name or pathlib.PurePath(report.source).name,
+    f"{replay['events']:,}",
+    "-" if report.reason else f"{report.num_orders:,}",
+    f"{sum(replay['checked'].values()):,}",
+    f"{sum(replay['mismatches'].values()):,}",
+    f"{size:.1f}",
+    f"{sum(report.seconds.values()):.1f}",
+  )
+
+
+def _print_splits(data_set: manifest.Manifest) -> None:
+  """Prints how many orders of each market are in each split."""
+  counts = collections.defaultdict(collections.Counter)
+  for day in data_set.days:
+    for name, (first, last) in day.splits.items():
+      counts[day.report.market][name] += last - first
+  common.print_table(
+    f"Orders in {data_set.folder}",
+    ("market", *manifest.SPLITS),
+    (
+      (market, *(f"{counts[market][name]:,}" for name in manifest.SPLITS))
+      for market in data_set.markets
+    ),
+  )
+
+
+def _totals(reports: list[prepare.Report], seconds: float) -> dict:
+  """Returns what all days add up to."""
+  good = [report for report in reports if not report.reason]
+  num_orders = sum(report.num_orders for report in good)
+  num_events = sum(report.replay["events"] for report in good)
+  in_jobs = sum(sum(report.seconds.values()) for report in good)
+  return {
+    "days": len(good),
+    "quarantined": len(reports) - len(good),
+    "events": num_events,
+    "orders": num_orders,
+    "bytes_per_order": sum(report.num_bytes for report in good) / num_orders,
+    "events_per_second_and_core": num_events / in_jobs,
+    "seconds": seconds,
+  }
+
+
+if __name__ == "__main__":
+  common.run(main, takes_arguments=True)

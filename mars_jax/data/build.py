@@ -1,0 +1,281 @@
+"""Makes one data set of many prepared days: splits, bins, order images.
+
+Prices are in ticks and volumes in lots, which differ from market to market, so
+that each market has bins of its own. They are quantiles of a stream: the days
+are read one by one, and histograms of them merged (`tokens.histogram`).
+
+All but the seconds in the reports is a function of the input and the config.
+"""
+
+import collections.abc
+import concurrent.futures
+import contextlib
+import dataclasses
+import functools
+import itertools
+import json
+import os
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+from flax import serialization
+from flax import traverse_util
+
+from mars_jax.data import jobs
+from mars_jax.data import manifest
+from mars_jax.data import prepare
+from mars_jax.data import store
+from mars_jax.data import tokenize
+from mars_jax.tokens import bins
+from mars_jax.tokens import features
+from mars_jax.tokens import histogram
+from mars_jax.tokens import image
+from mars_jax.tokens import vocab
+
+_BATCH = 16  # Days of which one worker merges the histograms.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SplitConfig:
+  """Which orders are for training, validation and test.
+
+  The instruments of `test_instruments` are for test only. The others are split
+  by date where `valid_from` is given, and else by time within each day, which
+  is what a data set of a few days needs.
+
+  Attributes:
+    valid_from: the first day that is for validation, as 2023-01-31, or None.
+    test_from: the first day that is for test; with `valid_from`, at or after
+      it; None for no such days.
+    test_instruments: as the feed names them.
+    train_fraction: of the time from a day's first order to its last one.
+    valid_fraction: the same of what follows; the rest is for test.
+  """
+
+  valid_from: str | None = None
+  test_from: str | None = None
+  test_instruments: tuple[str, ...] = ()
+  train_fraction: float = 0.7
+  valid_fraction: float = 0.15
+
+  def __post_init__(self):
+    fractions = self.train_fraction, self.valid_fraction
+    if min(fractions) < 0 or sum(fractions) > 1:
+      raise ValueError(
+        "train_fraction and valid_fraction must not be negative, and together"
+        f" at most 1, not {fractions[0]} and {fractions[1]}"
+      )
+    if self.test_from and not self.valid_from:
+      raise ValueError("test_from needs valid_from")
+    if self.test_from and self.test_from < self.valid_from:
+      raise ValueError(
+        f"test_from, {self.test_from}, is before valid_from, {self.valid_from}"
+      )
+
+
+def build(
+  out: pathlib.Path | str,
+  reports: collections.abc.Sequence[prepare.Report],
+  *,
+  prepare_config: prepare.PrepareConfig,
+  split: SplitConfig,
+  executor: concurrent.futures.Executor,
+) -> manifest.Manifest:
+  """Makes a data set of days that have been prepared.
+
+  Args:
+    out: its folder, where the days are.
+    reports: of all jobs.
+    prepare_config: of the days.
+    split: how to split them.
+    executor: runs what is done day by day.
+
+  Raises:
+    ValueError: if two jobs are of the same day, a day that is to be split by
+      date has none, or a market has no order to train on.
+  """
+  out = pathlib.Path(out)
+  good = sorted(
+    (report for report in reports if not report.reason),
+    key=lambda r: (r.market, r.instrument, r.day, r.job),
+  )
+  _check_distinct(good)
+  days = tuple(manifest.Day(r, _splits(out, r, split)) for r in good)
+  market_bins = _fit(out, days, executor)
+  _save_bins(out / manifest.BINS, market_bins)
+  task = functools.partial(_write_images, str(out))
+  by_market = [market_bins[day.report.market] for day in days]
+  images = list(executor.map(task, [d.report for d in days], by_market))
+  bad = sorted((r for r in reports if r.reason), key=lambda r: r.job)
+  configs = {
+    "prepare": dataclasses.asdict(prepare_config),
+    "split": dataclasses.asdict(split),
+  }
+  _save_manifest(out, days, bad, images, configs)
+  return manifest.Manifest(out, days, tuple(bad), market_bins)
+
+
+def _check_distinct(reports) -> None:
+  """Raises if two reports are of the same day."""
+  for one, other in itertools.pairwise(reports):
+    names = [(r.market, r.instrument, r.day) for r in (one, other)]
+    if names[0] == names[1]:
+      raise ValueError(
+        f"{one.source} and {other.source} are both"
+        f" {' '.join(names[0])}; leave one of them out"
+      )
+
+
+def _splits(
+  out: pathlib.Path, report: prepare.Report, split: SplitConfig
+) -> dict[str, tuple[int, int]]:
+  """Returns {split: (first, last)} of a day."""
+  count = report.num_orders
+  if report.instrument in split.test_instruments:
+    return {"test": (0, count)}
+  if split.valid_from is None:
+    time = store.Day(out / report.folder / prepare.ORDERS).time
+    shares = np.cumsum([split.train_fraction, split.valid_fraction])
+    ends = np.searchsorted(time, time[0] + (time[-1] - time[0]) * shares)
+    edges = [0, *ends.tolist(), count]
+    rows = dict(zip(manifest.SPLITS, itertools.pairwise(edges), strict=True))
+    return {name: pair for name, pair in rows.items() if pair[0] < pair[1]}
+  if not report.day:
+    raise ValueError(
+      f"{report.source}: its date is not known, so that it cannot be split by"
+      " date; put the date into its name, or give no valid_from"
+    )
+  if report.day < split.valid_from:
+    return {"train": (0, count)}
+  is_test = split.test_from is not None and report.day >= split.test_from
+  return {"test" if is_test else "valid": (0, count)}
+
+
+def _fit(out, days, executor) -> dict[str, manifest.MarketBins]:
+  """Fits the bins of every market on its training split."""
+  fitted = {}
+  for market, group in itertools.groupby(days, lambda d: d.report.market):
+    train = [d for d in group if "train" in d.splits]
+    if not train:
+      raise ValueError(
+        f"no order of {market} is for training, but its bins are fitted on"
+        " those; change the splits"
+      )
+    batches = [train[i : i + _BATCH] for i in range(0, len(train), _BATCH)]
+    task = functools.partial(_histograms, str(out))
+    total = functools.reduce(_merge, executor.map(task, batches))
+    sizes = dict(tokenize.FIELD_BINS, image=vocab.NUM_PRICES)
+    found = {
+      name: bins.fit_counts(total[name].values, total[name].counts, size)
+      for name, size in sizes.items()
+    }
+    images = image.ImageBins(price=found.pop("image"), volume=found["volume"])
+    fitted[market] = manifest.MarketBins(features.Tokenizer(**found), images)
+  return fitted
+
+
+def _histograms(
+  out: str, days: list[manifest.Day]
+) -> dict[str, histogram.Histogram]:
+  """Returns the histograms of what is binned, over the training orders."""
+  parts = []
+  for day in days:
+    first, last = day.splits["train"]
+    path = pathlib.Path(out) / day.report.folder / prepare.ORDERS
+    records = store.Day(path).read(0, last)
+    values = tokenize.values(records, first)
+    values["image"] = image.price_offsets(
+      records.time, records.order.price, records.mid_before
+    )[first:]
+    parts.append(
+      {
+        name: histogram.add(histogram.init(), numbers)
+        for name, numbers in values.items()
+      }
+    )
+  return functools.reduce(_merge, parts)
+
+
+def _merge(one, other):
+  return {name: histogram.merge(one[name], other[name]) for name in one}
+
+
+def _write_images(
+  out: str, report: prepare.Report, market_bins: manifest.MarketBins
+) -> dict[str, Any]:
+  """Writes the images of a day; returns what the manifest says of them."""
+  root = pathlib.Path(out)
+  day = store.Day(root / report.folder / prepare.ORDERS)
+  records = day.read(0, len(day))
+  minute, images, num_cut = image.minute_images(
+    records.time,
+    tokenize.kinds(records.order),
+    records.order.price,
+    records.order.volume,
+    records.mid_before,
+    bins=market_bins.image,
+  )
+  (root / manifest.IMAGES).mkdir(exist_ok=True)
+  path = root / manifest.IMAGES / f"{report.job}.npz"
+  _save_npz(path, {"minute": minute, "image": images})
+  return {"minutes": len(minute), "orders_cut": num_cut}
+
+
+def _save_bins(
+  path: pathlib.Path, market_bins: dict[str, manifest.MarketBins]
+) -> None:
+  tree = {
+    market: {
+      "tokenizer": serialization.to_state_dict(found.tokenizer),
+      "image": serialization.to_state_dict(found.image),
+    }
+    for market, found in market_bins.items()
+  }
+  _save_npz(path, traverse_util.flatten_dict(jax.device_get(tree), sep="/"))
+
+
+def _save_npz(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
+  """Writes arrays, whole or not at all."""
+  with _replacing(path) as partial, open(partial, "wb") as file:
+    np.savez_compressed(file, **arrays)
+
+
+@contextlib.contextmanager
+def _replacing(path: pathlib.Path) -> collections.abc.Iterator[pathlib.Path]:
+  """Gives the name of a file to write, which becomes `path` once it is."""
+  partial = path.with_name(f"{jobs.PARTIAL}{path.name}")
+  try:
+    yield partial
+    os.replace(partial, path)
+  finally:
+    partial.unlink(missing_ok=True)
+
+
+def _save_manifest(out, days, bad, images, configs) -> None:
+  """Writes what is in the data set, with the digest of every file."""
+  files = [manifest.BINS]
+  for day in days:
+    files.append(f"{day.report.folder}/{prepare.ORDERS}")
+    files.append(f"{manifest.IMAGES}/{day.report.job}.npz")
+  about = {
+    "version": manifest.VERSION,
+    "configs": configs,
+    "days": [
+      {
+        "folder": day.report.folder,
+        "market": day.report.market,
+        "instrument": day.report.instrument,
+        "day": day.report.day,
+        "orders": day.report.num_orders,
+        "splits": day.splits,
+        "images": made,
+      }
+      for day, made in zip(days, images, strict=True)
+    ],
+    "quarantined": [{"folder": r.folder, "reason": r.reason} for r in bad],
+    "sha256": {name: prepare.digest(out / name) for name in sorted(files)},
+  }
+  with _replacing(out / manifest.MANIFEST) as partial:
+    partial.write_text(json.dumps(about, indent=1) + "\n")
