@@ -389,3 +389,12 @@ def test_numbers_too_large_for_int32_get_larger_lots_or_are_left_out():
   dtypes = {x.dtype for x in jax.tree.leaves(narrowed.order)}
   assert dtypes == {np.dtype(np.int32)}
   assert prepare.narrow(narrowed) == (narrowed, 1, 0)
+
+
+def test_a_synthetic_day_is_prepared_like_any_other(tmp_path, monkeypatch):
+  monkeypatch.setattr(player, "CHUNK", 4096)
+  (job,) = jobs_lib.find_jobs(["synthetic-0"], tmp_path)
+  report = prepare.run(job, str(tmp_path), CONFIG)
+  assert report.reason == ""
+  assert (report.market, report.num_orders) == ("Synthetic", 20_000)
+  assert report.replay["checked"]["orders"] == report.replay["orders_left"]

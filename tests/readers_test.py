@@ -356,3 +356,14 @@ def test_files_are_all_that_reading_a_path_reads(tmp_path):
     )
     if format != "coinbase":  # A folder it must be.
       assert sorted(readers.files(first)) == sorted([first, *others])
+
+
+def test_a_synthetic_day_is_read_by_its_name():
+  stream, checks = readers.read_checked("synthetic-3")
+  assert stream.name == "Synthetic ZI 2000-01-06"
+  assert stream.is_flow.sum() == 20_000
+  assert checks.orders is not None
+  assert readers.instruments("synthetic-3") == (None,)
+  assert readers.files("synthetic-3") == []
+  with pytest.raises(ValueError, match="synthetic-x: give a seed"):
+    readers.read("synthetic-x")

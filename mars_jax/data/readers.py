@@ -7,15 +7,17 @@ import re
 
 from mars_jax.data import events
 from mars_jax.data import samples
+from mars_jax.data import synthetic
 from mars_jax.data.formats import compressed
 
 FORMATS = (
   *("lobster", "bme", "sse", "bitstamp", "coinbase"),
-  *("itch", "databento", "szse"),
+  *("itch", "databento", "szse", "synthetic"),
 )
 SPLIT_FORMATS = ("itch", "databento")
 SAMPLE = "bitstamp-sample"
 COINBASE_SAMPLE = "coinbase-sample"
+_SYNTHETIC = FORMATS[-1]  # Of days that are simulated, by name.
 _SAMPLE_FORMATS = {SAMPLE: "bitstamp", COINBASE_SAMPLE: "coinbase"}
 _OPTIONS = {
   "lobster": ("corrections",),
@@ -75,6 +77,7 @@ def read_checked(
       coinbase: a folder with a capture's three files, or `COINBASE_SAMPLE`;
       itch: a file of messages, `*.NASDAQ_ITCH50` or `*.itch`;
       databento: a file of the schema mbo, `*.dbn`.
+      `synthetic-0`, with any seed, is a day of `data.synthetic`.
       The samples are fetched when they are not in the cache yet.
     format: one of `FORMATS`; by default it is told from the names of the files
       or their columns.
@@ -92,6 +95,8 @@ def read_checked(
   for option, value in options.items():
     if option not in _OPTIONS.get(name, ()):
       raise ValueError(f"{option} {value!r} is not for {name}")
+  if name == _SYNTHETIC:
+    return synthetic.read_checked(str(path))
   return _reader(name).read_checked(find(path), **options)
 
 
@@ -101,11 +106,14 @@ def find_format(path: pathlib.Path | str, format: str | None = None) -> str:
     raise ValueError(f"format {format!r} is none of {', '.join(FORMATS)}")
   if str(path) in _SAMPLE_FORMATS:
     return _SAMPLE_FORMATS[str(path)]
+  if _is_synthetic(path):
+    return _SYNTHETIC
   path = pathlib.Path(path).expanduser()
   if not path.exists():
     raise FileNotFoundError(
       f"{path}: no such file; give a file of one of the formats"
-      f" {', '.join(FORMATS)}, or {SAMPLE!r}"
+      f" {', '.join(FORMATS)}, {SAMPLE!r}, or"
+      " 'synthetic-0'"
     )
   return format or _guess(path)
 
@@ -160,6 +168,8 @@ def find(path: pathlib.Path | str) -> pathlib.Path:
 
 def files(path: pathlib.Path | str) -> list[pathlib.Path]:
   """Returns all files that reading a path reads, a folder for those in it."""
+  if _is_synthetic(path):
+    return []
   path = find(path)
   if path.is_dir():
     return [path]
@@ -171,6 +181,11 @@ def files(path: pathlib.Path | str) -> list[pathlib.Path]:
     for suffix in ("", *compressed.SUFFIXES)
   ]
   return [path, *(other for other in paths if other.is_file())]
+
+
+def _is_synthetic(path):
+  """Tells whether a path is the name of a day that is simulated."""
+  return str(path).startswith(f"{_SYNTHETIC}-")
 
 
 def _guess(path):
