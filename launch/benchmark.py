@@ -2,6 +2,7 @@ r"""Times mars_jax on this machine.
 
   python launch/benchmark.py lob
   python launch/benchmark.py data --data=bitstamp-sample
+  python launch/benchmark.py synthetic --messages=500000
 
 lob: how many messages a second the clearing house takes, with 1 to 4096 books
 in one program, beside two other order books that get the same messages: that of
@@ -25,11 +26,15 @@ repetition begins with the same books and ends when the results are there, and
 the median counts. Compiling is timed apart. All books have the same capacity
 unless --peer_capacity says otherwise. ratio: the speed of mars_jax over it.
 
-data: what the orders of a day take on disk, in mars_jax's files and in others,
-how many windows of them are read a second, and how many orders come in batches;
-beside it what a model takes. --data is what launch/replay.py takes as a path;
-it is replayed first. Speeds are of one core: they count the time that
-processors were busy, not that of the clock, and the file is in memory.
+data: how many events of a day are read, replayed and compared with the feed a
+second, as launch/prepare_data.py does; what its orders take on disk, in
+mars_jax's files and in others, how many windows of them are read a second, and
+how many orders come in batches; beside it what a model takes. --data is what
+launch/replay.py takes as a path. Speeds are of one core: they count the time
+that processors were busy, not that of the clock, and the file is in memory.
+
+synthetic: how many orders of zero-intelligence markets are simulated a second,
+with --batch books in one program, about --messages orders in all.
 """
 
 import json
@@ -41,6 +46,7 @@ from benchmarks import data
 from benchmarks import lob
 from benchmarks import picture
 from benchmarks import report
+from benchmarks import synthetic
 
 _JSON = flags.DEFINE_bool(
   "json", False, "Print the results as one JSON object, on the last line."
@@ -164,7 +170,19 @@ def _measure_data() -> dict:
   return _run(data.run, config)
 
 
-def _run(run, config: lob.LobConfig | data.DataConfig) -> dict:
+def _measure_synthetic() -> dict:
+  """Returns the results of `synthetic.run`."""
+  config = synthetic.SyntheticConfig(
+    batch=_integers(_BATCH),
+    capacity=_CAPACITY.value,
+    messages=_MESSAGES.value,
+    repeats=_REPEATS.value,
+    seed=_SEED.value,
+  )
+  return _run(synthetic.run, config)
+
+
+def _run(run, config) -> dict:
   """Runs a benchmark with a progress bar."""
   done = 0
   with common.progress_bar("benchmark", config.num_repeats) as show:
@@ -192,6 +210,7 @@ def _integers(flag: flags.FlagHolder[list[str]]) -> tuple[int, ...]:
 _COMMANDS = {
   "lob": (_measure_lob, report.print_lob),
   "data": (_measure_data, report.print_data),
+  "synthetic": (_measure_synthetic, report.print_synthetic),
 }
 
 

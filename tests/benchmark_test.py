@@ -206,6 +206,10 @@ def runs(tmp_path_factory):
         *("benchmark", "data", "--json", f"--data={capture}", "--window=32"),
         *("--windows=20", "--windows_batch=4", "--repeats=2"),
       ),
+      (
+        *("benchmark", "synthetic", "--json", "--batch=1,3"),
+        *("--messages=60", "--repeats=2"),
+      ),
     ]
   )
   for result in results:
@@ -236,7 +240,7 @@ def test_json_is_the_last_line(runs):
 
 
 def test_tables_and_a_picture_are_shown(runs):
-  result, _, picture = runs
+  result, *_, picture = runs
   for text in (
     "marketable, of all messages",
     "fills a marketable order",
@@ -253,6 +257,8 @@ def test_containers_are_compared(runs):
   found = json.loads(result.stdout.splitlines()[-1])
   assert found["benchmark"] == "data"
   assert found["orders"] == 300
+  steps = [row["events_per_s"] for row in found["prepare"]]
+  assert 0 < steps[-1] < min(steps[:2])  # Both take longer than either.
   names = [row["container"] for row in found["containers"]]
   assert names[0] == "columns, mapped"
   assert names[-1] == "mars_jax, 1024 a block"
@@ -266,6 +272,17 @@ def test_containers_are_compared(runs):
     assert text in result.stdout
 
 
+def test_markets_are_simulated(runs):
+  result = runs[2]
+  found = json.loads(result.stdout.splitlines()[-1])
+  sizes = [(row["books"], row["orders_a_book"]) for row in found["by_batch"]]
+  assert sizes == [(1, 60), (3, 20)]
+  for row in found["by_batch"]:
+    assert 0 < row["orders_per_s_min"] <= row["orders_per_s"]
+    assert row["orders_per_s"] <= row["orders_per_s_max"]
+  assert "Simulated orders a second, sides of 128" in result.stdout
+
+
 def test_a_container_that_loses_something_is_an_error():
   records = day_records.make(50)
   data_benchmark._check_equal("same", records[:], records)
@@ -277,7 +294,7 @@ def test_a_container_that_loses_something_is_an_error():
 @pytest.mark.parametrize(
   ("arguments", "message"),
   [
-    (("book",), "'book' is none of the commands: lob, data"),
+    (("book",), "'book' is none of the commands: lob, data, syn"),
     (("data",), "--data is missing"),
     (("data", "--data=x.csv", "--plot=x.png"), "--plot=x.png is for lob only"),
     (("lob", "--peer_path=/none"), "--peer_path=/none is no clone"),

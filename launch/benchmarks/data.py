@@ -28,6 +28,7 @@ from mars_jax.tokens import features
 
 _BLOCK_SIZE = 1024  # Orders of a record of ArrayRecord.
 _THREADS = (0, 2)  # Of the pipeline.
+_STEPS = ("read", "replay and compare", "both")
 _INTEGERS = (np.int8, np.int16, np.int32, np.int64)
 # What a model takes: 6 FLOPs a parameter and token, forward and backward.
 _FLOPS = 989e12  # Of an H100 SXM a second, dense bfloat16, by its data sheet.
@@ -52,7 +53,7 @@ class DataConfig:
   @property
   def num_repeats(self) -> int:
     """How often `run` calls `on_repeat`."""
-    return self.repeats * (len(_CONTAINERS) + len(_THREADS))
+    return 1 + self.repeats * (1 + len(_CONTAINERS) + len(_THREADS))
 
 
 class Container(typing.Protocol):
@@ -76,20 +77,48 @@ def run(config: DataConfig, on_repeat: OnRepeat) -> dict:
 
   Returns:
     The results, as JSON has them: the config, the name of the data and its
-    `orders`, the rows of two tables, `containers` and `pipeline`, and of what a
-    model takes. Speeds count the time that processors were busy, all threads
-    together, which is what a core does, whoever else is on the machine.
+    `orders`, the rows of three tables, `prepare`, `containers` and `pipeline`,
+    and of what a model takes. Speeds count the time that processors were busy,
+    all threads together, which is what a core does, whoever else is on the
+    machine.
   """
-  stream, checks = readers.read_checked(config.path)
-  has_reference = checks.reference is not None
-  _, records = verify.verify_and_record(
-    stream,
-    checks,
-    rules=replay.feed_rules(stream, has_reference=has_reference),
-    num_levels=features.NUM_LEVELS,
+  name, records, steps = _measure_prepare(config, on_repeat)
+  return {
+    "data": name,
+    "prepare": steps,
+    **measure(records, config, on_repeat),
+  }
+
+
+def _measure_prepare(config, on_repeat):
+  """Returns the name and the records of a day, and events a second, a core.
+
+  All is done once more than it counts, to compile first.
+  """
+  seconds = []
+  for _ in range(config.repeats + 1):
+    began = time.process_time()
+    stream, checks = readers.read_checked(config.path)
+    read = time.process_time()
+    has_reference = checks.reference is not None
+    _, records = verify.verify_and_record(
+      stream,
+      checks,
+      rules=replay.feed_rules(stream, has_reference=has_reference),
+      num_levels=features.NUM_LEVELS,
+    )
+    replayed = time.process_time()
+    seconds.append((read - began, replayed - read, replayed - began))
+    on_repeat("prepare")
+  speeds = len(stream) / np.array(seconds[1:]).T
+  return (
+    stream.name,
+    records,
+    [
+      {"step": step, **_summary(row.tolist(), "events_per_s")}
+      for step, row in zip(_STEPS, speeds, strict=True)
+    ],
   )
-  results = measure(records, config, on_repeat)
-  return {"data": stream.name, **results}
 
 
 def measure(
@@ -265,7 +294,7 @@ def _measure_container(container, folder, records, config, on_repeat):
     "container": container.name,
     "bytes_per_order": sum(x.stat().st_size for x in files) / len(records),
     "written_orders_per_s": len(records) / seconds,
-    **{f"windows_per_s{end}": speed for end, speed in speeds.items()},
+    **_summary(speeds, "windows_per_s"),
   }
 
 
@@ -296,14 +325,11 @@ def _measure_pipeline(folder, records, num_threads, config, on_repeat):
 
   num_orders = num_batches * config.batch_size * config.window
   speeds = _speeds(draw, num_orders, config, lambda: on_repeat("pipeline"))
-  return {
-    "threads": num_threads,
-    **{f"orders_per_s{end}": speed for end, speed in speeds.items()},
-  }
+  return {"threads": num_threads, **_summary(speeds, "orders_per_s")}
 
 
 def _speeds(work, amount, config, on_repeat):
-  """Returns the median of what is done a second, and as `_min` and `_max`."""
+  """Returns what is done a second and core, of each repetition."""
   work()
   speeds = []
   for _ in range(config.repeats):
@@ -311,8 +337,13 @@ def _speeds(work, amount, config, on_repeat):
     work()
     speeds.append(amount / (time.process_time() - began))
     on_repeat()
+  return speeds
+
+
+def _summary(speeds, name):
+  """Returns the median under a name, and the extremes as `_min` and `_max`."""
   return {
-    "": float(np.median(speeds)),
-    "_min": min(speeds),
-    "_max": max(speeds),
+    name: float(np.median(speeds)),
+    f"{name}_min": min(speeds),
+    f"{name}_max": max(speeds),
   }

@@ -104,6 +104,14 @@ def print_data(results: dict) -> None:
   common.CONSOLE.print(f"{results['data']}: {results['orders']:,} orders")
   window, model = results["config"]["window"], results["model"]
   common.print_table(
+    "Events a second, one core",
+    ("", "median", "low", "high"),
+    (
+      (row["step"], *(_short(row[f"events_per_s{end}"]) for end in _ENDS))
+      for row in results["prepare"]
+    ),
+  )
+  common.print_table(
     f"Windows of {window} orders at random, a second, one core",
     ("container", "bytes an order", "median", "low", "high", "written"),
     (
@@ -132,6 +140,23 @@ def print_data(results: dict) -> None:
     f" {_short(model['orders_per_s'])} orders a second at"
     f" {model['utilisation']:.0%} of {model['flops_per_s'] / 1e12:.0f} TFLOP/s,"
     " an H100's (arithmetic, not measured)"
+  )
+
+
+def print_synthetic(results: dict) -> None:
+  """Prints the table of `synthetic.run`."""
+  common.print_table(
+    f"Simulated orders a second, sides of {results['config']['capacity']}",
+    ("books", "orders a book", "median", "low", "high", "compile"),
+    (
+      (
+        f"{row['books']}",
+        f"{row['orders_a_book']}",
+        *(_short(row[f"orders_per_s{end}"]) for end in _ENDS),
+        f"{row['compile_s']:.1f} s",
+      )
+      for row in results["by_batch"]
+    ),
   )
 
 
