@@ -1,10 +1,14 @@
-"""The demo model: one market, two CPU cores, minutes.
+r"""The demo model: one market, two CPU cores, minutes.
 
 The model that ships with the package was trained by
   python launch/train.py --config=configs/demo.py --workdir=out/demo
 see its card (mars_jax/demo/card.md) for what came out. `:tiny` shrinks it to
 seconds, to try things out:
   python launch/train.py --config=configs/demo.py:tiny --workdir=out/tiny
+With a data set of many days, which has splits of its own, --data is its folder:
+  python launch/prepare_data.py --out=out/data bitstamp-sample
+  python launch/train.py --config=configs/demo.py --workdir=out/all \
+      --data=out/data
 """
 
 import ml_collections
@@ -21,6 +25,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
       # `data.dataset.DataConfig`
       "data": {
         "path": "bitstamp-sample",
+        "market": "",
         "train_fraction": 2 / 3,
         "book_capacity": 4096,
         "window_length": 513,

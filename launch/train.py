@@ -1,12 +1,17 @@
-r"""Trains an order model on one day of one market.
+r"""Trains an order model on one market: prepared days, or one day as it is.
 
-Replays the day through the clearing house, fits the bins on its first part,
-trains on that part and scores the rest, beside two baselines that count orders
-and pairs of orders. Killed and started again, it goes on where it was.
+The data is a folder that launch/prepare_data.py has written, with its splits
+and bins; it may hold more than memory does. Or it is one day of orders, which
+is replayed through the clearing house here, into memory: its first part is for
+training, the rest for validation. The model is scored beside two baselines that
+count orders and pairs of orders. Killed and started again, it goes on where it
+was.
 
   python launch/train.py --config=configs/demo.py --workdir=out/demo
   python launch/train.py --config=configs/demo.py --workdir=out/goog \
       --data=LOBSTER_SampleFile_GOOG_2012-06-21_10.zip
+  python launch/train.py --config=configs/demo.py --workdir=out/coinbase \
+      --data=out/data --config.data.market=Coinbase
   python launch/train.py --config=configs/demo.py --workdir=out/wide \
       --config.model.dim=128 --config.optimizer.num_steps=1000
 
@@ -24,11 +29,12 @@ from ml_collections import config_flags
 
 from mars_jax import lmm
 from mars_jax.data import dataset as dataset_lib
+from mars_jax.data import manifest
 from mars_jax.data import readers
 from mars_jax.tokens import vocab
-from mars_jax.train import baselines
 from mars_jax.train import optimizer as optimizer_lib
 from mars_jax.train import trainer
+from mars_jax.train import validation
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "The run, e.g. configs/demo.py, or configs/demo.py:tiny."
@@ -36,8 +42,8 @@ _CONFIG = config_flags.DEFINE_config_file(
 _DATA = flags.DEFINE_string(
   "data",
   None,
-  "Orders to train on, in place of config.data.path: 'bitstamp-sample', a"
-  " Bitstamp capture, or LOBSTER files (zip, folder or message file).",
+  "Orders to train on, in place of config.data.path: a folder that"
+  " prepare_data.py has written, 'bitstamp-sample', or the files of one day.",
 )
 _WORKDIR = flags.DEFINE_string(
   "workdir", None, "Folder for checkpoints, metrics and the model."
@@ -58,19 +64,21 @@ def main() -> None:
   }
   workdir = pathlib.Path(_WORKDIR.value)
   began = time.time()
-  dataset = _prepare(configs["data"])
+  dataset = _load(configs["data"])
   params = _train(dataset, workdir, configs)
-  nats = trainer.validation_nats(params, dataset, config=configs["model"])
-  scores = {
-    "unigram": _baseline(baselines.unigram_nats, dataset, 0),
-    "bigram": _baseline(baselines.bigram_nats, dataset, 1),
-    "model": float(nats.sum(axis=1).mean()),
-  }
+  nats = validation.model_nats(params, dataset, config=configs["model"])
+  scores = validation.baseline_nats(dataset)
+  scores["model"] = float(nats.sum(axis=1).mean())
   by_field = dict(zip(vocab.FIELDS, nats.mean(axis=0).tolist(), strict=True))
   card = {
     "data": dataset.name,
-    "trained_on": f"the first {dataset.num_train} orders",
-    "scored_on": f"the {len(nats)} orders after these",
+    "source": dataset.source,
+    "splits": {
+      split: {"orders": dataset.num_orders(split), "days": len(parts)}
+      for split, parts in dataset.parts.items()
+    },
+    "orders_in_no_window": dataset.train_windows(configs["data"]).num_left_out,
+    "orders_scored": len(nats),
     "validation_nats_per_order": scores,
     "validation_nats_by_field": by_field,
     "parameters": lmm.num_params(params),
@@ -83,8 +91,24 @@ def main() -> None:
   print(f"{workdir / 'model.npz'} written, {time.time() - began:.0f} s in all")
 
 
+def _load(config: dataset_lib.DataConfig) -> dataset_lib.Dataset:
+  """Opens what is prepared, or reads and replays a day; says what there is."""
+  folder = pathlib.Path(config.path).expanduser()
+  if (folder / manifest.MANIFEST).exists():
+    dataset = dataset_lib.load(folder, config.market)
+    print(dataset.name)
+  else:
+    dataset = _prepare(config)
+  num_left_out = dataset.train_windows(config).num_left_out
+  print(
+    f"  train {dataset.num_orders('train'):,} orders, of which"
+    f" {num_left_out:,} in no window, valid {dataset.num_orders('valid'):,}"
+  )
+  return dataset
+
+
 def _prepare(config: dataset_lib.DataConfig) -> dataset_lib.Dataset:
-  """Reads, replays and tokenizes, with a progress bar."""
+  """Reads and replays a day, with a progress bar."""
   stream = readers.read(config.path)
   print(f"{stream.name}: {len(stream):,} events")
   print("  " + ", ".join(f"{k} {v:,}" for k, v in stream.counts.items()))
@@ -119,13 +143,6 @@ def _train(dataset, workdir: pathlib.Path, configs) -> lmm.Params:
         )
 
     return trainer.train(dataset, workdir, **configs, on_progress=on_progress)
-
-
-def _baseline(score_fn, dataset: dataset_lib.Dataset, num_before: int) -> float:
-  """Returns the mean nats of a baseline over the validation part."""
-  index, num_train = dataset.tokens.index, dataset.num_train
-  rest = index[num_train - num_before :]
-  return float(score_fn(index[:num_train], rest).mean())
 
 
 def _report(scores: dict[str, float], by_field: dict[str, float]) -> None:

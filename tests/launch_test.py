@@ -5,16 +5,18 @@ import re
 
 import markets
 import numpy as np
+import prepared
 import pytest
 import scripts
 
 from mars_jax import lmm
+from mars_jax.data import dataset
 
 _CONFIG = "--config=configs/demo.py:tiny"
 _FIELDS = ("kind", "price", "volume", "interval")
 
 # What is wrong, the command, and what the message must name. In the commands,
-# {folder} has broken.csv and not_a_model.npz.
+# {folder} has broken.csv, not_a_model.npz and a data set in prepared.
 _WRONG = {
   "a wrong flag": ("train --config=configs/demo.py --stepz=3", "stepz"),
   "a missing flag": (f"train {_CONFIG}", "workdir"),
@@ -43,6 +45,11 @@ _WRONG = {
     f"train {_CONFIG} --workdir={{folder}}/x --data={{folder}}/broken.csv",
     "broken.csv, row 301",
   ),
+  "no such market": (
+    f"train {_CONFIG} --workdir={{folder}}/x --data={{folder}}/prepared"
+    " --config.data.market=Nasdaq",
+    "prepared, which has Bitstamp; it is 'Nasdaq'",
+  ),
   "no file to replay": ("replay", "name the files to replay"),
   "no such file to replay": ("replay {folder}/none.zip", "none.zip"),
   "an option of another format": (
@@ -66,6 +73,7 @@ def folder(tmp_path_factory):
   lines[300] = lines[300].replace("ask", "sell").replace("bid", "buy")
   (folder / "broken.csv").write_text("\n".join(lines))
   (folder / "not_a_model.npz").write_text("id,price\n1,2\n")
+  prepared.make(folder, num_days=2, num_orders=400)
   return folder
 
 
@@ -108,20 +116,29 @@ def test_help_says_what_each_script_does_and_its_flags():
 
 
 @pytest.fixture(scope="module")
-def trained(folder):
-  """The workdir of a short run, and what it printed."""
-  workdir = folder / "run"
-  result = scripts.run(
-    "train",
-    _CONFIG,
-    f"--workdir={workdir}",
-    f"--data={folder / 'market.csv'}",
-    "--config.data.book_capacity=512",
-    "--config.optimizer.num_steps=4",
-    "--config.train.eval_every=2",
+def runs(folder):
+  """What short runs on a file and on a data set printed."""
+  short = ["--config.optimizer.num_steps=4", "--config.train.eval_every=2"]
+  return scripts.run_all(
+    [
+      (
+        *("train", _CONFIG, f"--workdir={folder / 'run'}", *short),
+        f"--data={folder / 'market.csv'}",
+        "--config.data.book_capacity=512",
+      ),
+      (
+        *("train", _CONFIG, f"--workdir={folder / 'days'}", *short),
+        f"--data={folder / 'prepared'}",
+      ),
+    ]
   )
-  assert result.returncode == 0, result.stderr
-  return workdir, result.stdout
+
+
+@pytest.fixture(scope="module")
+def trained(folder, runs):
+  """The workdir of the run on a file, and what it printed."""
+  assert runs[0].returncode == 0, runs[0].stderr
+  return folder / "run", runs[0].stdout
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +167,7 @@ def test_training_writes_a_model_its_card_and_metrics(trained):
   workdir, text = trained
   model = lmm.load(workdir / "model.npz")
   assert model.card["data"] == "Bitstamp BTC/USD 2015-05-01"
+  assert model.card["source"] == {"file": "market.csv"}
   assert model.card["config"]["optimizer"]["num_steps"] == 4
   assert model.card["parameters"] == lmm.num_params(model.params)
   scores = model.card["validation_nats_per_order"]
@@ -167,6 +185,27 @@ def test_training_writes_a_model_its_card_and_metrics(trained):
     )
   assert all(field in text for field in _FIELDS)
   assert "model.npz written" in text.replace("\n", " ")
+
+
+def test_training_on_a_data_set_says_which_days_it_took(folder, runs):
+  assert runs[1].returncode == 0, runs[1].stderr
+  data = dataset.load(folder / "prepared")
+  card = lmm.load(folder / "days" / "model.npz").card
+  assert card["data"] == data.name == "Bitstamp, 2 days"
+  assert card["source"] == {
+    "folder": "prepared",
+    "markets": ["Bitstamp"],
+    "days": 2,
+  }
+  assert card["splits"] == {
+    split: {"orders": data.num_orders(split), "days": 2}
+    for split in ("train", "valid", "test")
+  }
+  assert card["orders_scored"] == data.num_orders("valid")
+  assert set(card["validation_nats_per_order"]) == {
+    *("unigram", "bigram", "model")
+  }
+  assert "Bitstamp, 2 days" in runs[1].stdout
 
 
 def test_a_forecast_prints_a_table_and_draws_a_picture(folder, forecasts):

@@ -160,6 +160,28 @@ def test_a_day_with_too_few_levels_is_an_error(tmp_path):
     pipeline.Windows([part], LENGTH, 1)[0]
 
 
+def test_a_day_in_memory_is_as_one_on_disk(records, days):
+  for day, on_disk in zip(records, days, strict=True):
+    in_memory = store.MemoryDay(day)
+    assert len(in_memory) == len(on_disk)
+    both = [
+      pipeline.Windows([pipeline.Part(d, "A", 3, len(d))], LENGTH, 7)
+      for d in (in_memory, on_disk)
+    ]
+    for index in range(len(both[0])):
+      one, other = (windows[index] for windows in both)
+      jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def test_a_day_in_memory_has_the_errors_of_one_on_disk():
+  day = store.MemoryDay(day_records.make(20, num_levels=4))
+  with pytest.raises(ValueError, match="memory has 4 price levels .* 5 are"):
+    pipeline.read(day, 0, 20)
+  for start, stop in ((-1, 3), (5, 4), (0, 21)):
+    with pytest.raises(IndexError, match="memory: orders"):
+      day.read(start, stop)
+
+
 def test_windows_can_be_pickled(parts):
   windows = pipeline.Windows(parts, LENGTH, 5, pack=True)
   copy = pickle.loads(pickle.dumps(windows))
@@ -350,34 +372,3 @@ def test_sources_and_weights_that_cannot_be_are_an_error(
 ):
   with pytest.raises(ValueError, match=message):
     make_batches(sources, weights=weights)
-
-
-def make_tokens(num_tokens):
-  """Tokens of which every leaf counts up, each from a start of its own."""
-  names = [field.name for field in dataclasses.fields(features.TokenFeatures)]
-  leaves = {
-    name: np.arange(num_tokens, dtype=np.int32) + 1_000 * i
-    for i, name in enumerate(names)
-  }
-  leaves["volumes"] = np.repeat(leaves["volumes"][:, None], 10, axis=1)
-  return features.TokenFeatures(**leaves)
-
-
-def test_token_windows_hold_successive_tokens_of_all_leaves():
-  tokens = make_tokens(11)
-  windows = pipeline.TokenWindows(tokens, length=4, stride=3)
-  assert len(windows) == 3  # From 0, 3 and 6; 9 has too little after it.
-  for i in range(3):
-    assert windows[i].keys() == vars(tokens).keys()
-    for name, leaf in vars(tokens).items():
-      np.testing.assert_array_equal(windows[i][name], leaf[3 * i : 3 * i + 4])
-
-
-def test_as_many_tokens_as_a_window_are_one_window():
-  windows = pipeline.TokenWindows(make_tokens(4), length=4, stride=100)
-  assert len(windows) == 1
-
-
-def test_fewer_tokens_than_a_window_are_an_error():
-  with pytest.raises(ValueError, match="windows of 5 tokens .* there are 4"):
-    pipeline.TokenWindows(make_tokens(4), length=5, stride=1)

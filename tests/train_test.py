@@ -2,9 +2,9 @@
 
 import csv
 import dataclasses
-import functools
 
 import chex
+import day_records
 import jax
 import jax.numpy as jnp
 import markets
@@ -12,13 +12,17 @@ import numpy as np
 import pytest
 
 from mars_jax import lmm
+from mars_jax import types
 from mars_jax.data import dataset as dataset_lib
+from mars_jax.data import pipeline
+from mars_jax.data import replay
+from mars_jax.data import store
 from mars_jax.tokens import vocab
-from mars_jax.train import baselines
 from mars_jax.train import checkpoint
 from mars_jax.train import loss
 from mars_jax.train import optimizer as optimizer_lib
 from mars_jax.train import trainer
+from mars_jax.train import validation
 
 MODEL = lmm.LmmConfig(
   dim=8,
@@ -104,10 +108,10 @@ def state():
 
 
 @pytest.fixture(scope="module")
-def tokens(dataset):
-  """One batch."""
-  rows = np.arange(4)[:, None] * 20 + np.arange(17)
-  return jax.tree.map(lambda leaf: leaf[rows], dataset.tokens)
+def batch(dataset):
+  windows = dataset.train_windows(DATA)
+  items = [windows[index] for index in range(4)]
+  return jax.tree.map(lambda *leaves: np.stack(leaves), *items)
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +228,7 @@ class TestLoop:
     self, dataset, uninterrupted
   ):
     _, params, reports = uninterrupted
-    nats = trainer.validation_nats(params, dataset, config=MODEL)
+    nats = validation.model_nats(params, dataset, config=MODEL)
     np.testing.assert_array_equal(
       nats.mean(axis=0, dtype=np.float64), reports[-1].valid_nats
     )
@@ -242,117 +246,111 @@ class TestLoop:
       _run(dataset, tmp_path)
 
   def test_too_little_training_data_is_an_error_that_says_so(
-    self, dataset, params, tmp_path
+    self, dataset, tmp_path
   ):
-    short = dataclasses.replace(dataset, num_train=16)
-    with pytest.raises(ValueError, match="17 tokens .* there are 16"):
-      _run(short, tmp_path)
-    short = dataclasses.replace(dataset, num_train=7)
-    with pytest.raises(ValueError, match="8 orders of context.* has 7"):
-      trainer.validation_nats(params, short, config=MODEL)
+    (part,) = dataset.parts["train"]
+    parts = [dataclasses.replace(part, stop=16), part]
+    short = {**dataset.parts, "train": parts[:1]}
+    with pytest.raises(ValueError, match="smaller data.window_length"):
+      _run(dataclasses.replace(dataset, parts=short), tmp_path)
+    long = {**dataset.parts, "train": parts}
+    windows = dataclasses.replace(dataset, parts=long).train_windows(DATA)
+    assert len(windows) == len(dataset.train_windows(DATA))
 
   def test_a_pattern_that_takes_two_orders_to_tell_is_learnt(
     self, dataset, tmp_path
   ):
-    pattern = np.array([5, 5, 40_000, 40_000], np.int32)
-    num_tokens = len(dataset.tokens.index)
-    tokens = jax.tree.map(np.zeros_like, dataset.tokens)
-    index = np.resize(pattern, num_tokens)
-    repeating = dataclasses.replace(dataset, tokens=tokens.replace(index=index))
+    repeating = _two_and_two(dataset)
     optimizer = dataclasses.replace(OPTIMIZER, learning_rate=3e-2, num_steps=80)
     train = dataclasses.replace(TRAIN, eval_every=100, checkpoint_every=100)
     model = dataclasses.replace(MODEL, dropout=0.0)
     _, reports = _run(
       repeating, tmp_path, model=model, optimizer=optimizer, train=train
     )
-    num_train = dataset.num_train
-    unigram = baselines.unigram_nats(index[:num_train], index[num_train:])
-    bigram = baselines.bigram_nats(index[:num_train], index[num_train - 1 :])
     # Each of the two comes after each of the two, as often as not.
-    np.testing.assert_allclose(unigram.mean(), np.log(2), atol=0.02)
-    np.testing.assert_allclose(bigram.mean(), np.log(2), atol=0.02)
+    for name, nats in validation.baseline_nats(repeating).items():
+      np.testing.assert_allclose(nats, np.log(2), atol=0.02, err_msg=name)
     assert reports[-1].valid_nats.sum() < 0.1
 
-
-class TestValidation:
-  @pytest.mark.parametrize("num_valid", [1, 255, 256, 257, 512, 700])
-  def test_scores_each_order_once_and_with_a_full_window(
-    self, dataset, params, num_valid
-  ):
-    num_tokens = len(dataset.tokens.index)
-    # One layer sees a window, so one pass over all orders says the same.
-    whole = _whole(dataset, params)
-    dataset = dataclasses.replace(dataset, num_train=num_tokens - num_valid)
-    nats = trainer.validation_nats(params, dataset, config=MODEL)
-    assert nats.shape == (num_valid, len(vocab.FIELDS))
-    np.testing.assert_allclose(nats, whole[-num_valid:], atol=1e-4)
-
-  def test_needs_no_more_context_than_the_window(self, dataset, params):
-    whole = _whole(dataset, params)
-    least = dataclasses.replace(dataset, num_train=MODEL.window)
-    nats = trainer.validation_nats(params, least, config=MODEL)
-    np.testing.assert_allclose(nats, whole[MODEL.window - 1 :], atol=1e-4)
-
-  def test_more_batches_than_one_are_as_one(self, dataset, params, monkeypatch):
-    expected = trainer.validation_nats(params, dataset, config=MODEL)
-    monkeypatch.setattr(trainer, "_EVAL_BATCH", 1)
-    actual = trainer.validation_nats(params, dataset, config=MODEL)
-    np.testing.assert_allclose(actual, expected, atol=1e-5)
+  def test_trains_on_the_parts_of_several_days(self, dataset, tmp_path):
+    days = [store.MemoryDay(day_records.make(90, seed=i)) for i in range(3)]
+    parts = {
+      "train": [pipeline.Part(day, "A", 0, 70) for day in days],
+      "valid": [pipeline.Part(day, "A", 70, 90) for day in days],
+    }
+    several = dataclasses.replace(dataset, parts=parts)
+    _, reports = _run(several, tmp_path)
+    assert len(several.train_windows(DATA)) == 3 * 7
+    nats = [report.train_nats for report in reports]
+    assert np.isfinite(nats).all() and len(set(nats)) == len(nats)
 
 
-@functools.cache
-def _score_fn():
-  return jax.jit(functools.partial(loss.nats, config=MODEL))
-
-
-def _whole(dataset, params):
-  """Scores of all orders but the first, from one forward pass."""
-  tokens = jax.tree.map(lambda leaf: leaf[None], dataset.tokens)
-  return np.asarray(_score_fn()(params, tokens))[0]
+def _two_and_two(dataset):
+  """The same with an empty book and orders of two kinds, each of them twice."""
+  num_orders = dataset.parts["valid"][0].stop
+  zeros = jax.tree.map(np.zeros_like, vars(day_records.make(num_orders)))
+  is_other = np.resize(np.array([0, 0, 1, 1], np.int32), num_orders)
+  order = zeros.pop("order").replace(
+    kind=np.where(is_other, types.OrderKind.CANCEL, types.OrderKind.LIMIT),
+    price=10 * is_other,
+    volume=1 + 10_000 * is_other,
+  )
+  day = store.MemoryDay(replay.Records(**zeros, order=order))
+  parts = {
+    split: [dataclasses.replace(part, day=day) for part in parts]
+    for split, parts in dataset.parts.items()
+  }
+  return dataclasses.replace(dataset, parts=parts)
 
 
 class TestStep:
-  def _step(self, state, tokens):
+  @pytest.fixture(autouse=True)
+  def _set_dataset(self, dataset):
+    self._tokenizers = [dataset.tokenizer]
+
+  def _step(self, state, batch):
     # The program of the runs above, which donates its state.
     return trainer._jit_step(
       jax.tree.map(jnp.copy, state),
-      tokens,
+      self._tokenizers,
+      batch,
       seed=TRAIN.seed,
       config=MODEL,
       optimizer=optimizer_lib.make_optimizer(OPTIMIZER),
     )
 
-  def test_same_inputs_give_same_outputs(self, state, tokens):
+  def test_same_inputs_give_same_outputs(self, state, batch):
     chex.assert_trees_all_equal(
-      self._step(state, tokens), self._step(state, tokens)
+      self._step(state, batch), self._step(state, batch)
     )
 
-  def test_counts_itself_and_changes_the_parameters(self, state, tokens):
-    after, _ = self._step(state, tokens)
-    after, _ = self._step(after, tokens)  # The rate of the first step is 0.
+  def test_counts_itself_and_changes_the_parameters(self, state, batch):
+    after, _ = self._step(state, batch)
+    after, _ = self._step(after, batch)  # The rate of the first step is 0.
     assert after.step == 2
     for old, new in zip(
       jax.tree.leaves(state.params), jax.tree.leaves(after.params), strict=True
     ):
       assert (old != new).any()
 
-  def test_dropout_is_another_at_another_step(self, state, tokens):
-    _, first = self._step(state, tokens)
-    _, later = self._step(state.replace(step=state.step + 1), tokens)
+  def test_dropout_is_another_at_another_step(self, state, batch):
+    _, first = self._step(state, batch)
+    _, later = self._step(state.replace(step=state.step + 1), batch)
     assert first != later
 
   def test_loss_is_the_mean_of_the_scores_of_all_but_the_first(
-    self, params, tokens
+    self, params, batch
   ):
     config = dataclasses.replace(MODEL, dropout=0.0)
 
     @jax.jit
-    def both(params, tokens):
+    def both(params, batch):
+      tokens = pipeline.tokens(self._tokenizers, batch)
       scores = loss.nats(params, tokens, config=config)
       key = jax.random.key(0)
       return scores, loss.mean_nats(params, tokens, key, config=config)
 
-    scores, mean = both(params, tokens)
+    scores, mean = both(params, batch)
     assert scores.shape == (4, 16, len(vocab.FIELDS))
     np.testing.assert_allclose(mean, scores.sum(axis=-1).mean(), rtol=1e-5)
 

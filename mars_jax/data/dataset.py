@@ -1,13 +1,18 @@
-"""One day of one market as tokens, split by time: training, validation."""
+"""The orders of one market, split: of a day in memory, or of prepared files."""
 
 import collections.abc
 import dataclasses
+import pathlib
+from typing import Any
 
 import numpy as np
 
 from mars_jax import lob
 from mars_jax.data import events
+from mars_jax.data import manifest
+from mars_jax.data import pipeline
 from mars_jax.data import replay
+from mars_jax.data import store
 from mars_jax.data import tokenize
 from mars_jax.tokens import features
 
@@ -17,16 +22,20 @@ class DataConfig:
   """What is read, and how it is cut up.
 
   Attributes:
-    path: as `readers.read` takes it.
-    train_fraction: share of the time span that is for training; the rest, at
-      the end, is for validation.
-    book_capacity: orders that one side of the replayed book can hold.
+    path: the folder of a data set, as `load` takes it, or one day of orders, as
+      `readers.read` takes it.
+    market: which one of a data set; empty for the only one.
+    train_fraction: share of the time span of the one day that is for training;
+      the rest, at the end, is for validation. A data set has splits of its own.
+    book_capacity: orders that one side of the replayed book of the one day can
+      hold.
     window_length: orders in a training window.
     window_stride: orders from the start of a window to that of the next.
     batch_size: windows in a batch.
   """
 
   path: str
+  market: str = ""
   train_fraction: float
   book_capacity: int
   window_length: int
@@ -47,28 +56,40 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-  """A tokenized day.
+  """The orders of one market, split.
 
   Attributes:
-    name: of market, instrument and day.
-    tokens: of all orders, numpy leaves `[T]`.
-    tokenizer: the bins, fitted on the training part.
-    num_train: the first so many orders are for training.
+    name: of market, instrument and day, or of how many days.
+    source: what it was made of, fit for JSON.
+    parts: of each split; "train" and "valid" have an order at least that comes
+      after another of its day.
+    tokenizer: the bins, fitted on the training split.
     num_dropped: orders that the replayed book had no room for.
   """
 
   name: str
-  tokens: features.TokenFeatures
+  source: dict[str, Any]
+  parts: dict[str, list[pipeline.Part]]
   tokenizer: features.Tokenizer
-  num_train: int
-  num_dropped: int
+  num_dropped: int = 0
 
+  def __post_init__(self):
+    for split in ("train", "valid"):
+      if not any(part.stop > max(part.start, 1) for part in self.parts[split]):
+        raise ValueError(
+          f"{self.name} has too few orders in the split {split!r}: split it"
+          " otherwise"
+        )
 
-def num_train_orders(stream: events.EventStream, train_fraction: float) -> int:
-  """Returns how many of the market's orders fall in the training part."""
-  time = stream.time[stream.is_flow]
-  end = time[0] + (time[-1] - time[0]) * train_fraction
-  return int(np.searchsorted(time, end))
+  def num_orders(self, split: str) -> int:
+    """Returns the number of orders of a split."""
+    return sum(part.stop - part.start for part in self.parts[split])
+
+  def train_windows(self, config: DataConfig) -> pipeline.Windows:
+    """Returns the windows to train on."""
+    return pipeline.Windows(
+      self.parts["train"], config.window_length, config.window_stride
+    )
 
 
 def prepare(
@@ -77,25 +98,76 @@ def prepare(
   config: DataConfig,
   on_progress: collections.abc.Callable[[int], None] = lambda num_events: None,
 ) -> Dataset:
-  """Replays a stream, fits the bins on its training part, and tokenizes it.
+  """Replays one day in memory and fits the bins on its training part.
 
   Args:
-    stream: one day.
-    config: see there; `path` is not read.
+    stream: the day.
+    config: see there; of `path` only the name is kept.
     on_progress: called with the number of events just replayed.
+
+  Raises:
+    ValueError: if the config names another market.
   """
+  if config.market not in ("", stream.market):
+    raise ValueError(
+      f"data.market is {config.market!r}, but {stream.name} is of another"
+    )
   records, book = replay.replay(
     stream,
     lob.init(config.book_capacity),
     num_levels=features.NUM_LEVELS,
     on_progress=on_progress,
   )
-  num_train = num_train_orders(stream, config.train_fraction)
-  tokenizer = tokenize.fit(records[:num_train])
+  time = records.time
+  end = time[0] + (time[-1] - time[0]) * config.train_fraction
+  num_train = int(np.searchsorted(time, end))
+  day = store.MemoryDay(records)
   return Dataset(
     name=stream.name,
-    tokens=tokenize.encode(tokenizer, records),
-    tokenizer=tokenizer,
-    num_train=num_train,
+    source={"file": pathlib.Path(config.path).name},
+    parts={
+      "train": [pipeline.Part(day, stream.market, 0, num_train)],
+      "valid": [pipeline.Part(day, stream.market, num_train, len(day))],
+    },
+    tokenizer=tokenize.fit(records[:num_train]),
     num_dropped=int(book.dropped),
+  )
+
+
+def load(folder: pathlib.Path | str, market: str = "") -> Dataset:
+  """Opens one market of a data set that `launch/prepare_data.py` has written.
+
+  Args:
+    folder: of the data set.
+    market: which; empty for the only one.
+
+  Raises:
+    ValueError: if there is no such market, several and none is named, or it has
+      too few orders for training or for validation.
+    events.DataError: as of `manifest.load`.
+  """
+  data = manifest.load(folder)
+  if not market and len(data.markets) == 1:
+    (market,) = data.markets
+  if market not in data.markets:
+    raise ValueError(
+      f"data.market must name one market of {folder}, which has"
+      f" {', '.join(data.markets) or 'none'}; it is {market!r}"
+    )
+  reports = [d.report for d in data.days if d.report.market == market]
+  name = f"{market}, {len(reports)} days"
+  if len(reports) == 1:
+    name = f"{market} {reports[0].instrument} {reports[0].day}".strip()
+  return Dataset(
+    name=name,
+    source={
+      "folder": data.folder.resolve().name,
+      "markets": list(data.markets),
+      "days": len(data.days),
+    },
+    parts={
+      split: [part for part in data.parts(split) if part.market == market]
+      for split in manifest.SPLITS
+    },
+    tokenizer=data.bins[market].tokenizer,
   )

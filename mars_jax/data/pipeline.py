@@ -1,11 +1,11 @@
 """Batches of windows of orders, in an order that a checkpoint can return to.
 
 A window is `length` successive orders of one day, read from its file
-(`store.Day`) when Grain asks for it; what a model reads of it is computed on
-the device (`tokens`), so that the files serve any bins. Grain shuffles, repeats
-and mixes markets; its elastic iterator keeps one integer as its state, so that
-a run that was killed goes on with the batch that it would have had, also on
-another number of processes.
+(`store.Day`), or from memory (`store.MemoryDay`), when Grain asks for it; what
+a model reads of it is computed on the device (`tokens`), so that the files
+serve any bins. Grain shuffles, repeats and mixes markets; its elastic iterator
+keeps one integer as its state, so that a run that was killed goes on with the
+batch that it would have had, also on another number of processes.
 """
 
 import collections
@@ -45,7 +45,7 @@ class Part:
     stop: the first after them.
   """
 
-  day: store.Day
+  day: store.Day | store.MemoryDay
   market: str
   start: int
   stop: int
@@ -122,7 +122,7 @@ class Windows:
     """Returns an item; those that are packed are the last."""
     if not 0 <= index < len(self):
       raise IndexError(f"item {index} of {len(self)}")
-    spans = [_read(*span) for span in self._spans(index)]
+    spans = [read(*span) for span in self._spans(index)]
     if self._is_packed:
       for number, span in enumerate(spans):
         span["segment"] = np.full_like(span["kind"], number)
@@ -185,8 +185,13 @@ def _packed(sizes, capacity):
   return rows
 
 
-def _read(day, start, stop):
-  """Returns the orders of a window, without its segments; see `Windows`."""
+def read(day: store.Day | store.MemoryDay, start: int, stop: int) -> Item:
+  """Returns the orders in `[start, stop)` of a day, as in `Windows`.
+
+  Raises:
+    ValueError: if the day has fewer price levels than tokens are made of.
+    Whatever `store.Day.read` raises.
+  """
   if day.num_levels < features.NUM_LEVELS:
     raise ValueError(
       f"{day.path} has {day.num_levels} price levels a side, but"
@@ -224,38 +229,6 @@ def _padding(span, size):
     "kind": zeros["kind"] + types.OrderKind.NONE,
     "segment": zeros["segment"] - 1,
   }
-
-
-class TokenWindows:
-  """All windows of `length` successive tokens of one day, every `stride`.
-
-  A random-access source for Grain; an item is a dict with the leaves of
-  `features.TokenFeatures`, `[length]` each.
-  """
-
-  def __init__(self, tokens: features.TokenFeatures, length: int, stride: int):
-    num_tokens = len(tokens.index)
-    if num_tokens < length:
-      raise ValueError(
-        f"windows of {length} tokens need at least as many orders, but there"
-        f" are {num_tokens}; give more data or a smaller data.window_length"
-      )
-    self._leaves = {
-      field.name: np.asarray(getattr(tokens, field.name))
-      for field in dataclasses.fields(tokens)
-    }
-    self._starts = np.arange(0, num_tokens - length + 1, stride)
-    self._length = length
-
-  def __len__(self) -> int:
-    return len(self._starts)
-
-  def __getitem__(self, index: int) -> Item:
-    start = self._starts[index]
-    return {
-      name: leaf[start : start + self._length]
-      for name, leaf in self._leaves.items()
-    }
 
 
 def by_market(
@@ -325,7 +298,10 @@ def batches(
     raise ValueError("there is no market to draw windows from")
   for market, source in sources.items():
     if not len(source):
-      raise ValueError(f"{market!r} has no window: it has too few orders")
+      raise ValueError(
+        f"{market!r} has no window: all of its parts are shorter than one; give"
+        " more data or a smaller data.window_length"
+      )
   options = grain.MultiprocessingOptions(num_workers) if num_workers else None
   return iter(
     grain.experimental.ElasticIterator(

@@ -186,6 +186,40 @@ class Day:
     return _read_header(self.path)
 
 
+class MemoryDay:
+  """The orders of a day in memory, read as those of a `Day` are."""
+
+  path = "a day in memory"  # For messages.
+
+  def __init__(self, records: replay.Records):
+    """Takes the orders of a whole day."""
+    self._records = records
+
+  def __len__(self) -> int:
+    """Returns the number of orders."""
+    return len(self._records)
+
+  @property
+  def num_levels(self) -> int:
+    """Price levels of each side, after an order."""
+    return self._records.snapshot.price.shape[-1]
+
+  @property
+  def open_mid(self) -> int:
+    """Ticks, of the book that the first order met; 0 if there is no order."""
+    return int(self._records.mid_before[0]) if len(self) else 0
+
+  def read(self, start: int, stop: int) -> replay.Records:
+    """Returns the orders in `[start, stop)`.
+
+    Raises:
+      IndexError: unless 0 <= start <= stop <= len(self).
+    """
+    if not 0 <= start <= stop <= len(self):
+      raise IndexError(f"{self.path}: orders {start} to {stop} of {len(self)}")
+    return self._records[start:stop]
+
+
 def _columns(records):
   """Returns the times `[T]` and the other columns, int32 `[C, T]`."""
   order, snapshot = records.order, records.snapshot

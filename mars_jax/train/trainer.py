@@ -1,4 +1,4 @@
-"""Trains an order model on one market: step, validation, the loop.
+"""Trains an order model on one market: the step and the loop.
 
 A run is a function of its configs and data: killed and started again, it goes
 on from its newest checkpoint to the same losses.
@@ -20,15 +20,12 @@ from flax import struct
 from mars_jax import lmm
 from mars_jax.data import dataset as dataset_lib
 from mars_jax.data import pipeline
-from mars_jax.tokens import features as features_lib
+from mars_jax.tokens import features
 from mars_jax.tokens import vocab
 from mars_jax.train import checkpoint
 from mars_jax.train import loss as loss_lib
 from mars_jax.train import optimizer as optimizer_lib
-
-_EVAL_STRIDE = 256  # Orders scored by one validation window.
-_EVAL_BATCH = 16
-_jit_nats = jax.jit(loss_lib.nats, static_argnames="config")
+from mars_jax.train import validation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,7 +79,8 @@ class Progress:
 
 def train_step(
   state: TrainState,
-  tokens: features_lib.TokenFeatures,
+  tokenizers: collections.abc.Sequence[features.Tokenizer],
+  batch: pipeline.Item,
   *,
   seed: int,
   config: lmm.LmmConfig,
@@ -92,7 +90,8 @@ def train_step(
 
   Args:
     state: before the step.
-    tokens: windows, leaves `[B, T]`.
+    tokenizers: of the markets of the batch, by their numbers.
+    batch: of items of `pipeline.Windows`, leaves `[B, ...]`.
     seed: of the run; static.
     config: of the model; static.
     optimizer: static.
@@ -100,6 +99,7 @@ def train_step(
   Returns:
     The state after it, and the float32 `[]` mean nats per order before it.
   """
+  tokens = pipeline.tokens(tokenizers, batch)
   key = jax.random.fold_in(jax.random.key(seed), state.step)
   loss, grads = jax.value_and_grad(loss_lib.mean_nats)(
     state.params, tokens, key, config=config
@@ -116,41 +116,6 @@ _jit_step = jax.jit(
 )
 
 
-def validation_nats(
-  params: lmm.Params, dataset: dataset_lib.Dataset, *, config: lmm.LmmConfig
-) -> np.ndarray:
-  """Scores each order of the validation part once, with a full window before.
-
-  Args:
-    params: of the order model.
-    dataset: its training part must be longer than the model's window.
-    config: of the order model.
-
-  Returns:
-    float32 `[V, 4]`, nats of each field of each order.
-  """
-  num_tokens, context = len(dataset.tokens.index), config.window
-  ends = np.arange(dataset.num_train + _EVAL_STRIDE, num_tokens, _EVAL_STRIDE)
-  ends = np.append(ends, num_tokens)
-  starts = ends - _EVAL_STRIDE - context
-  if starts[0] < 0:
-    raise ValueError(
-      f"validation needs {context} orders of context, but the training part"
-      f" has {dataset.num_train}; raise train_fraction or lower model.window"
-    )
-  scores = []
-  for batch in np.array_split(starts, -(-len(starts) // _EVAL_BATCH)):
-    padded = np.pad(batch, (0, _EVAL_BATCH - len(batch)), mode="edge")
-    rows = padded[:, None] + np.arange(context + _EVAL_STRIDE)
-    tokens = jax.tree.map(lambda leaf, r=rows: leaf[r], dataset.tokens)
-    nats = np.asarray(_jit_nats(params, tokens, config=config))
-    nats = nats[: len(batch), -_EVAL_STRIDE:]
-    scores.append(nats.reshape(-1, nats.shape[-1]))
-  scores = np.concatenate(scores)
-  num_last = num_tokens - dataset.num_train - (len(ends) - 1) * _EVAL_STRIDE
-  return np.concatenate([scores[:-_EVAL_STRIDE], scores[-num_last:]])
-
-
 def train(
   dataset: dataset_lib.Dataset,
   workdir: pathlib.Path,
@@ -164,7 +129,7 @@ def train(
   """Trains to the last step, from the newest checkpoint if there is one.
 
   Args:
-    dataset: the tokens.
+    dataset: the orders.
     workdir: takes the checkpoints, and `metrics.csv` with a row a validation.
     model, data, optimizer, train: the configs of the run.
     on_progress: called after every step.
@@ -174,7 +139,8 @@ def train(
 
   Raises:
     FloatingPointError: if the loss is not finite; the checkpoints stay.
-    ValueError: if the workdir holds a run with other configs.
+    ValueError: if no training part is as long as a window, or the workdir holds
+      a run with other configs.
   """
   configs = {
     "model": dataclasses.asdict(model),
@@ -182,13 +148,8 @@ def train(
     "optimizer": dataclasses.asdict(optimizer),
     "train": dataclasses.asdict(train),
   }
-  windows = pipeline.TokenWindows(
-    jax.tree.map(lambda leaf: leaf[: dataset.num_train], dataset.tokens),
-    data.window_length,
-    data.window_stride,
-  )
   batches = pipeline.batches(
-    {dataset.name: windows},
+    {dataset.name: dataset.train_windows(data)},
     batch_size=data.batch_size,
     seed=train.seed,
   )
@@ -206,12 +167,12 @@ def train(
       batches.set_state(data_state)
     _cut_metrics(workdir / "metrics.csv", int(state.step))
     for step in range(int(state.step) + 1, optimizer.num_steps + 1):
-      tokens = features_lib.TokenFeatures(**next(batches))
-      state, loss = step_fn(state, tokens)
+      batch = next(batches)
+      state, loss = step_fn(state, [dataset.tokenizer], batch)
       is_last = step == optimizer.num_steps
-      progress = Progress(step, _finite(loss, step), tokens.index.size, None)
+      progress = Progress(step, _finite(loss, step), batch["kind"].size, None)
       if step % train.eval_every == 0 or is_last:
-        nats = validation_nats(state.params, dataset, config=model)
+        nats = validation.model_nats(state.params, dataset, config=model)
         progress = dataclasses.replace(
           progress, valid_nats=nats.mean(axis=0, dtype=np.float64)
         )
