@@ -3,9 +3,10 @@ r"""Trains an order model on one market: prepared days, or one day as it is.
 The data is a folder that launch/prepare_data.py has written, with its splits
 and bins; it may hold more than memory does. Or it is one day of orders, which
 is replayed through the clearing house here, into memory: its first part is for
-training, the rest for validation. The model is scored beside two baselines that
-count orders and pairs of orders. Killed and started again, it goes on where it
-was.
+training, the rest for validation. The model is scored beside three baselines:
+random flow at the rates of each kind of order, given the book (zero
+intelligence), and the counts of orders and of pairs of orders. Killed and
+started again, it goes on where it was.
 
   python launch/train.py --config=configs/demo.py --workdir=out/demo
   python launch/train.py --config=configs/demo.py --workdir=out/goog \
@@ -65,9 +66,9 @@ def main() -> None:
   workdir = pathlib.Path(_WORKDIR.value)
   began = time.time()
   dataset = _load(configs["data"])
+  scores = validation.baseline_nats(dataset)
   params = _train(dataset, workdir, configs)
   nats = validation.model_nats(params, dataset, config=configs["model"])
-  scores = validation.baseline_nats(dataset)
   scores["model"] = float(nats.sum(axis=1).mean())
   by_field = dict(zip(vocab.FIELDS, nats.mean(axis=0).tolist(), strict=True))
   card = {

@@ -13,6 +13,7 @@ from mars_jax import lmm
 from mars_jax.data import dataset as dataset_lib
 from mars_jax.data import pipeline
 from mars_jax.data import store
+from mars_jax.data import synthetic
 from mars_jax.data import tokenize
 from mars_jax.tokens import vocab
 from mars_jax.train import baselines
@@ -166,3 +167,18 @@ def test_baselines_score_the_same_orders(
   assert len(unigram) == len(bigram) == 599 + 37 + 550 + 255
   np.testing.assert_allclose(found["unigram"], np.mean(unigram))
   np.testing.assert_allclose(found["bigram"], np.mean(bigram))
+  assert 0 < found["zero intelligence"] < 100
+
+
+def test_zero_intelligence_is_the_best_model_of_its_own_flow():
+  stream = synthetic.stream(seed=0, num_orders=4_000)
+  config = dataset_lib.DataConfig(
+    path="",
+    train_fraction=0.7,
+    book_capacity=256,
+    window_length=2,
+    window_stride=1,
+    batch_size=1,
+  )
+  found = validation.baseline_nats(dataset_lib.prepare(stream, config=config))
+  assert found["zero intelligence"] < min(found["unigram"], found["bigram"])

@@ -4,10 +4,9 @@
 model makes of real orders: what a learned model has to beat.
 """
 
-import dataclasses
-
 import jax
 import numpy as np
+from flax import struct
 
 from mars_jax import types
 from mars_jax.data import replay
@@ -20,13 +19,14 @@ from mars_jax.tokens import vocab
 FLOOR = 1e-3  # Least share of what `nats` scores that may be anything.
 
 
-def calibrate(records: replay.Records, *, max_distance: int) -> synthetic.Rates:
-  """Measures the rates of a replayed day: those of maximum likelihood.
+def calibrate(*days: replay.Records, max_distance: int) -> synthetic.Rates:
+  """Measures the rates of replayed days: those of maximum likelihood.
 
   A rate is a count of orders by the time, or the time of all resting orders,
   exposed to it, on both sides together. An order that trades at once is a
   market order, whatever its kind. The book that an order meets is the snapshot
-  after the one before it, so the first order is not counted.
+  after the one before it, so the first order of each day is
+  not counted.
 
   A snapshot does not tell how many orders rest at a price. As in the paper, its
   volume is counted in mean limit orders, which is exact where all volumes are
@@ -35,7 +35,7 @@ def calibrate(records: replay.Records, *, max_distance: int) -> synthetic.Rates:
   was seen to rest, `cancel` is that of all distances together.
 
   Args:
-    records: of one day, from its first on.
+    *days: records in a row of each day, at least one.
     max_distance: ticks, D. Limit orders and unseen cancels at none of the
       distances 1 to D are counted in `other`.
 
@@ -46,7 +46,7 @@ def calibrate(records: replay.Records, *, max_distance: int) -> synthetic.Rates:
     ValueError: if there is no limit order within that distance, or no time
       passes.
   """
-  seen = _observe(records)
+  seen = _observe(days)
   seconds, process = seen.seconds.sum(), seen.process
   is_near = (seen.distance >= 1) & (seen.distance <= max_distance)
   is_cancel = process == synthetic.CANCEL
@@ -118,7 +118,7 @@ def nats(
   low, high = bins.bounds(tokenizer.price, price)
   mid = records.mid_before[1:].astype(np.int64)
   total, of_kind, waits, trades = _shares(
-    rates, _observe(records), kind, low + mid, high + mid
+    rates, _observe([records]), kind, low + mid, high + mid
   )
   volumes = np.asarray(bins.encode(tokenizer.volume, rates.volume))
   is_bin = volumes[..., None] == np.arange(vocab.NUM_VOLUMES)
@@ -204,7 +204,7 @@ def _floored(chances):
   return (1 - FLOOR) * chances + FLOOR / chances.shape[-1]
 
 
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class _Observed:
   """Each order but the first, and the book that it meets, `[T - 1]`.
 
@@ -231,8 +231,13 @@ class _Observed:
   level_distance: np.ndarray
 
 
-def _observe(records):
+def _observe(days):
   """Returns what the model is measured and scored by."""
+  seen = [_observe_day(records) for records in days]
+  return jax.tree.map(lambda *leaves: np.concatenate(leaves), *seen)
+
+
+def _observe_day(records):
   kinds, order = types.OrderKind, records.order
   takes = np.isin(order.kind, (kinds.MARKET, kinds.IOC, kinds.FOK))
   process = np.where(

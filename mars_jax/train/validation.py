@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from mars_jax import lmm
+from mars_jax.data import calibration
 from mars_jax.data import dataset as dataset_lib
 from mars_jax.data import pipeline
 from mars_jax.tokens import features
@@ -21,6 +22,7 @@ from mars_jax.train import loss
 _STRIDE = 256  # Orders scored by one window.
 _BATCH = 16
 _CHUNK = 8192  # Orders encoded at once for the baselines.
+_MAX_DISTANCE = 2**20  # Ticks, for zero-intelligence orders.
 
 
 def model_nats(
@@ -60,8 +62,11 @@ def model_nats(
 def baseline_nats(dataset: dataset_lib.Dataset) -> dict[str, float]:
   """Returns the mean nats of each baseline over the orders of `model_nats`.
 
-  They count the training parts as one sequence: the last order of a day and the
-  first of the next are a pair as well, one of very many.
+  The counts take the training parts as one sequence: the last order of a day
+  and the first of the next are a pair as well, one of very many.
+
+  Raises:
+    ValueError: if there is no limit order to train on, or no time passes.
   """
   encode = functools.partial(_order_indices, tokenizer=dataset.tokenizer)
   train = np.concatenate([encode(part) for part in dataset.parts["train"]])
@@ -74,7 +79,35 @@ def baseline_nats(dataset: dataset_lib.Dataset) -> dict[str, float]:
   valid = np.concatenate(valid)
   unigram = baselines.unigram_nats(train, valid)[is_scored]
   bigram = baselines.bigram_nats(train, valid)[is_scored[1:]]
-  return {"unigram": float(unigram.mean()), "bigram": float(bigram.mean())}
+  return {
+    "zero intelligence": float(_zero_intelligence_nats(dataset).mean()),
+    "unigram": float(unigram.mean()),
+    "bigram": float(bigram.mean()),
+  }
+
+
+def _zero_intelligence_nats(dataset: dataset_lib.Dataset) -> np.ndarray:
+  """Returns the nats of each order by `data.calibration`, `[V]`."""
+  train, valid = (
+    [
+      part.day.read(max(part.start - 1, 0), part.stop)
+      for part in dataset.parts[split]
+      if part.stop > max(part.start, 1)
+    ]
+    for split in ("train", "valid")
+  )
+  edges = np.abs(dataset.tokenizer.price.edges)
+  # Twice as far as the bins tell apart; the last edges may be of empty ones.
+  reach = 2 * int(edges[edges < _MAX_DISTANCE].max(initial=1))
+  rates = calibration.calibrate(*train, max_distance=reach)
+  # The tick of the feed's clock, which all its times are multiples of.
+  clock = np.gcd.reduce(np.concatenate([records.time for records in train]))
+  clock = max(int(clock) // features.MICROSECOND, 1)
+  nats = [
+    calibration.nats(rates, dataset.tokenizer, records, clock=clock)
+    for records in valid
+  ]
+  return np.concatenate(nats).sum(axis=1)
 
 
 def _spans(parts, size):
