@@ -56,6 +56,18 @@ _WRONG = {
     "replay --instrument=600519 {folder}/market.csv",
     "instrument '600519' is not for bitstamp",
   ),
+  "no file to prepare": (
+    "prepare_data --out={folder}/x",
+    "name the files to prepare",
+  ),
+  "splits that make no sense": (
+    "prepare_data --out={folder}/x --train_fraction=0.9 {folder}/market.csv",
+    "together at most 1",
+  ),
+  "a day that is no good, under --strict": (
+    "prepare_data --out={folder}/x --strict {folder}/broken.csv",
+    "broken.csv, row 301",
+  ),
   "no such model": ("forecast --model={folder}/none.npz", "none.npz"),
   "a file that is no model": (
     "forecast --model={folder}/not_a_model.npz",

@@ -262,6 +262,9 @@ def test_killed_for_real_and_run_again_it_writes_the_same(captures, tmp_path):
   killed.communicate()
   again = scripts.run("prepare_data", *command, "--format=bitstamp")
   assert again.returncode == 0, again.stderr
+  totals = json.loads(again.stdout.splitlines()[-1])
+  assert (totals["days"], totals["quarantined"]) == (2, 0)
+  assert totals["orders"] == 2 * NUM_ORDERS
   # Two processes write what this one does.
   build(tmp_path / "here", jobs(captures, "day0.csv", "day1.csv"))
   assert contents(tmp_path / "killed") == contents(tmp_path / "here")
