@@ -66,7 +66,11 @@ def main() -> None:
   workdir = pathlib.Path(_WORKDIR.value)
   began = time.time()
   dataset = _load(configs["data"])
-  scores = validation.baseline_nats(dataset)
+  random_flow = validation.zero_intelligence_nats(dataset).sum(axis=1).mean()
+  scores = {
+    "zero intelligence": float(random_flow),
+    **validation.count_nats(dataset),
+  }
   params = _train(dataset, workdir, configs)
   nats = validation.model_nats(params, dataset, config=configs["model"])
   scores["model"] = float(nats.sum(axis=1).mean())

@@ -53,7 +53,7 @@ def test_it_scores_the_held_out_orders_as_its_card_says(model, config, stream):
   np.testing.assert_allclose(
     nats.sum(axis=1).mean(), scores["model"], atol=1e-3
   )
-  found = validation.baseline_nats(data)
+  found = validation.count_nats(data)
   for name, score in found.items():
     np.testing.assert_allclose(score, scores[name], err_msg=name)
   assert len(found) == 2

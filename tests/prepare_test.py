@@ -8,6 +8,9 @@ import pathlib
 import subprocess
 import time
 
+import feeds
+import itch_market
+import itch_writer
 import jax
 import markets
 import numpy as np
@@ -337,6 +340,8 @@ def test_a_day_is_split_by_time(data_set):
   [
     ({"train_fraction": 0.9, "valid_fraction": 0.2}, "together at most 1"),
     ({"test_from": "2020-01-01"}, "needs valid_from"),
+    ({"valid_from": "2020-1-31"}, "'2020-1-31' is no date like 2023-01-31"),
+    ({"valid_from": "20200131"}, "'20200131' is no date like 2023-01-31"),
     (
       {"valid_from": "2020-01-02", "test_from": "2020-01-01"},
       "is before valid_from",
@@ -346,6 +351,74 @@ def test_a_day_is_split_by_time(data_set):
 def test_splits_that_make_no_sense_are_an_error(wrong, reason):
   with pytest.raises(ValueError, match=reason):
     build_lib.SplitConfig(**wrong)
+
+
+def test_an_unknown_test_instrument_is_an_error(captures, tmp_path):
+  split = build_lib.SplitConfig(test_instruments=("BTC/EUR",))
+  with pytest.raises(ValueError, match="no day is of test instrument BTC/EUR"):
+    build(tmp_path, jobs(captures, "day0.csv"), split=split)
+
+
+def test_a_day_that_cannot_be_replayed_is_quarantined(
+  captures, tmp_path, monkeypatch
+):
+  read = readers.read_checked
+
+  def empty(*args, **kwargs):
+    stream, checks = read(*args, **kwargs)
+    return stream[:0], checks
+
+  monkeypatch.setattr(readers, "read_checked", empty)
+  (job,) = jobs(captures, "day0.csv")
+  report = prepare.run(job, str(tmp_path), CONFIG)
+  assert "no events to replay" in report.reason
+
+
+def test_a_day_that_differs_from_its_feed_is_quarantined(
+  captures, tmp_path, monkeypatch
+):
+  read = readers.read_checked
+
+  def wrong(*args, **kwargs):
+    stream, checks = read(*args, **kwargs)
+    left = np.where(checks.left >= 0, checks.left + 1, -1)
+    return stream, dataclasses.replace(checks, left=left)
+
+  monkeypatch.setattr(readers, "read_checked", wrong)
+  (job,) = jobs(captures, "day0.csv")
+  report = prepare.run(job, str(tmp_path), CONFIG)
+  count = report.feed["cancels"]
+  assert f"{count} of " in report.reason
+  assert "the first: left: event" in report.reason
+  assert not (tmp_path / prepare.DAYS).exists()
+
+
+def test_jobs_are_told_from_files_and_instruments(captures, tmp_path):
+  path = str(captures / "day0.csv")
+  job = jobs_lib.Job(path, "bitstamp")
+  assert jobs_lib.find_jobs([path, path], tmp_path) == [job]
+  shanghai = feeds.write(tmp_path, "sse", "")
+  (job,) = jobs_lib.find_jobs([str(shanghai)], tmp_path)
+  assert (job.format, job.instrument) == ("sse", None)
+  assert job == jobs_lib.find_jobs([job.path], "x", instruments=["600000"])[0]
+  with pytest.raises(ValueError, match="has the instruments 600000, none of 7"):
+    jobs_lib.find_jobs([job.path], tmp_path, instruments=["7"])
+
+
+def test_a_file_of_a_whole_market_is_split_once(tmp_path):
+  messages, stocks = itch_market.session(400)
+  path = str(itch_writer.save(tmp_path, messages))
+  todo = jobs_lib.find_jobs([path], tmp_path)
+  files = [pathlib.Path(job.path) for job in todo]
+  assert len(files) == len(stocks) == 2
+  assert all(file.name.endswith("_2020-01-30.itch") for file in files)
+  written = [file.stat().st_mtime_ns for file in files]
+  assert jobs_lib.find_jobs([path], tmp_path) == todo
+  assert [file.stat().st_mtime_ns for file in files] == written
+  (job,) = jobs_lib.find_jobs([path], tmp_path, instruments=["BB/W"])
+  report = prepare.run(job, str(tmp_path), CONFIG)
+  assert report.reason == ""
+  assert (report.instrument, report.day) == ("BB/W", "2020-01-30")
 
 
 def test_two_files_of_one_day_are_an_error(captures, tmp_path):

@@ -268,7 +268,7 @@ class TestLoop:
       repeating, tmp_path, model=model, optimizer=optimizer, train=train
     )
     # Each of the two comes after each of the two, as often as not.
-    for name, nats in validation.baseline_nats(repeating).items():
+    for name, nats in validation.count_nats(repeating).items():
       np.testing.assert_allclose(nats, np.log(2), atol=0.02, err_msg=name)
     assert reports[-1].valid_nats.sum() < 0.1
 

@@ -11,6 +11,7 @@ import collections.abc
 import concurrent.futures
 import contextlib
 import dataclasses
+import datetime
 import functools
 import itertools
 import json
@@ -67,12 +68,24 @@ class SplitConfig:
         "train_fraction and valid_fraction must not be negative, and together"
         f" at most 1, not {fractions[0]} and {fractions[1]}"
       )
+    for name in ("valid_from", "test_from"):
+      _check_date(name, getattr(self, name))
     if self.test_from and not self.valid_from:
       raise ValueError("test_from needs valid_from")
     if self.test_from and self.test_from < self.valid_from:
       raise ValueError(
         f"test_from, {self.test_from}, is before valid_from, {self.valid_from}"
       )
+
+
+def _check_date(name: str, value: str | None) -> None:
+  """Raises ValueError unless a date is written like those of the days."""
+  try:
+    is_date = value is None or str(datetime.date.fromisoformat(value)) == value
+  except ValueError:
+    is_date = False
+  if not is_date:
+    raise ValueError(f"{name} = {value!r} is no date like 2023-01-31")
 
 
 def build(
@@ -94,7 +107,8 @@ def build(
 
   Raises:
     ValueError: if two jobs are of the same day, a day that is to be split by
-      date has none, or a market has no order to train on.
+      date has none, there is no day of a test instrument, or a market has no
+      order to train on.
   """
   out = pathlib.Path(out)
   good = sorted(
@@ -102,6 +116,8 @@ def build(
     key=lambda r: (r.market, r.instrument, r.day, r.job),
   )
   _check_distinct(good)
+  if unknown := set(split.test_instruments) - {r.instrument for r in good}:
+    raise ValueError(f"no day is of test instrument {', '.join(unknown)}")
   days = tuple(manifest.Day(r, _splits(out, r, split)) for r in good)
   market_bins = _fit(out, days, executor)
   _save_bins(out / manifest.BINS, market_bins)

@@ -25,8 +25,7 @@ def calibrate(*days: replay.Records, max_distance: int) -> synthetic.Rates:
   A rate is a count of orders by the time, or the time of all resting orders,
   exposed to it, on both sides together. An order that trades at once is a
   market order, whatever its kind. The book that an order meets is the snapshot
-  after the one before it, so the first order of each day is
-  not counted.
+  after the one before it, so the first order of each day is not counted.
 
   A snapshot does not tell how many orders rest at a price. As in the paper, its
   volume is counted in mean limit orders, which is exact where all volumes are

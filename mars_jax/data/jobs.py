@@ -64,21 +64,20 @@ def find_jobs(
   for path in paths:
     name = readers.find_format(path, format)
     there = readers.instruments(path, format=name)
-    if len(there) == 1:
-      jobs.append(Job(str(path), name))
-      continue
-    wanted = [x for x in there if not instruments or x in instruments]
+    wanted = [x for x in there if not instruments or x in (None, *instruments)]
     if not wanted:
       raise ValueError(
         f"{path} has the instruments {', '.join(there)}, none of"
         f" {', '.join(instruments)}"
       )
-    if name in readers.SPLIT_FORMATS:
+    if len(there) == 1:
+      jobs.append(Job(str(path), name))
+    elif name in readers.SPLIT_FORMATS:
       folder = _split(str(path), pathlib.Path(out), name, wanted)
       jobs += [Job(str(file), name) for file in sorted(folder.iterdir())]
     else:
       jobs += [Job(str(path), name, instrument) for instrument in wanted]
-  return jobs
+  return list(dict.fromkeys(jobs))  # A path may be named twice.
 
 
 def _split(

@@ -61,7 +61,7 @@ class Manifest:
   Attributes:
     folder: where it is.
     days: those that are good, by market, instrument and day.
-    quarantined: the reports of the others.
+    quarantined: the reports of the others, as far as they are still there.
     bins: {market: its bins}.
   """
 
@@ -122,10 +122,13 @@ def load(folder: pathlib.Path | str) -> Manifest:
       raise events.DataError(folder / entry["folder"], None, "no such day")
     splits = {name: tuple(rows) for name, rows in entry["splits"].items()}
     days.append(Day(report, splits))
-  bad = [
-    prepare.load_report(folder / entry["folder"])
-    for entry in manifest["quarantined"]
-  ]
+  bad = filter(
+    None,
+    (
+      prepare.load_report(folder / entry["folder"])
+      for entry in manifest["quarantined"]
+    ),
+  )
   return Manifest(folder, tuple(days), tuple(bad), _load_bins(folder / BINS))
 
 

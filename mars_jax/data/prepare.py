@@ -84,7 +84,7 @@ class Report:
     tick_size: price of a tick, in the currency of the market.
     lot_size: volume of a lot as it is kept, in shares or coins.
     feed: what the reader counted.
-    replay: `verification.Verification` of the replay, as a dictionary.
+    replay: `verification.Verification` of the replay, as JSON has it.
     orders: those that are kept, by kind: asks, bids, cancels.
     left_out: orders that are not kept since int32 cannot hold their price.
     num_bytes: of the file of orders.
@@ -140,8 +140,9 @@ def run(
     Its report, which is in its folder as well.
 
   Raises:
-    OSError: if the disk is full, say; nothing of the job is left behind.
-    Whatever a reader raises but for events.DataError.
+    OSError: if there is no such file, or the disk is full, say; nothing of the
+      job is left behind.
+    ImportError: if the extra that a reader needs is not installed.
   """
   sha256 = digest(*readers.files(job.path))
   parts = [VERSION, dataclasses.asdict(job), dataclasses.asdict(config), sha256]
@@ -177,7 +178,7 @@ def _prove(
       on_progress=on_progress,
     )
     records, factor, left_out = narrow(records)
-  except events.DataError as error:
+  except ValueError as error:  # Of the reader, or of what cannot be replayed.
     return dataclasses.replace(blank, reason=str(error)), None
   report = dataclasses.replace(
     blank,
@@ -189,7 +190,7 @@ def _prove(
     tick_size=stream.tick_size,
     lot_size=stream.lot_size * factor,
     feed=dict(stream.counts),
-    replay=dataclasses.asdict(result),
+    replay=json.loads(json.dumps(dataclasses.asdict(result))),
     orders=_count(records),
     left_out=left_out,
     seconds={"read": read - began, "replay": result.seconds},
@@ -309,7 +310,12 @@ def _write(
       )
     text = json.dumps(dataclasses.asdict(report), indent=1)
     (folder / REPORT).write_text(text + "\n")
-    os.rename(folder, target)
+    try:
+      os.rename(folder, target)
+    except OSError:  # What a run that was cut off had begun may end just now.
+      if done := load_report(target, report.key):
+        return done
+      raise
   return report
 
 

@@ -59,14 +59,11 @@ def model_nats(
   return np.concatenate(scores)
 
 
-def baseline_nats(dataset: dataset_lib.Dataset) -> dict[str, float]:
-  """Returns the mean nats of each baseline over the orders of `model_nats`.
+def count_nats(dataset: dataset_lib.Dataset) -> dict[str, float]:
+  """Returns the mean nats of `baselines` over the orders of `model_nats`.
 
   The counts take the training parts as one sequence: the last order of a day
   and the first of the next are a pair as well, one of very many.
-
-  Raises:
-    ValueError: if there is no limit order to train on, or no time passes.
   """
   encode = functools.partial(_order_indices, tokenizer=dataset.tokenizer)
   train = np.concatenate([encode(part) for part in dataset.parts["train"]])
@@ -79,15 +76,18 @@ def baseline_nats(dataset: dataset_lib.Dataset) -> dict[str, float]:
   valid = np.concatenate(valid)
   unigram = baselines.unigram_nats(train, valid)[is_scored]
   bigram = baselines.bigram_nats(train, valid)[is_scored[1:]]
-  return {
-    "zero intelligence": float(_zero_intelligence_nats(dataset).mean()),
-    "unigram": float(unigram.mean()),
-    "bigram": float(bigram.mean()),
-  }
+  return {"unigram": float(unigram.mean()), "bigram": float(bigram.mean())}
 
 
-def _zero_intelligence_nats(dataset: dataset_lib.Dataset) -> np.ndarray:
-  """Returns the nats of each order by `data.calibration`, `[V]`."""
+def zero_intelligence_nats(dataset: dataset_lib.Dataset) -> np.ndarray:
+  """Scores each order by `data.calibration`, with the rates of the training.
+
+  Returns:
+    float64 `[V, 4]`, nats of each field of the orders of `model_nats`.
+
+  Raises:
+    ValueError: if there is no limit order to train on, or no time passes.
+  """
   train, valid = (
     [
       part.day.read(max(part.start - 1, 0), part.stop)
@@ -107,7 +107,7 @@ def _zero_intelligence_nats(dataset: dataset_lib.Dataset) -> np.ndarray:
     calibration.nats(rates, dataset.tokenizer, records, clock=clock)
     for records in valid
   ]
-  return np.concatenate(nats).sum(axis=1)
+  return np.concatenate(nats)
 
 
 def _spans(parts, size):
