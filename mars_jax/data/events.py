@@ -103,6 +103,27 @@ class Trades:
   volume: np.ndarray
 
 
+def continuous_trades(
+  rows: np.ndarray | list[tuple[int, ...]], dtype: np.typing.DTypeLike
+) -> Trades:
+  """Returns trades of continuous trading.
+
+  Args:
+    rows: integers `[M, 5]`: event, bid id, ask id, price and volume of each.
+    dtype: of prices and volumes.
+  """
+  columns = np.array(rows, np.int64).reshape(-1, 5).T
+  event, bid_id, ask_id, price, volume = columns
+  return Trades(
+    event=event,
+    is_auction=np.zeros(len(event), bool),
+    bid_id=bid_id.astype(np.int32),
+    ask_id=ask_id.astype(np.int32),
+    price=price.astype(dtype),
+    volume=volume.astype(dtype),
+  )
+
+
 @dataclasses.dataclass(frozen=True)
 class Levels:
   """What the feed shows of the book's best levels at some points, `[S]` each.

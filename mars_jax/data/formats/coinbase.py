@@ -106,7 +106,7 @@ def read_checked(
     counts=reader.counts,
   )
   return stream, events.Checks(
-    trades=_to_trades(reader.trades),
+    trades=events.continuous_trades(reader.trades, np.int64),
     orders=end and _to_orders(end_path, end, reader.ids),
     left=left,
   )
@@ -325,20 +325,6 @@ class _Reader:
     self.counts["cancels"] += kind == types.OrderKind.CANCEL
     event = (order.side, order.price, volume, order.order_id, is_flow, left)
     self.events.append((self._time, kind, *event))
-
-
-def _to_trades(trades: list[tuple[int, ...]]) -> events.Trades:
-  """Returns the matches as arrays."""
-  columns = np.array(trades, np.int64).reshape(-1, 5).T
-  event, bid_id, ask_id, price, volume = columns
-  return events.Trades(
-    event=event,
-    is_auction=np.zeros(len(event), bool),
-    bid_id=bid_id.astype(np.int32),
-    ask_id=ask_id.astype(np.int32),
-    price=price,
-    volume=volume,
-  )
 
 
 def _to_orders(

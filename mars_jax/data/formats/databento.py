@@ -241,7 +241,9 @@ def _to_stream(path, dataset, instrument, reader, tick_size):
     counts=reader.counts,
   )
   return stream, events.Checks(
-    trades=_to_trades(reader.trades, tick),
+    trades=events.continuous_trades(
+      reader.trades // np.array([1, 1, 1, tick, 1]), np.int32
+    ),
     orders=_to_orders(reader.resting.values(), tick),
     left=left,
   )
@@ -277,19 +279,6 @@ def _tick(path, price, row, tick_size):
       reason = f"price {price[i] / _UNITS} is not below 2**30 ticks"
     raise events.DataError(path, int(row[i]), reason)
   return tick
-
-
-def _to_trades(trades, tick):
-  """Returns the trades in ticks."""
-  event, bid_id, ask_id, price, volume = trades.T
-  return events.Trades(
-    event=event,
-    is_auction=np.zeros(len(event), bool),
-    bid_id=bid_id.astype(np.int32),
-    ask_id=ask_id.astype(np.int32),
-    price=(price // tick).astype(np.int32),
-    volume=volume.astype(np.int32),
-  )
 
 
 def _to_orders(resting, tick):

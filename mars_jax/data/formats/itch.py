@@ -115,19 +115,7 @@ def read_checked(
     venue="nasdaq",
   )
   return stream, events.Checks(
-    trades=_to_trades(reader.trades), orders=reader.orders(), left=left
-  )
-
-
-def _to_trades(trades: list[tuple[int, ...]]) -> events.Trades:
-  """Returns the trades as arrays."""
-  columns = np.array(trades, np.int64).reshape(-1, 5).T
-  event, bid_id, ask_id, price, volume = columns
-  return events.Trades(
-    event=event,
-    is_auction=np.zeros(len(event), bool),
-    bid_id=bid_id.astype(np.int32),
-    ask_id=ask_id.astype(np.int32),
-    price=price.astype(np.int32),
-    volume=volume.astype(np.int32),
+    trades=events.continuous_trades(reader.trades, np.int32),
+    orders=reader.orders(),
+    left=left,
   )
