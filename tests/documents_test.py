@@ -7,6 +7,11 @@ import re
 import matplotlib
 import pytest
 
+from mars_jax.data import build
+from mars_jax.data import executors
+from mars_jax.data import jobs
+from mars_jax.data import prepare
+
 _ROOT = pathlib.Path(__file__).parent.parent
 _NOTEBOOKS = sorted((_ROOT / "colabs").glob("*.ipynb"))
 
@@ -22,6 +27,25 @@ def test_the_examples_of_the_readme_run(capsys):
   assert len(re.findall(r"-?\d+", capsys.readouterr().out)) == 16
   exec(compile(book, "README.md", "exec"), {})
   assert capsys.readouterr().out == "5 [101   0   0   0]\n"
+
+
+def test_the_example_of_the_guide_to_data_runs(tmp_path, monkeypatch):
+  out = tmp_path / "out" / "data"
+  todo = jobs.find_jobs(["synthetic-0"], out)
+  config = prepare.PrepareConfig()
+  build.build(
+    out,
+    [prepare.run(job, str(out), config) for job in todo],
+    prepare_config=config,
+    split=build.SplitConfig(),
+    executor=executors.InlineExecutor(),
+  )
+  text = (_ROOT / "docs" / "data.md").read_text()
+  (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+  monkeypatch.chdir(tmp_path)
+  names = {}
+  exec(compile(example, "data.md", "exec"), names)
+  assert names["tokens"].index.shape == (8, 1024)
 
 
 @pytest.mark.parametrize("path", _NOTEBOOKS, ids=lambda path: path.stem)

@@ -205,11 +205,7 @@ def test_training_on_a_data_set_says_which_days_it_took(folder, runs):
   data = dataset.load(folder / "prepared")
   card = lmm.load(folder / "days" / "model.npz").card
   assert card["data"] == data.name == "Bitstamp, 2 days"
-  assert card["source"] == {
-    "folder": "prepared",
-    "markets": ["Bitstamp"],
-    "days": 2,
-  }
+  assert card["source"] == data.source
   assert card["splits"] == {
     split: {"orders": data.num_orders(split), "days": 2}
     for split in ("train", "valid", "test")

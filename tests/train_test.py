@@ -284,6 +284,13 @@ class TestLoop:
     nats = [report.train_nats for report in reports]
     assert np.isfinite(nats).all() and len(set(nats)) == len(nats)
 
+  def test_does_not_go_on_with_other_data(self, dataset, tmp_path):
+    with pytest.raises(Killed):
+      _run(dataset, tmp_path, kill_at=TRAIN.checkpoint_every + 1)
+    other = dataclasses.replace(dataset, source={"file": "other.csv"})
+    with pytest.raises(ValueError, match="source.file was .* is other.csv"):
+      _run(other, tmp_path)
+
 
 def _two_and_two(dataset):
   """The same with an empty book and orders of two kinds, each of them twice."""

@@ -277,6 +277,7 @@ def _save_manifest(out, days, bad, images, configs) -> None:
     files.append(f"{manifest.IMAGES}/{day.report.job}.npz")
   about = {
     "version": manifest.VERSION,
+    "days_version": prepare.VERSION,
     "configs": configs,
     "days": [
       {
@@ -284,6 +285,8 @@ def _save_manifest(out, days, bad, images, configs) -> None:
         "market": day.report.market,
         "instrument": day.report.instrument,
         "day": day.report.day,
+        "source": day.report.source,
+        "source_sha256": day.report.source_sha256,
         "orders": day.report.num_orders,
         "splits": day.splits,
         "images": made,

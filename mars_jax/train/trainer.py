@@ -140,13 +140,14 @@ def train(
   Raises:
     FloatingPointError: if the loss is not finite; the checkpoints stay.
     ValueError: if no training part is as long as a window, or the workdir holds
-      a run with other configs.
+      a run with other configs or data.
   """
   configs = {
     "model": dataclasses.asdict(model),
     "data": dataclasses.asdict(data),
     "optimizer": dataclasses.asdict(optimizer),
     "train": dataclasses.asdict(train),
+    "source": dataset.source,
   }
   batches = pipeline.batches(
     {dataset.name: dataset.train_windows(data)},
