@@ -36,8 +36,10 @@ from mars_jax.data import readers
 _DATA = flags.DEFINE_string(
   "data",
   readers.SAMPLE,
-  "The market: 'bitstamp-sample', a Bitstamp capture, or LOBSTER files (zip,"
-  " folder or message file).",
+  "The market: 'bitstamp-sample', or a day of any format of docs/data.md.",
+)
+_INSTRUMENT = flags.DEFINE_string(
+  "instrument", None, "Which one of a file of several."
 )
 _MODEL = flags.DEFINE_string(
   "model", None, "A model.npz of launch/train.py; the demo model if not given."
@@ -132,8 +134,10 @@ def _moment(
   model: lmm.Model,
 ) -> tuple[moment_lib.Moment, events.EventStream]:
   """Reads and replays the market, with a progress bar."""
-  stream = readers.read(_DATA.value)
-  if model.card["data"] != stream.name:
+  chosen = {"instrument": _INSTRUMENT.value} if _INSTRUMENT.value else {}
+  stream = readers.read(_DATA.value, **chosen)
+  trained_on = (f"{stream.market} {stream.instrument}", f"{stream.market},")
+  if not model.card["data"].startswith(trained_on):
     common.CONSOLE.print(
       f"note: the model was trained on {model.card['data']}, not on"
       f" {stream.name}; prices and volumes may be on another scale"

@@ -69,6 +69,10 @@ _WRONG = {
     "prepare_data --out={folder}/x --strict {folder}/broken.csv",
     "broken.csv, row 301",
   ),
+  "an instrument of a file of one": (
+    "forecast --instrument=600519 --data={folder}/market.csv",
+    "instrument '600519' is not for bitstamp",
+  ),
   "no such model": ("forecast --model={folder}/none.npz", "none.npz"),
   "a file that is no model": (
     "forecast --model={folder}/not_a_model.npz",
@@ -217,6 +221,7 @@ def test_training_on_a_data_set_says_which_days_it_took(folder, runs):
 
 def test_a_forecast_prints_a_table_and_draws_a_picture(folder, forecasts):
   result = forecasts[0]
+  assert "the model was trained on" not in result.stdout
   assert result.returncode == 0, result.stderr
   for row in (
     "mid-price at the start",
