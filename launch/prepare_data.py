@@ -124,14 +124,18 @@ def main(*paths: str) -> None:
   out.mkdir(parents=True, exist_ok=True)
   jobs_lib.clean(out)
   began = time.time()
-  with common.CONSOLE.status("looking at the files"):
+  with (
+    _executor(len(paths)) as executor,
+    common.CONSOLE.status("looking at the files, splitting those of a market"),
+  ):
     jobs = jobs_lib.find_jobs(
-      paths, out, format=_FORMAT.value, instruments=_INSTRUMENTS.value
+      paths,
+      out,
+      executor=executor,
+      format=_FORMAT.value,
+      instruments=_INSTRUMENTS.value,
     )
-  workers = _WORKERS.value or min(os.cpu_count(), len(jobs))
-  with executors.executor(
-    workers=workers, scheduler=_SCHEDULER.value
-  ) as executor:
+  with _executor(len(jobs)) as executor:
     reports = _prepare(jobs, config, executor)
     _print_days(reports)
     if all(report.reason for report in reports):
@@ -145,6 +149,14 @@ def main(*paths: str) -> None:
   print(json.dumps(totals))
   if totals["quarantined"]:
     sys.exit(1)
+
+
+def _executor(num_tasks: int):
+  """Gives what runs so many tasks: a single one in this process."""
+  workers = _WORKERS.value or os.cpu_count()
+  return executors.executor(
+    workers=min(workers, num_tasks), scheduler=_SCHEDULER.value
+  )
 
 
 def _listed_paths() -> list[str]:

@@ -31,7 +31,7 @@ def test_the_examples_of_the_readme_run(capsys):
 
 def test_the_example_of_the_guide_to_data_runs(tmp_path, monkeypatch):
   out = tmp_path / "out" / "data"
-  todo = jobs.find_jobs(["synthetic-0"], out)
+  todo = [jobs.Job("synthetic-0")]
   config = prepare.PrepareConfig()
   build.build(
     out,

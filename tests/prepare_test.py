@@ -65,6 +65,14 @@ def jobs(folder, *names):
   return [jobs_lib.Job(str(folder / name), "bitstamp") for name in names]
 
 
+def find_jobs(paths, out, instruments=()):
+  """The jobs of paths."""
+  executor = executors.InlineExecutor()
+  return jobs_lib.find_jobs(
+    paths, out, executor=executor, instruments=instruments
+  )
+
+
 def build(out, todo, *, split=None, executor=None):
   """Prepares jobs, and makes a data set of them."""
   executor = executor or executors.InlineExecutor()
@@ -396,26 +404,26 @@ def test_a_day_that_differs_from_its_feed_is_quarantined(
 def test_jobs_are_told_from_files_and_instruments(captures, tmp_path):
   path = str(captures / "day0.csv")
   job = jobs_lib.Job(path, "bitstamp")
-  assert jobs_lib.find_jobs([path, path], tmp_path) == [job]
+  assert find_jobs([path, path], tmp_path) == [job]
   shanghai = feeds.write(tmp_path, "sse", "")
-  (job,) = jobs_lib.find_jobs([str(shanghai)], tmp_path)
+  (job,) = find_jobs([str(shanghai)], tmp_path)
   assert (job.format, job.instrument) == ("sse", None)
-  assert job == jobs_lib.find_jobs([job.path], "x", instruments=["600000"])[0]
+  assert job == find_jobs([job.path], "x", instruments=["600000"])[0]
   with pytest.raises(ValueError, match="has the instruments 600000, none of 7"):
-    jobs_lib.find_jobs([job.path], tmp_path, instruments=["7"])
+    find_jobs([job.path], tmp_path, instruments=["7"])
 
 
 def test_a_file_of_a_whole_market_is_split_once(tmp_path):
   messages, stocks = itch_market.session(400)
   path = str(itch_writer.save(tmp_path, messages))
-  todo = jobs_lib.find_jobs([path], tmp_path)
+  todo = find_jobs([path], tmp_path)
   files = [pathlib.Path(job.path) for job in todo]
   assert len(files) == len(stocks) == 2
   assert all(file.name.endswith("_2020-01-30.itch") for file in files)
   written = [file.stat().st_mtime_ns for file in files]
-  assert jobs_lib.find_jobs([path], tmp_path) == todo
+  assert find_jobs([path], tmp_path) == todo
   assert [file.stat().st_mtime_ns for file in files] == written
-  (job,) = jobs_lib.find_jobs([path], tmp_path, instruments=["BB/W"])
+  (job,) = find_jobs([path], tmp_path, instruments=["BB/W"])
   report = prepare.run(job, str(tmp_path), CONFIG)
   assert report.reason == ""
   assert (report.instrument, report.day) == ("BB/W", "2020-01-30")
@@ -469,7 +477,7 @@ def test_numbers_too_large_for_int32_get_larger_lots_or_are_left_out():
 
 def test_a_synthetic_day_is_prepared_like_any_other(tmp_path, monkeypatch):
   monkeypatch.setattr(player, "CHUNK", 4096)
-  (job,) = jobs_lib.find_jobs(["synthetic-0"], tmp_path)
+  (job,) = find_jobs(["synthetic-0"], tmp_path)
   report = prepare.run(job, str(tmp_path), CONFIG)
   assert report.reason == ""
   assert (report.market, report.num_orders) == ("Synthetic", 20_000)

@@ -24,6 +24,7 @@ import numpy as np
 from flax import serialization
 from flax import traverse_util
 
+from mars_jax.data import checksum
 from mars_jax.data import jobs
 from mars_jax.data import manifest
 from mars_jax.data import prepare
@@ -294,7 +295,7 @@ def _save_manifest(out, days, bad, images, configs) -> None:
       for day, made in zip(days, images, strict=True)
     ],
     "quarantined": [{"folder": r.folder, "reason": r.reason} for r in bad],
-    "sha256": {name: prepare.digest(out / name) for name in sorted(files)},
+    "sha256": {name: checksum.digest(out / name) for name in sorted(files)},
   }
   with _replacing(out / manifest.MANIFEST) as partial:
     partial.write_text(json.dumps(about, indent=1) + "\n")

@@ -1,14 +1,18 @@
 """What there is to prepare in files of a feed: a job an instrument and file."""
 
 import collections.abc
+import concurrent.futures
 import dataclasses
+import functools
 import hashlib
+import itertools
 import os
 import pathlib
 import re
 import shutil
 import tempfile
 
+from mars_jax.data import checksum
 from mars_jax.data import readers
 
 SPLIT = "split"  # Where the files of split files go.
@@ -42,17 +46,19 @@ def find_jobs(
   paths: collections.abc.Iterable[str],
   out: pathlib.Path | str,
   *,
+  executor: concurrent.futures.Executor,
   format: str | None = None,
   instruments: collections.abc.Collection[str] = (),
 ) -> list[Job]:
   """Finds what there is to prepare.
 
-  A file of a whole market (`readers.split`) is split first, in one pass, into a
-  file an instrument below `out`, where a later run finds them.
+  A file of many instruments is split first where it can be (`readers.split`),
+  in one pass, to below `out`, where a later run finds the parts.
 
   Args:
     paths: as `readers.read_checked` takes them.
     out: folder of the data set.
+    executor: looks at the paths, each a task.
     format: of all of them; told from each if not given.
     instruments: which ones of files of several; all if empty.
 
@@ -60,31 +66,37 @@ def find_jobs(
     events.DataError: if the format of a file cannot be told, or it is broken.
     ValueError: if none of the instruments is in a file of several.
   """
-  jobs = []
-  for path in paths:
-    name = readers.find_format(path, format)
-    there = readers.instruments(path, format=name)
-    wanted = [x for x in there if not instruments or x in (None, *instruments)]
-    if not wanted:
-      raise ValueError(
-        f"{path} has the instruments {', '.join(there)}, none of"
-        f" {', '.join(instruments)}"
-      )
-    if len(there) == 1:
-      jobs.append(Job(str(path), name))
-    elif name in readers.SPLIT_FORMATS:
-      folder = _split(str(path), pathlib.Path(out), name, wanted)
-      jobs += [Job(str(file), name) for file in sorted(folder.iterdir())]
-    else:
-      jobs += [Job(str(path), name, instrument) for instrument in wanted]
-  return list(dict.fromkeys(jobs))  # A path may be named twice.
+  task = functools.partial(
+    _find, out=str(out), format=format, instruments=tuple(instruments)
+  )
+  found = executor.map(task, map(str, paths))
+  # A path may be named twice.
+  return list(dict.fromkeys(itertools.chain.from_iterable(found)))
+
+
+def _find(path, *, out, format, instruments):
+  """Returns the jobs of a path."""
+  name = readers.find_format(path, format)
+  there = readers.instruments(path, format=name)
+  wanted = [x for x in there if not instruments or x in (None, *instruments)]
+  if not wanted:
+    raise ValueError(
+      f"{path} has the instruments {', '.join(there)}, none of"
+      f" {', '.join(instruments)}"
+    )
+  if len(there) == 1:
+    return [Job(path, name)]
+  folder = _split(path, pathlib.Path(out), name, wanted)
+  return [Job(str(part), name) for part in sorted(folder.iterdir())]
 
 
 def _split(
   path: str, out: pathlib.Path, format: str, instruments: list[str]
 ) -> pathlib.Path:
-  """Returns a folder with a file an instrument, which a kill leaves whole."""
-  folder = out / SPLIT / Job(path, format, ",".join(instruments)).name
+  """Returns a folder with a part an instrument; it is whole or not there."""
+  # A name of its own for each content of the file.
+  parts = [*instruments, checksum.digest(*readers.files(path))]
+  folder = out / SPLIT / Job(path, format, " ".join(parts)).name
   if not folder.exists():
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=PARTIAL) as own:

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from mars_jax import types
+from mars_jax.data import checksum
 from mars_jax.data import events
 from mars_jax.data import jobs
 from mars_jax.data import readers
@@ -144,7 +145,7 @@ def run(
       job is left behind.
     ImportError: if the extra that a reader needs is not installed.
   """
-  sha256 = digest(*readers.files(job.path))
+  sha256 = checksum.digest(*readers.files(job.path))
   parts = [VERSION, dataclasses.asdict(job), dataclasses.asdict(config), sha256]
   key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
   blank = Report(job.name, job.path, key, sha256)
@@ -329,17 +330,3 @@ def load_report(folder: pathlib.Path, key: str | None = None) -> Report | None:
   except (TypeError, ValueError):  # Of another version.
     return None
   return report if key in (None, report.key) else None
-
-
-def digest(*paths: pathlib.Path) -> str:
-  """Returns the SHA-256 of a file, or of names and digests of several.
-
-  A folder stands for the files in it.
-  """
-  files = [f for path in paths for f in sorted(path.rglob("*")) or [path]]
-  files = [file for file in files if file.is_file()]
-  if len(files) == 1:
-    with files[0].open("rb") as file:
-      return hashlib.file_digest(file, "sha256").hexdigest()
-  text = "".join(f"{file.name} {digest(file)}\n" for file in files)
-  return hashlib.sha256(text.encode()).hexdigest()

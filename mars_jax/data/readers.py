@@ -14,7 +14,7 @@ FORMATS = (
   *("lobster", "bme", "sse", "bitstamp", "coinbase"),
   *("itch", "databento", "szse", "synthetic"),
 )
-SPLIT_FORMATS = ("itch", "databento")
+SPLIT_FORMATS = ("itch", "databento", "sse", "szse")
 SAMPLE = "bitstamp-sample"
 COINBASE_SAMPLE = "coinbase-sample"
 _SYNTHETIC = FORMATS[-1]  # Of days that are simulated, by name.
@@ -138,7 +138,7 @@ def split(
   format: str | None = None,
   instruments: collections.abc.Collection[str] | None = None,
 ) -> list[pathlib.Path]:
-  """Splits a file of many instruments into files of one each, in one pass.
+  """Splits a file of many instruments into ones of one each, in one pass.
 
   To read many instruments of a large file, split it first, if it is of one of
   the `SPLIT_FORMATS`: `read_checked` goes through all of it for each of them.
@@ -150,7 +150,8 @@ def split(
     instruments: those to write; by default all.
 
   Returns:
-    The paths of the files; of another format `[path]`, which stays as it is.
+    The paths of the files, folders of files for sse and szse; of another format
+    `[path]`, which stays as it is.
     Errors are those of `read_checked`.
   """
   name, path = find_format(path, format), find(path)

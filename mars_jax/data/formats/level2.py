@@ -1,5 +1,6 @@
 """What the readers of the Chinese exchanges' level-2 feeds share."""
 
+import collections
 import collections.abc
 import dataclasses
 import pathlib
@@ -8,8 +9,11 @@ import polars as pl
 
 from mars_jax.data import events
 from mars_jax.data.formats import compressed
+from mars_jax.data.formats import tables
 
+_CODE = "SecurityID"  # The column that tells the instrument.
 _NOISE = 1e-4  # Ticks.
+_PENDING = 2**27  # Bytes that `split` holds before it writes.
 _PRICE_LIMIT = 2**30  # Ticks, of `lob`.
 
 
@@ -97,3 +101,78 @@ def choose(
     reason = f"{problem} among the instruments {', '.join(there)}"
     raise events.DataError(path, None, reason)
   return instrument
+
+
+def split(
+  files: collections.abc.Sequence[compressed.File],
+  folder: pathlib.Path | str,
+  instruments: collections.abc.Collection[str] | None,
+  day: str,
+) -> list[pathlib.Path]:
+  """Writes a folder for each instrument, in one pass over files of many.
+
+  Its files have the names of those that are split, without what compresses
+  them, and read like the whole.
+
+  Args:
+    files: that of orders, then the others; none is in memory as a whole.
+    folder: where to write; it is made if need be.
+    instruments: which; by default all that have orders.
+    day: the date, for the names of the folders; empty if the files tell it.
+
+  Returns:
+    The folders, such as `600519_2023-02-01`, sorted.
+
+  Raises:
+    events.DataError: a file is broken, or an instrument has no orders.
+  """
+  folder = pathlib.Path(folder)
+  wanted = None if instruments is None else set(instruments)
+  for index, file in enumerate(files):
+    found = set()
+    for code, lines in _rows_by_instrument(file, wanted):
+      own = folder / "_".join(filter(None, (code, day)))
+      own.mkdir(parents=True, exist_ok=True)
+      with (own / compressed.plain_name(file)).open("ab") as target:
+        target.write(lines)
+      found.add(code)
+    if index == 0:
+      if missing := (wanted or found) - found:
+        reason = f"no {', '.join(sorted(missing))} among the instruments"
+        raise events.DataError(file, None, f"{reason} {', '.join(found)}")
+      wanted = found
+  return sorted(folder.iterdir())
+
+
+def _rows_by_instrument(file, wanted):
+  """Yields (instrument, lines) as a file is read; the first ones have a header.
+
+  Args:
+    file: a CSV file.
+    wanted: whose lines to keep; None for all.
+  """
+  with compressed.open_binary(file) as lines:
+    header = lines.readline()
+    names = header.decode("utf-8-sig", "replace").strip().split(",")
+    if _CODE not in names:
+      raise events.DataError(file, 1, f'unable to find column "{_CODE}"')
+    place = names.index(_CODE)
+    pending, seen, size = collections.defaultdict(list), set(), 0
+    for row, line in enumerate(lines, tables.FIRST_ROW):
+      fields = line.split(b",", place + 1)
+      if len(fields) <= place or b'"' in line:
+        reason = "the row has a quotation mark, or too few columns"
+        raise events.DataError(file, row, reason)
+      code = fields[place].decode("ascii", "replace").partition(".")[0].strip()
+      if wanted is not None and code not in wanted:
+        continue
+      if code not in seen:
+        seen.add(code)
+        pending[code].append(header)
+      pending[code].append(line)
+      size += len(line)
+      if size > _PENDING:
+        yield from ((code, b"".join(part)) for code, part in pending.items())
+        pending.clear()
+        size = 0
+    yield from ((code, b"".join(part)) for code, part in pending.items())

@@ -17,6 +17,7 @@ matching of the stream gives the exchange's trades one by one.
 """
 
 import collections
+import collections.abc
 import heapq
 import pathlib
 
@@ -35,6 +36,18 @@ _BOOK_STATUSES = ("TRADE", "CLOSE", "ENDTR")  # In which snapshots show a book.
 def instruments(path: pathlib.Path | str) -> tuple[str, ...]:
   """Returns the instruments of a file of orders, sorted; see `read_checked`."""
   return files.instruments(files.find(path).orders)
+
+
+def split(
+  path: pathlib.Path | str,
+  folder: pathlib.Path | str,
+  instruments: collections.abc.Collection[str] | None = None,
+) -> list[pathlib.Path]:
+  """Writes a folder for each instrument, in one pass; see `level2.split`."""
+  found = files.find(path)
+  parts = [found.orders, found.trades, found.snapshots]
+  parts = [file for file in parts if file is not None]
+  return level2.split(parts, folder, instruments, found.path_day)
 
 
 def read(

@@ -114,8 +114,14 @@ class Files:
   trades: compressed.File
   snapshots: compressed.File | None
 
+  @property
+  def path_day(self) -> str:
+    """The last date in the path of the orders, if any."""
+    days = re.findall(r"(20\d\d)-?(\d\d)-?(\d\d)", str(self.orders))
+    return "-".join(days[-1]) if days else ""
+
   def day(self, orders: level2.Table, trades: level2.Table) -> str:
-    """Returns the date of their rows, or the last one in the path, if any.
+    """Returns the date of their rows, or else that of the path.
 
     Raises:
       events.DataError: the trades are not of the day of the orders.
@@ -126,8 +132,7 @@ class Files:
         reason = f"{_DATE} is not {day}, that of the orders"
         trades.require(pl.col("date") == day, reason)
       return day
-    days = re.findall(r"(20\d\d)-?(\d\d)-?(\d\d)", str(self.orders))
-    return "-".join(days[-1]) if days else ""
+    return self.path_day
 
 
 def find(path: pathlib.Path | str) -> Files:

@@ -26,6 +26,7 @@ opening auction need: where it is known, put it into `Checks.reference`.
 """
 
 import collections
+import collections.abc
 import dataclasses
 import pathlib
 
@@ -46,6 +47,15 @@ _VENUES = {"00": "shenzhen", "30": "chinext"}  # By how the instrument begins.
 def instruments(path: pathlib.Path | str) -> tuple[str, ...]:
   """Returns the instruments of a file of orders, sorted; see `read_checked`."""
   return files.instruments(files.find(path)[0])
+
+
+def split(
+  path: pathlib.Path | str,
+  folder: pathlib.Path | str,
+  instruments: collections.abc.Collection[str] | None = None,
+) -> list[pathlib.Path]:
+  """Writes a folder for each instrument, in one pass; see `level2.split`."""
+  return level2.split(files.find(path), folder, instruments, day="")
 
 
 def read(
