@@ -120,6 +120,7 @@ def main(*paths: str) -> None:
     train_fraction=_TRAIN_FRACTION.value,
     valid_fraction=_VALID_FRACTION.value,
   )
+  executors.stay_on_cpu()
   out = pathlib.Path(_OUT.value)
   out.mkdir(parents=True, exist_ok=True)
   jobs_lib.clean(out)

@@ -285,7 +285,10 @@ def test_dask_gives_what_this_process_gives(captures, tmp_path):
   pytest.importorskip("distributed")
   todo = jobs(captures, "day0.csv", "broken.csv", "day1.csv")
   build(tmp_path / "here", todo)
+  paths = [str(captures / name) for name in ("day0.csv", "day1.csv")]
   with executors.executor(scheduler=executors.LOCAL) as executor:
+    found = jobs_lib.find_jobs(paths, tmp_path, executor=executor)
+    assert found == find_jobs(paths, tmp_path)
     build(tmp_path / "dask", todo, executor=executor)
   assert contents(tmp_path / "dask") == contents(tmp_path / "here")
 

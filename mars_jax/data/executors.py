@@ -75,6 +75,11 @@ def _dask_client(scheduler, workers, timeout):
     raise ImportError(
       "a Dask scheduler needs distributed: pip install 'mars-jax[scale]'"
     ) from error
+
+  class StayOnCpu(distributed.WorkerPlugin):
+    def setup(self, worker):
+      stay_on_cpu()
+
   with contextlib.ExitStack() as stack:
     if scheduler == LOCAL:
       cluster = distributed.LocalCluster(
@@ -82,13 +87,13 @@ def _dask_client(scheduler, workers, timeout):
       )
       scheduler = stack.enter_context(cluster)
     client = stack.enter_context(distributed.Client(scheduler, timeout=timeout))
-    client.run(_stay_on_cpu)
+    client.register_plugin(StayOnCpu())  # Of workers that join later, too.
     yield client
 
 
 def _start_worker() -> None:
   """Keeps a worker to the CPU, and from outliving its parent."""
-  _stay_on_cpu()
+  stay_on_cpu()
 
   def follow():
     multiprocessing.parent_process().join()
@@ -97,6 +102,10 @@ def _start_worker() -> None:
   threading.Thread(target=follow, daemon=True).start()
 
 
-def _stay_on_cpu() -> None:
-  """Has JAX use the CPU: a worker that took an accelerator would hog it."""
+def stay_on_cpu() -> None:
+  """Has JAX use the CPU, before it is used at all.
+
+  Replaying a day is one small step after another, which no accelerator is quick
+  at, and a process that takes one keeps most of its memory.
+  """
   jax.config.update("jax_platforms", "cpu")

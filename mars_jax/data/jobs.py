@@ -69,7 +69,7 @@ def find_jobs(
   task = functools.partial(
     _find, out=str(out), format=format, instruments=tuple(instruments)
   )
-  found = executor.map(task, map(str, paths))
+  found = executor.map(task, [str(path) for path in paths])
   # A path may be named twice.
   return list(dict.fromkeys(itertools.chain.from_iterable(found)))
 
