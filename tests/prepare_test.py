@@ -346,6 +346,13 @@ def test_a_day_is_split_by_time(data_set):
       assert time_[end - 1] < time_[0] + span * share <= time_[end]
 
 
+def test_without_a_share_for_test_no_order_is_for_test(captures, tmp_path):
+  split = build_lib.SplitConfig(train_fraction=0.9, valid_fraction=0.1)
+  (day,) = build(tmp_path, jobs(captures, "day0.csv"), split=split).days
+  assert list(day.splits) == ["train", "valid"]
+  assert day.splits["valid"][1] == NUM_ORDERS
+
+
 @pytest.mark.parametrize(
   "wrong, reason",
   [

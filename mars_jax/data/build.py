@@ -118,7 +118,9 @@ def build(
   )
   _check_distinct(good)
   if unknown := set(split.test_instruments) - {r.instrument for r in good}:
-    raise ValueError(f"no day is of test instrument {', '.join(unknown)}")
+    raise ValueError(
+      f"no day is of test instrument {', '.join(sorted(unknown))}"
+    )
   days = tuple(manifest.Day(r, _splits(out, r, split)) for r in good)
   market_bins = _fit(out, days, executor)
   _save_bins(out / manifest.BINS, market_bins)
@@ -156,6 +158,7 @@ def _splits(
     time = store.Day(out / report.folder / prepare.ORDERS).time
     shares = np.cumsum([split.train_fraction, split.valid_fraction])
     ends = np.searchsorted(time, time[0] + (time[-1] - time[0]) * shares)
+    ends[shares > 1 - 1e-9] = count  # Then the last order is no test.
     edges = [0, *ends.tolist(), count]
     rows = dict(zip(manifest.SPLITS, itertools.pairwise(edges), strict=True))
     return {name: pair for name, pair in rows.items() if pair[0] < pair[1]}
