@@ -21,7 +21,8 @@ file of a whole market is first split by instrument, in one pass.
 All cores are used. Killed and started again, it goes on where it was and writes
 the same bytes; nothing is ever half written. Beyond one machine, --scheduler
 names a Dask scheduler (on SLURM, Kubernetes, SSH, a cloud) whose workers see
---out and the files under the same paths: a task is one instrument and day.
+--out and the files under the same absolute paths: a task is one instrument and
+day.
 --scheduler=local tries that out here.
 
 The last line is a JSON object with the totals. Exit status 1 if a day is
@@ -120,6 +121,8 @@ def main(*paths: str) -> None:
     train_fraction=_TRAIN_FRACTION.value,
     valid_fraction=_VALID_FRACTION.value,
   )
+  if _SCHEDULER.value not in (None, executors.LOCAL):
+    _check_absolute([*paths, _OUT.value])
   executors.stay_on_cpu()
   out = pathlib.Path(_OUT.value)
   out.mkdir(parents=True, exist_ok=True)
@@ -150,6 +153,17 @@ def main(*paths: str) -> None:
   print(json.dumps(totals))
   if totals["quarantined"]:
     sys.exit(1)
+
+
+def _check_absolute(paths: list[str]) -> None:
+  """Raises unless workers that run elsewhere find the same files."""
+  for path in paths:
+    is_name = path != _OUT.value and not os.path.exists(path)  # A sample's.
+    if not os.path.isabs(path) and not is_name:
+      raise ValueError(
+        f"{path} is a relative path; with a scheduler give absolute ones, which"
+        " its workers find as well"
+      )
 
 
 def _executor(num_tasks: int):

@@ -65,6 +65,10 @@ _WRONG = {
     "prepare_data --out={folder}/x --train_fraction=0.9 {folder}/market.csv",
     "together at most 1",
   ),
+  "a relative path for workers elsewhere": (
+    "prepare_data --out=x --scheduler=tcp://127.0.0.1:9 {folder}/market.csv",
+    "x is a relative path",
+  ),
   "a day that is no good, under --strict": (
     "prepare_data --out={folder}/x --strict {folder}/broken.csv",
     "broken.csv, row 301",
