@@ -108,11 +108,7 @@ def _replay(path: str, instrument: str | None) -> dict:
     result = verify.verify(
       stream,
       checks,
-      rules=replay.feed_rules(
-        stream,
-        has_reference=checks.reference is not None,
-        venue=_VENUE.value,
-      ),
+      rules=replay.feed_rules(stream, venue=_VENUE.value),
       on_progress=on_progress,
     )
   return {**dataclasses.asdict(result), "feed": dict(stream.counts)}

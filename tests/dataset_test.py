@@ -11,9 +11,9 @@ import pytest
 pytest.importorskip("polars")
 
 from mars_jax import lob
-from mars_jax.data import checksum
 from mars_jax.data import dataset as dataset_lib
 from mars_jax.data import events
+from mars_jax.data import files
 from mars_jax.data import manifest
 from mars_jax.data import replay
 from mars_jax.data import tokenize
@@ -126,7 +126,7 @@ def test_names_tell_of_the_day_or_of_how_many_there_are(folder):
     "folder": "prepared",
     "markets": ["BME", "Bitstamp"],
     "days": 3,
-    "manifest_sha256": checksum.digest(folder / manifest.MANIFEST),
+    "manifest_sha256": files.digest(folder / manifest.MANIFEST),
   }
 
 

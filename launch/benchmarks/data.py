@@ -100,11 +100,10 @@ def _measure_prepare(config, on_repeat):
     began = time.process_time()
     stream, checks = readers.read_checked(config.path)
     read = time.process_time()
-    has_reference = checks.reference is not None
     _, records = verify.verify_and_record(
       stream,
       checks,
-      rules=replay.feed_rules(stream, has_reference=has_reference),
+      rules=replay.feed_rules(stream),
       num_levels=features.NUM_LEVELS,
     )
     replayed = time.process_time()

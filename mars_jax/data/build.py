@@ -9,13 +9,11 @@ All but the seconds in the reports is a function of the input and the config.
 
 import collections.abc
 import concurrent.futures
-import contextlib
 import dataclasses
 import datetime
 import functools
 import itertools
 import json
-import os
 import pathlib
 from typing import Any
 
@@ -24,8 +22,7 @@ import numpy as np
 from flax import serialization
 from flax import traverse_util
 
-from mars_jax.data import checksum
-from mars_jax.data import jobs
+from mars_jax.data import files
 from mars_jax.data import manifest
 from mars_jax.data import prepare
 from mars_jax.data import store
@@ -240,7 +237,11 @@ def _write_images(
   (root / manifest.IMAGES).mkdir(exist_ok=True)
   path = root / manifest.IMAGES / f"{report.job}.npz"
   _save_npz(path, {"minute": minute, "image": images})
-  return {"minutes": len(minute), "orders_cut": num_cut}
+  return {
+    "minutes": len(minute),
+    "orders_cut": num_cut,
+    "sha256": files.digest(path),
+  }
 
 
 def _save_bins(
@@ -258,27 +259,17 @@ def _save_bins(
 
 def _save_npz(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
   """Writes arrays, whole or not at all."""
-  with _replacing(path) as partial, open(partial, "wb") as file:
+  with files.replacing(path) as partial, open(partial, "wb") as file:
     np.savez_compressed(file, **arrays)
-
-
-@contextlib.contextmanager
-def _replacing(path: pathlib.Path) -> collections.abc.Iterator[pathlib.Path]:
-  """Gives the name of a file to write, which becomes `path` once it is."""
-  partial = path.with_name(f"{jobs.PARTIAL}{path.name}")
-  try:
-    yield partial
-    os.replace(partial, path)
-  finally:
-    partial.unlink(missing_ok=True)
 
 
 def _save_manifest(out, days, bad, images, configs) -> None:
   """Writes what is in the data set, with the digest of every file."""
-  files = [manifest.BINS]
-  for day in days:
-    files.append(f"{day.report.folder}/{prepare.ORDERS}")
-    files.append(f"{manifest.IMAGES}/{day.report.job}.npz")
+  digests = {manifest.BINS: files.digest(out / manifest.BINS)}
+  for day, made in zip(days, images, strict=True):
+    orders = f"{day.report.folder}/{prepare.ORDERS}"
+    digests[orders] = day.report.orders_sha256
+    digests[f"{manifest.IMAGES}/{day.report.job}.npz"] = made.pop("sha256")
   about = {
     "version": manifest.VERSION,
     "days_version": prepare.VERSION,
@@ -298,7 +289,7 @@ def _save_manifest(out, days, bad, images, configs) -> None:
       for day, made in zip(days, images, strict=True)
     ],
     "quarantined": [{"folder": r.folder, "reason": r.reason} for r in bad],
-    "sha256": {name: checksum.digest(out / name) for name in sorted(files)},
+    "sha256": dict(sorted(digests.items())),
   }
-  with _replacing(out / manifest.MANIFEST) as partial:
+  with files.replacing(out / manifest.MANIFEST) as partial:
     partial.write_text(json.dumps(about, indent=1) + "\n")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from mars_jax import lob
-from mars_jax.data import checksum
 from mars_jax.data import events
+from mars_jax.data import files
 from mars_jax.data import manifest
 from mars_jax.data import pipeline
 from mars_jax.data import replay
@@ -165,7 +165,7 @@ def load(folder: pathlib.Path | str, market: str = "") -> Dataset:
       "folder": data.folder.resolve().name,
       "markets": list(data.markets),
       "days": len(data.days),
-      "manifest_sha256": checksum.digest(data.folder / manifest.MANIFEST),
+      "manifest_sha256": files.digest(data.folder / manifest.MANIFEST),
     },
     parts={
       split: [part for part in data.parts(split) if part.market == market]

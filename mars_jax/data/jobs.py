@@ -12,11 +12,10 @@ import re
 import shutil
 import tempfile
 
-from mars_jax.data import checksum
+from mars_jax.data import files
 from mars_jax.data import readers
 
 SPLIT = "split"  # Where the files of split files go.
-PARTIAL = ".partial-"  # What a file or folder is called while it is written.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,11 +94,13 @@ def _split(
 ) -> pathlib.Path:
   """Returns a folder with a part an instrument; it is whole or not there."""
   # A name of its own for each content of the file.
-  parts = [*instruments, checksum.digest(*readers.files(path))]
+  parts = [*instruments, files.digest(*readers.files(path))]
   folder = out / SPLIT / Job(path, format, " ".join(parts)).name
   if not folder.exists():
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=PARTIAL) as own:
+    with tempfile.TemporaryDirectory(
+      dir=folder.parent, prefix=files.PARTIAL
+    ) as own:
       partial = pathlib.Path(own) / folder.name
       partial.mkdir()
       readers.split(path, partial, format=format, instruments=instruments)
@@ -109,7 +110,7 @@ def _split(
 
 def clean(out: pathlib.Path | str) -> None:
   """Removes what runs that were killed have left unfinished."""
-  for partial in pathlib.Path(out).glob(f"**/{PARTIAL}*"):
+  for partial in pathlib.Path(out).glob(f"**/{files.PARTIAL}*"):
     if partial.is_dir():
       shutil.rmtree(partial, ignore_errors=True)
     else:

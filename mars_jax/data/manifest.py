@@ -15,8 +15,8 @@ import pathlib
 import numpy as np
 from flax import traverse_util
 
-from mars_jax.data import checksum
 from mars_jax.data import events
+from mars_jax.data import files
 from mars_jax.data import pipeline
 from mars_jax.data import prepare
 from mars_jax.data import store
@@ -139,7 +139,7 @@ def check(folder: pathlib.Path | str) -> None:
   manifest = json.loads((folder / MANIFEST).read_text())
   for name, wanted in manifest["sha256"].items():
     path = folder / name
-    if not path.is_file() or checksum.digest(path) != wanted:
+    if not path.is_file() or files.digest(path) != wanted:
       raise events.DataError(path, None, "not the file of the manifest")
 
 

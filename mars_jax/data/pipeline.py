@@ -20,10 +20,10 @@ import numpy as np
 
 from mars_jax import types
 from mars_jax.data import store
+from mars_jax.data import tokenize
 from mars_jax.tokens import features
 
 Item = dict[str, np.ndarray]
-_MAX_INTERVAL = 2_000_000_000  # Microseconds, as `features.interval` has it.
 
 
 class Source(typing.Protocol):
@@ -200,14 +200,12 @@ def read(day: store.Day | store.MemoryDay, start: int, stop: int) -> Item:
   before = max(start - 1, 0)
   records = day.read(before, stop)
   order, levels = records.order, records.snapshot
-  nanoseconds = np.diff(records.time, prepend=records.time[:1])
-  interval = np.minimum(nanoseconds // features.MICROSECOND, _MAX_INTERVAL)
   item = {
     "kind": order.kind,
     "side": order.side,
     "price": order.price,
     "volume": order.volume,
-    "interval": interval.astype(np.int32),
+    "interval": tokenize.intervals(records.time),
     "open_mid": np.full_like(order.kind, day.open_mid),
     "mid_before": records.mid_before,
     "mid_after": records.mid_after,

@@ -27,12 +27,13 @@ from typing import Any
 import numpy as np
 
 from mars_jax import types
-from mars_jax.data import checksum
 from mars_jax.data import events
+from mars_jax.data import files
 from mars_jax.data import jobs
 from mars_jax.data import readers
 from mars_jax.data import replay
 from mars_jax.data import store
+from mars_jax.data import tokenize
 from mars_jax.data import verification
 from mars_jax.data import verify
 from mars_jax.tokens import features
@@ -40,6 +41,7 @@ from mars_jax.tokens import features
 VERSION = 1  # Of the folders; another one is made anew.
 DAYS, QUARANTINE = "days", "quarantine"  # Where the folders of jobs go.
 ORDERS, REPORT = "orders.mars", "report.json"  # Of a folder.
+_KINDS = ("asks", "bids", "cancels")  # By those of `tokens.vocab`.
 _INT32_MAX = 2**31 - 1
 _PRICE_LIMIT = 2**30  # Ticks, of `lob`.
 
@@ -145,7 +147,7 @@ def run(
       job is left behind.
     ImportError: if the extra that a reader needs is not installed.
   """
-  sha256 = checksum.digest(*readers.files(job.path))
+  sha256 = files.digest(*readers.files(job.path))
   parts = [VERSION, dataclasses.asdict(job), dataclasses.asdict(config), sha256]
   key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
   blank = Report(job.name, job.path, key, sha256)
@@ -172,9 +174,7 @@ def _prove(
     result, records = verify.verify_and_record(
       stream,
       checks,
-      rules=replay.feed_rules(
-        stream, has_reference=checks.reference is not None
-      ),
+      rules=replay.feed_rules(stream),
       num_levels=config.num_levels,
       on_progress=on_progress,
     )
@@ -279,14 +279,8 @@ def narrow(
 
 def _count(records: replay.Records) -> dict[str, int]:
   """Counts orders by kind."""
-  is_cancel = records.order.kind == types.OrderKind.CANCEL
-  is_bid = records.order.side == types.Side.BID
-  kinds = {
-    "asks": ~is_cancel & ~is_bid,
-    "bids": ~is_cancel & is_bid,
-    "cancels": is_cancel,
-  }
-  return {name: int(is_one.sum()) for name, is_one in kinds.items()}
+  counts = np.bincount(tokenize.kinds(records.order), minlength=len(_KINDS))
+  return dict(zip(_KINDS, counts.tolist(), strict=True))
 
 
 def _write(
@@ -297,7 +291,7 @@ def _write(
   target = root / report.folder
   target.parent.mkdir(parents=True, exist_ok=True)
   with tempfile.TemporaryDirectory(
-    dir=target.parent, prefix=jobs.PARTIAL, ignore_cleanup_errors=True
+    dir=target.parent, prefix=files.PARTIAL, ignore_cleanup_errors=True
   ) as own:
     folder = pathlib.Path(own) / report.job
     folder.mkdir()

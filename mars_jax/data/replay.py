@@ -153,7 +153,8 @@ def replay(
   player = player_lib.Player(
     stream,
     session.init(book, reference=last_price),
-    rules=feed_rules(stream, has_reference=False),
+    # The previous close, of which the price limits are a share, is not known.
+    rules=dataclasses.replace(feed_rules(stream), price_limit_bp=None),
     num_levels=num_levels,
     max_fills=0,
     grows=False,
@@ -166,7 +167,7 @@ def replay(
 
 
 def feed_rules(
-  stream: events.EventStream, *, has_reference: bool, venue: str | None = None
+  stream: events.EventStream, *, venue: str | None = None
 ) -> rules_lib.Rules:
   """Returns the rules to replay a feed by: those of a venue, less its lot.
 
@@ -175,13 +176,9 @@ def feed_rules(
 
   Args:
     stream: of the feed.
-    has_reference: whether the previous close is known, which the price limits
-      of the day need.
     venue: one of `lob.PRESETS`; the stream's if not given.
   """
-  rules = rules_lib.PRESETS[venue or stream.venue]
-  limit = rules.price_limit_bp if has_reference else None
-  return dataclasses.replace(rules, lot=1, price_limit_bp=limit)
+  return dataclasses.replace(rules_lib.PRESETS[venue or stream.venue], lot=1)
 
 
 def most_volume(stream: events.EventStream, held: np.ndarray) -> int:

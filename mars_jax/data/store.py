@@ -18,13 +18,13 @@ import pathlib
 import struct
 import sys
 import typing
-import uuid
 import zlib
 
 import numpy as np
 
 from mars_jax import types
 from mars_jax.data import events
+from mars_jax.data import files
 from mars_jax.data import replay
 
 if sys.version_info >= (3, 14):
@@ -104,7 +104,8 @@ def write(
     offsets=start + np.cumsum([0, *map(len, blocks)]).astype(_UINT64),
   )
   content = b"".join([_pack_header(header), *blocks])
-  _replace(pathlib.Path(path), content)
+  with files.replacing(pathlib.Path(path)) as partial:
+    partial.write_bytes(content)
   digest = hashlib.sha256(content).hexdigest()
   return DayInfo(len(records), len(content), digest)
 
@@ -370,13 +371,3 @@ def _read_header(path):
     reason = f"has {num_bytes} bytes, not {header.offsets[-1]}: it is cut off"
     raise events.DataError(path, None, reason)
   return header
-
-
-def _replace(path, content):
-  """Writes a file that is complete or absent."""
-  temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-  try:
-    temporary.write_bytes(content)
-    temporary.replace(path)
-  finally:
-    temporary.unlink(missing_ok=True)

@@ -25,7 +25,7 @@ from mars_jax.tokens import vocab
 
 NUM_LEVELS = 5  # Of each side.
 MICROSECOND = 1_000  # In nanoseconds.
-_MAX_SECONDS = 2_000  # Intervals saturate here, to stay within int32.
+MAX_SECONDS = 2_000  # Intervals saturate here, to stay within int32.
 
 
 @struct.dataclass
@@ -53,10 +53,10 @@ class TokenFeatures:
 def interval(earlier: types.Timestamp, later: types.Timestamp) -> jax.Array:
   """Returns the int32 microseconds between two moments, at most 2,000 s."""
   # A second more than needed, since the nanoseconds can take one off again.
-  seconds = jnp.minimum(later.seconds - earlier.seconds, _MAX_SECONDS + 1)
+  seconds = jnp.minimum(later.seconds - earlier.seconds, MAX_SECONDS + 1)
   nanoseconds = later.nanoseconds - earlier.nanoseconds
   microseconds = seconds * 1_000_000 + nanoseconds // MICROSECOND
-  return jnp.minimum(microseconds, _MAX_SECONDS * 1_000_000)
+  return jnp.minimum(microseconds, MAX_SECONDS * 1_000_000)
 
 
 def encode(

@@ -34,6 +34,22 @@ class Table:
     """Returns a table with some columns new."""
     return Table(self.file, self.rows.with_columns(**columns))
 
+  def decoded(
+    self, name: str, column: str, codes: collections.abc.Mapping[str, int]
+  ) -> "Table":
+    """Returns a table with the codes of a column as the numbers they stand for.
+
+    Args:
+      name: of the column here.
+      column: of the column in the file.
+      codes: {code: number}, all that there may be.
+    """
+    code = pl.col(name)
+    reason = f"{column} is none of {', '.join(codes)}"
+    self.require(code.is_in(list(codes)).fill_null(False), reason)
+    numbers = code.replace_strict(codes, return_dtype=pl.Int64)
+    return self.replace(**{name: numbers})
+
   def in_ticks(self, name: str, tick_size: float) -> "Table":
     """Rounds prices to ticks, by which only the noise of floats may be lost."""
     ticks = pl.col(name) / tick_size

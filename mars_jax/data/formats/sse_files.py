@@ -212,11 +212,7 @@ def _load(
   table.require(is_price, "price is not above 0, or no number")
   table = table.in_ticks("price", TICK_SIZE)
   for name in names.keys() & _CODES:
-    code = pl.col(name)
-    reason = f"{names[name]} is none of {', '.join(_CODES[name])}"
-    table.require(code.is_in(list(_CODES[name])), reason)
-    decoded = code.replace_strict(_CODES[name], return_dtype=pl.Int64)
-    table = table.replace(**{name: decoded})
+    table = table.decoded(name, names[name], _CODES[name])
   return level2.Table(file, table.rows.sort("sequence"))
 
 

@@ -205,11 +205,7 @@ def _load(
   """Returns one file's rows of an instrument, each of them well-formed."""
   table = _named(file, kind, layout, instrument)
   for name, codes in kind.codes.items():
-    code = pl.col(name)
-    reason = f"{kind.columns[name]} is none of {', '.join(codes)}"
-    table.require(code.is_in(list(codes)).fill_null(False), reason)
-    decoded = code.replace_strict(codes, return_dtype=pl.Int64)
-    table = table.replace(**{name: decoded})
+    table = table.decoded(name, kind.columns[name], codes)
   has_price = pl.col("kind").is_in([LIMIT, TRADE])
   table = table.replace(price=pl.when(has_price).then("price"))
   is_whole = ~pl.any_horizontal(pl.all().exclude("price").is_null())

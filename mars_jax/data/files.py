@@ -1,0 +1,37 @@
+"""Files that are there whole or not at all, and whether they are the same."""
+
+import collections.abc
+import contextlib
+import hashlib
+import os
+import pathlib
+import uuid
+
+PARTIAL = ".partial-"  # What a file or folder is called while it is written.
+
+
+@contextlib.contextmanager
+def replacing(
+  path: pathlib.Path,
+) -> collections.abc.Iterator[pathlib.Path]:
+  """Gives the name of a file to write, which becomes `path` once it is."""
+  partial = path.with_name(f"{PARTIAL}{path.name}.{uuid.uuid4().hex}")
+  try:
+    yield partial
+    os.replace(partial, path)
+  finally:
+    partial.unlink(missing_ok=True)
+
+
+def digest(*paths: pathlib.Path) -> str:
+  """Returns the SHA-256 of a file, or of names and digests of several.
+
+  A folder stands for the files in it.
+  """
+  files = [f for path in paths for f in sorted(path.rglob("*")) or [path]]
+  files = [file for file in files if file.is_file()]
+  if len(files) == 1:
+    with files[0].open("rb") as file:
+      return hashlib.file_digest(file, "sha256").hexdigest()
+  text = "".join(f"{file.name} {digest(file)}\n" for file in files)
+  return hashlib.sha256(text.encode()).hexdigest()
