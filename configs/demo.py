@@ -45,6 +45,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
       },
       # `train.optimizer.OptimizerConfig`
       "optimizer": {
+        "name": "muon",
         "learning_rate": 3e-3,
         "num_steps": 400,
         "warmup_steps": 30,
@@ -58,7 +59,12 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         "eval_every": 50,
         "checkpoint_every": 100,
         "max_to_keep": 2,
+        "eval_orders": 0,
+        "max_skipped": 10,
+        "tensorboard": False,
       },
+      # `train.sharding.ParallelConfig`
+      "parallel": {"model": 1, "strategy": "replicated", "accumulation": 1},
     }
   )
   if variant == "tiny":

@@ -3,6 +3,7 @@ r"""Times mars_jax on this machine.
   python launch/benchmark.py lob
   python launch/benchmark.py data --data=bitstamp-sample
   python launch/benchmark.py synthetic --messages=500000
+  python launch/benchmark.py lmm --config=configs/demo.py
 
 lob: how many messages a second the clearing house takes, with 1 to 4096 books
 in one program, beside two other order books that get the same messages: that of
@@ -35,6 +36,17 @@ that processors were busy, not that of the clock, and the file is in memory.
 
 synthetic: how many orders of zero-intelligence markets are simulated a second,
 with --batch books in one program, about --messages orders in all.
+
+lmm: how many tokens a second the model of --config is trained on, on all
+devices, with steps of the trainer, and what share that is of the FLOPs that
+they have at their peak (model FLOP utilisation; a CPU's peak is timed, as the
+speed of products of large matrices); where the time of a micro-batch goes; and
+how many orders a second it draws, with --batch trajectories in step against
+full caches, without book and tokens. Orders are random, no data is needed.
+--config.data.batch_size and --config.parallel.accumulation change a step.
+
+  python launch/benchmark.py lmm --config=configs/order_model_2m.py \
+      --config.data.batch_size=4 --config.parallel.accumulation=1
 """
 
 import json
@@ -43,10 +55,15 @@ import pathlib
 import common
 from absl import flags
 from benchmarks import data
+from benchmarks import lmm
 from benchmarks import lob
 from benchmarks import picture
 from benchmarks import report
 from benchmarks import synthetic
+from ml_collections import config_flags
+
+_BOOKS = (1, 256, 1024, 4096)
+_TRAJECTORIES = (1, 16, 128)
 
 _JSON = flags.DEFINE_bool(
   "json", False, "Print the results as one JSON object, on the last line."
@@ -72,7 +89,10 @@ _VMAP_ONE = flags.DEFINE_bool(
   " then takes three times as long: all its branches run for every message.",
 )
 _BATCH = flags.DEFINE_list(
-  "batch", ["1", "256", "1024", "4096"], "How many books, for each run."
+  "batch",
+  None,
+  "How many books, or trajectories of lmm, for each run; by default"
+  " 1,256,1024,4096, of lmm 1,16,128.",
 )
 _CAPACITY = flags.DEFINE_integer(
   "capacity", 128, "Orders that a side of a book can hold.", 2
@@ -108,6 +128,14 @@ _WINDOWS = flags.DEFINE_integer(
 _WINDOWS_BATCH = flags.DEFINE_integer(
   "windows_batch", 32, "Windows of a batch.", 1
 )
+_CONFIG = config_flags.DEFINE_config_file(
+  "config",
+  str(pathlib.Path(__file__).parent.parent / "configs" / "demo.py"),
+  "lmm only: a run of launch/train.py.",
+)
+_DECODE_STEPS = flags.DEFINE_integer(
+  "decode_steps", 128, "lmm only: orders that a trajectory draws.", 1
+)
 
 
 def main(*arguments: str) -> None:
@@ -120,7 +148,7 @@ def main(*arguments: str) -> None:
     )
   if _PLOT.value and command != "lob":
     raise ValueError(f"--plot={_PLOT.value} is for lob only")
-  if report.num_cores() > 1:
+  if command != "lmm" and report.num_cores() > 1:
     common.CONSOLE.print(
       f"note: {report.num_cores()} cores are in use; --help says how to keep to"
       " one"
@@ -140,7 +168,7 @@ def main(*arguments: str) -> None:
 def _measure_lob() -> dict:
   """Returns the results of `lob.run`."""
   config = lob.LobConfig(
-    batch=_integers(_BATCH),
+    batch=_batch(_BOOKS),
     capacity=_CAPACITY.value,
     messages=_MESSAGES.value,
     capacities=_integers(_CAPACITIES),
@@ -173,13 +201,69 @@ def _measure_data() -> dict:
 def _measure_synthetic() -> dict:
   """Returns the results of `synthetic.run`."""
   config = synthetic.SyntheticConfig(
-    batch=_integers(_BATCH),
+    batch=_batch(_BOOKS),
     capacity=_CAPACITY.value,
     messages=_MESSAGES.value,
     repeats=_REPEATS.value,
     seed=_SEED.value,
   )
   return _run(synthetic.run, config)
+
+
+def _measure_lmm() -> dict:
+  """Returns the results of `lmm.run`."""
+  config = lmm.LmmBenchmark.of(
+    _CONFIG.value,
+    batch=_batch(_TRAJECTORIES),
+    decode_steps=_DECODE_STEPS.value,
+    repeats=_REPEATS.value,
+  )
+  return _run(lmm.run, config)
+
+
+def _print_lmm(results: dict) -> None:
+  """Prints the tables of `lmm.run`."""
+  config, row = results["config"], results["train"]
+  common.print_table(
+    f"Training, {results['parameters']:,} parameters",
+    ("", ""),
+    (
+      ("windows a step", f"{config['num_windows']} of {config['length']}"),
+      ("devices", f"{row['devices']}"),
+      ("tokens a second, median", f"{row['tokens_per_s']:,.0f}"),
+      ("low", f"{row['tokens_per_s_min']:,.0f}"),
+      ("high", f"{row['tokens_per_s_max']:,.0f}"),
+      ("model FLOPs a token", f"{row['flops_per_token']:.3g}"),
+      ("peak FLOP/s of all devices", _known(row["peak_flops"], ".3g")),
+      ("model FLOP utilisation", _known(row["mfu"], ".1%")),
+      ("compile", f"{row['compile_s']:.1f} s"),
+    ),
+  )
+  common.print_table(
+    f"A micro-batch on one device, {results['micro_batch']} windows",
+    ("", "ms", "of forward and backward"),
+    (
+      (row["part"], f"{1e3 * row['seconds']:,.2f}", f"{row['share']:.1%}")
+      for row in results["parts"]
+    ),
+  )
+  common.print_table(
+    f"Decoding on one device, {config['decode_steps']} orders a trajectory",
+    ("trajectories", "orders a second", "low", "high", "compile"),
+    (
+      (
+        f"{row['trajectories']}",
+        *(f"{row[f'orders_per_s{end}']:,.0f}" for end in ("", "_min", "_max")),
+        f"{row['compile_s']:.1f} s",
+      )
+      for row in results["decode"]
+    ),
+  )
+
+
+def _known(number: float | None, form: str) -> str:
+  """Returns a number, if there is one."""
+  return "unknown" if number is None else format(number, form)
 
 
 def _run(run, config) -> dict:
@@ -193,6 +277,11 @@ def _run(run, config) -> dict:
       show(done, text)
 
     return run(config, on_repeat)
+
+
+def _batch(default: tuple[int, ...]) -> tuple[int, ...]:
+  """Returns what --batch lists."""
+  return default if _BATCH.value is None else _integers(_BATCH)
 
 
 def _integers(flag: flags.FlagHolder[list[str]]) -> tuple[int, ...]:
@@ -211,6 +300,7 @@ _COMMANDS = {
   "lob": (_measure_lob, report.print_lob),
   "data": (_measure_data, report.print_data),
   "synthetic": (_measure_synthetic, report.print_synthetic),
+  "lmm": (_measure_lmm, _print_lmm),
 }
 
 

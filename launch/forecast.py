@@ -90,7 +90,7 @@ def main() -> None:
   with common.progress_bar("simulate", 1.0) as show:
     futures = forecast.simulate(
       model.params,
-      model.tokenizer,
+      moment.tokenizer,
       jax.random.key(_SEED.value),
       moment.start,
       flow=moment.flow,
@@ -137,7 +137,8 @@ def _moment(
   chosen = {"instrument": _INSTRUMENT.value} if _INSTRUMENT.value else {}
   stream = readers.read(_DATA.value, **chosen)
   trained_on = (f"{stream.market} {stream.instrument}", f"{stream.market},")
-  if not model.card["data"].startswith(trained_on):
+  is_known = len(model.tokenizers) > 1 and stream.market in model.tokenizers
+  if not (is_known or model.card["data"].startswith(trained_on)):
     common.CONSOLE.print(
       f"note: the model was trained on {model.card['data']}, not on"
       f" {stream.name}; prices and volumes may be on another scale"

@@ -74,7 +74,7 @@ def test_a_day_in_memory_is_that_of_the_replay_with_bins_of_its_start(
   in_memory, stream
 ):
   (train,) = in_memory.parts["train"]
-  records, _ = replay.replay(stream, lob.init(256), num_levels=5)
+  records, _ = replay.replay(stream, lob.init(256), num_levels=6)
   jax.tree.map(
     np.testing.assert_array_equal,
     vars(train.day.read(0, 1200)),
@@ -82,7 +82,7 @@ def test_a_day_in_memory_is_that_of_the_replay_with_bins_of_its_start(
   )
   jax.tree.map(
     np.testing.assert_array_equal,
-    in_memory.tokenizer,
+    in_memory.tokenizers["Bitstamp"],
     tokenize.fit(records[: train.stop]),
   )
   assert in_memory.name == stream.name
@@ -111,7 +111,7 @@ def test_a_data_set_has_the_parts_and_bins_of_the_market_that_is_named(folder):
   assert sum(orders) == 2 * NUM_ORDERS
   jax.tree.map(
     np.testing.assert_array_equal,
-    dataset.tokenizer,
+    dataset.tokenizers["Bitstamp"],
     data.bins["Bitstamp"].tokenizer,
   )
 
@@ -130,12 +130,23 @@ def test_names_tell_of_the_day_or_of_how_many_there_are(folder):
   }
 
 
-@pytest.mark.parametrize("market", ["", "Nasdaq"])
-def test_a_market_that_is_none_of_them_is_an_error_that_lists_them(
-  folder, market
-):
-  with pytest.raises(ValueError, match=f"has BME, Bitstamp; it is '{market}'"):
-    dataset_lib.load(folder, market)
+def test_a_market_that_is_none_of_them_is_an_error_that_lists_them(folder):
+  with pytest.raises(ValueError, match="has BME, Bitstamp; it is 'Nasdaq'"):
+    dataset_lib.load(folder, "Nasdaq")
+
+
+def test_without_a_name_all_markets_are_opened(folder):
+  dataset = dataset_lib.load(folder)
+  data = manifest.load(folder)
+  assert dataset.name == "BME, Bitstamp: 3 days"
+  assert dataset.markets == data.markets == ("BME", "Bitstamp")
+  for split in manifest.SPLITS:
+    assert _bounds(dataset.parts[split]) == _bounds(data.parts(split))
+  windows = dataset.train_windows(CONFIG)
+  for number, market in enumerate(dataset.markets):
+    alone = dataset_lib.load(folder, market).train_windows(CONFIG)
+    assert len(windows[market]) == len(alone[market]) > 0
+    assert windows[market][0]["market"] == number
 
 
 def test_the_only_market_need_not_be_named(folder, monkeypatch):
@@ -165,9 +176,9 @@ def test_a_split_with_nothing_to_predict_is_an_error(in_memory, split, bounds):
 
 def test_training_windows_are_of_the_training_part(in_memory):
   (train,) = in_memory.parts["train"]
-  windows = in_memory.train_windows(CONFIG)
+  (windows,) = in_memory.train_windows(CONFIG).values()
   assert len(windows) == (train.stop - 17) // 8 + 1
-  assert windows.num_left_out == (train.stop - 17) % 8
+  assert in_memory.orders_in_no_window(CONFIG) == (train.stop - 17) % 8
   order = train.day.read(0, train.stop).order
   for index in (0, len(windows) - 1):
     rows = slice(8 * index, 8 * index + 17)

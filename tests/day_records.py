@@ -6,7 +6,7 @@ from mars_jax import types
 from mars_jax.data import replay
 
 
-def make(num_orders, *, seed=0, num_levels=5):
+def make(num_orders, *, seed=0, num_levels=6):
   """Records of a calm market; one level in twenty is not in use."""
   rng = np.random.default_rng(seed)
 

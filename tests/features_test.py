@@ -65,6 +65,8 @@ def test_limit_order_worked_out_by_hand():
   assert token.mid_change == 5
   assert token.mid_move == 2
   assert token.time == 34_200
+  values = (token.price_offset, token.order_volume, token.interval)
+  assert values == (-3, 5, 250)
 
 
 def test_kind_of_a_limit_order_is_its_side_and_of_a_cancel_its_own():

@@ -1,7 +1,10 @@
 """The launch scripts, as their user runs them."""
 
 import json
+import os
 import re
+import signal
+import time
 
 import markets
 import numpy as np
@@ -195,6 +198,9 @@ def test_training_writes_a_model_its_card_and_metrics(trained):
   assert set(scores) == {*_BASELINES, "model"}
   by_field = model.card["validation_nats_by_field"]
   np.testing.assert_allclose(sum(by_field.values()), scores["model"], rtol=1e-5)
+  assert model.card["baselines_by_market"]["Bitstamp"] == {
+    name: scores[name] for name in _BASELINES
+  }
   rows = (workdir / "metrics.csv").read_text().splitlines()
   assert [row.split(",")[1] for row in rows] == ["step", "2", "4"]
   np.testing.assert_allclose(
@@ -221,6 +227,57 @@ def test_training_on_a_data_set_says_which_days_it_took(folder, runs):
   assert card["orders_scored"] == data.num_orders("valid")
   assert set(card["validation_nats_per_order"]) == {*(*_BASELINES, "model")}
   assert "Bitstamp, 2 days" in runs[1].stdout
+  scores = card["model_by_market"]
+  assert set(scores) == {"valid", "test"}
+  for split, by_market in scores.items():
+    assert set(by_market) == {"Bitstamp"}
+    orders = by_market["Bitstamp"].pop("orders")
+    assert orders == data.num_orders(split)
+    assert set(by_market["Bitstamp"]) == set(_FIELDS)
+    assert f"{split} Bitstamp" in runs[1].stdout
+  np.testing.assert_allclose(
+    list(scores["valid"]["Bitstamp"].values()),
+    list(card["validation_nats_by_field"].values()),
+    rtol=1e-6,
+  )
+
+
+@pytest.fixture(scope="module")
+def preempted(folder):
+  """How a long run ended that was told to after its first validation."""
+  process = scripts.start(
+    *("train", _CONFIG, f"--data={folder / 'market.csv'}", "--nobaselines"),
+    *(f"--workdir={folder / 'preempted'}", "--config.data.book_capacity=512"),
+    *("--config.optimizer.num_steps=100000", "--config.train.eval_every=1"),
+  )
+  metrics = folder / "preempted" / "metrics.csv"
+  with process:
+    while process.poll() is None and not metrics.exists():
+      time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+  return process.returncode, out, err
+
+
+def test_a_run_that_is_preempted_saves_and_asks_to_be_started_again(
+  folder, preempted
+):
+  status, out, err = preempted
+  assert status == os.EX_TEMPFAIL == 75, err
+  (step,) = re.findall(r"preempted after step (\d+), which is saved", out)
+  assert (folder / "preempted" / "checkpoints" / step).is_dir()
+  assert not (folder / "preempted" / "model.npz").exists()
+
+
+def test_a_dry_run_plans_for_machines_that_are_not_here(folder):
+  result = scripts.run(
+    *("train", "--config=configs/order_model_1b.py", "--dry_run"),
+    *("--devices=64", "--device_kind=TPU v5p", "--utilisation=0.5"),
+  )
+  assert result.returncode == 0, result.stderr
+  text = " ".join(result.stdout.split())
+  assert "32 data x 2 model, TPU v5p" in text
+  assert "1,063," in text and "hours at 50% of the peak" in text
 
 
 def test_a_forecast_prints_a_table_and_draws_a_picture(folder, forecasts):

@@ -20,7 +20,7 @@ _ALLOWED = {
   "apps": {"types", "lob", "tokens", "lmm", "data", "sim", "evals"},
   "demo": set(),
 }
-_LINEN = {"lmm/layers.py", "lmm/order_model.py"}
+_LINEN = {"lmm/embed.py", "lmm/heads.py", "lmm/layers.py"}
 _FILES = sorted(_ROOT.rglob("*.py"))
 
 

@@ -1,5 +1,6 @@
 """The order model: both ways through it agree; its head is a distribution."""
 
+import dataclasses
 import functools
 
 import chex
@@ -23,7 +24,6 @@ _CONFIG = lmm.LmmConfig(
   mlp_dim=24,
   window=5,
   dropout=0.2,
-  mid_move_range=8,
 )
 _AXES = lmm.KvCache(keys=0, values=0, position=None)
 _init = jax.jit(lmm.init, static_argnames="config")
@@ -32,6 +32,18 @@ _apply = jax.jit(lmm.apply, static_argnames="config")
 
 def _config(**changes):
   return lmm.LmmConfig(**{**vars(_CONFIG), **changes})
+
+
+# One thing of each kind that the config above has not.
+_VARIANTS = {
+  "bins_only": {"has_values": False},
+  "order_only": {"has_book": False},
+  "qk_norm": {"qk_norm": True},
+  "remat": {"remat": True},
+  "ticks": {"inputs": "ticks", "has_values": True},
+  "ticks_order_only": {"inputs": "ticks", "has_book": False},
+  "joint": {"head": "joint"},
+}
 
 
 def _features(*shape, seed=0):
@@ -47,6 +59,9 @@ def _features(*shape, seed=0):
     mid_change=draw(-300, 300),
     mid_move=draw(-12, 13),
     time=draw(9 * 3600, 16 * 3600),
+    price_offset=draw(-40, 41),
+    order_volume=draw(1, 1000),
+    interval=draw(0, 10**7),
   )
 
 
@@ -56,9 +71,12 @@ def _at(features, i):
 
 def _sharpened(params, scale=30.0):
   """Parameters whose head is far from uniform, as after training."""
-  head = dict(params["head"])
-  for f in range(4):
-    head[f"out_{f}"] = jax.tree.map(lambda w: w * scale, head[f"out_{f}"])
+  head = {
+    name: leaf
+    if name.startswith(("inner", "given"))
+    else jax.tree.map(lambda w: w * scale, leaf)
+    for name, leaf in params["head"].items()
+  }
   return {**params, "head": head}
 
 
@@ -86,6 +104,61 @@ class ApplyTest(parameterized.TestCase):
     chex.assert_trees_all_close(hidden, whole, atol=1e-5)
     chex.assert_trees_all_close(cache, whole_cache, atol=1e-5)
     chex.assert_trees_all_equal_shapes_and_dtypes(cache, whole_cache)
+
+  @parameterized.parameters(*_VARIANTS)
+  def test_so_does_every_variant(self, name):
+    config = _config(**_VARIANTS[name])
+    params, features = _init(jax.random.key(1), config=config), _features(9)
+    whole, _ = _apply(params, features, config=config)
+    cache = lmm.init_cache(config=config)
+    hidden, _ = _decode(params, features, cache, config)
+    chex.assert_trees_all_close(hidden, whole, atol=1e-5)
+
+  def test_without_the_book_nothing_is_told_of_it(self):
+    for inputs in ("levels", "ticks"):
+      config = _config(inputs=inputs, has_book=False, has_values=False)
+      params = _init(jax.random.key(1), config=config)
+      one, other = _features(6, seed=0), _features(6, seed=1)
+      other = other.replace(index=one.index, time=one.time)
+      chex.assert_trees_all_equal(
+        *(_apply(params, f, config=config)[0] for f in (one, other))
+      )
+
+  def test_a_time_out_of_the_session_is_its_start_or_end(self):
+    config = _config(inputs="ticks")
+    params = _init(jax.random.key(1), config=config)
+
+    def hidden(*times):
+      features = _features(len(times)).replace(time=jnp.int32(times))
+      return _apply(params, features, config=config)[0]
+
+    # Before the opening, during the break and after the close.
+    chex.assert_trees_all_equal(
+      hidden(100, 42_000, 60_000), hidden(34_200, 46_800, 54_000)
+    )
+    self.assertGreater(np.abs(hidden(34_200) - hidden(34_205)).max(), 1e-3)
+
+  def test_bfloat16_is_close_to_float32(self):
+    for head in ("factored", "joint"):
+      config = _config(head=head, qk_norm=True)
+      params, features = _init(jax.random.key(1), config=config), _features(9)
+      half = dataclasses.replace(config, dtype="bfloat16")
+      hidden, cache = _apply(params, features, config=half)
+      self.assertEqual(hidden.dtype, jnp.bfloat16)
+      chex.assert_trees_all_equal_shapes_and_dtypes(
+        cache, lmm.init_cache(config=half).replace(position=cache.position)
+      )
+      scores = [
+        lmm.log_prob(
+          params,
+          _apply(params, features, config=c)[0],
+          features.index,
+          config=c,
+        )
+        for c in (config, half)
+      ]
+      self.assertEqual(scores[1].dtype, jnp.float32)
+      chex.assert_trees_all_close(*scores, atol=0.05)
 
   @parameterized.parameters(2, 5, 13)
   def test_decoding_goes_on_where_a_prefix_ends(self, length):
@@ -130,24 +203,25 @@ class ApplyTest(parameterized.TestCase):
   def _influence(self, config, length):
     """|d hidden[t] / d input[s]|, `[t, s]`.
 
-    Inputs are integers, so the gradient is that of a table of volume bins, of
-    which token `s` alone uses row `s`.
+    Inputs are integers, so the gradient is that of the table of fields, of
+    which token `s` alone has price `s`.
     """
     blocks = jax.tree.map(
       lambda leaf: leaf[: config.num_layers], self.params["blocks"]
     )
     params = {**self.params, "blocks": blocks}
     features = _features(length)
-    rows = jnp.arange(length, dtype=jnp.int32)[:, None]
-    features = features.replace(volumes=jnp.tile(rows, (1, 10)))
+    prices = jnp.zeros((length, 4), jnp.int32).at[:, 1].set(range(length))
+    features = features.replace(index=vocab.pack(prices))
 
-    def hidden(levels):
-      embed = {**params["embed"], "levels": levels}
+    def hidden(fields):
+      embed = {**params["embed"], "fields": fields}
       return _apply({**params, "embed": embed}, features, config=config)[0]
 
-    jacobian = jax.jit(jax.jacrev(hidden))(params["embed"]["levels"])
-    # [T, D, 10, 33, D]: bin s of a level belongs to token s.
-    return np.abs(jacobian[:, :, 0, :length]).sum((1, 3))
+    jacobian = jax.jit(jax.jacrev(hidden))(params["embed"]["fields"])
+    # [T, D, 83, D]: prices come after the kinds.
+    own = slice(vocab.NUM_KINDS, vocab.NUM_KINDS + length)
+    return np.abs(jacobian[:, :, own]).sum((1, 3))
 
   def test_a_batch_equals_its_sequences(self):
     features = _features(3, 17)
@@ -207,18 +281,20 @@ class ApplyTest(parameterized.TestCase):
       )
 
 
-class HeadTest(parameterized.TestCase):
+class FactoredHeadTest(parameterized.TestCase):
+  CONFIG = _CONFIG
+
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    cls.params = _init(jax.random.key(0), config=_CONFIG)
+    cls.params = _init(jax.random.key(0), config=cls.CONFIG)
     cls.sharp = _sharpened(cls.params)
-    cls.hidden = _apply(cls.params, _features(17), config=_CONFIG)[0][-1]
+    cls.hidden = _apply(cls.params, _features(17), config=cls.CONFIG)[0][-1]
     every = jnp.arange(vocab.NUM_ORDERS)
     score = functools.partial(
-      lmm.log_prob, cls.sharp, cls.hidden, config=_CONFIG
+      lmm.log_prob, cls.sharp, cls.hidden, config=cls.CONFIG
     )
-    scores = jax.jit(jax.vmap(score))(every)
+    scores = jax.jit(lambda x: jax.lax.map(score, x, batch_size=256))(every)
     cls.table = np.asarray(scores.sum(-1), np.float64)
 
   def test_the_probabilities_of_all_orders_sum_to_one(self):
@@ -228,9 +304,10 @@ class HeadTest(parameterized.TestCase):
 
   def test_samples_have_the_probabilities_of_log_prob(self):
     num_samples = 40_000
-    draw = functools.partial(lmm.sample, self.sharp, config=_CONFIG)
+    draw = functools.partial(lmm.sample, self.sharp, config=self.CONFIG)
     keys = jax.random.split(jax.random.key(7), num_samples)
-    index = jax.jit(jax.vmap(lambda k: draw(k, self.hidden)))(keys)
+    # Without a batched hidden state the joint head sums up its logits once.
+    index = jax.jit(jax.vmap(draw, in_axes=(0, None)))(keys, self.hidden)
     self.assertEqual(index.dtype, jnp.int32)
     fields = np.asarray(vocab.unpack(index))
     joint = np.exp(self.table).reshape(vocab.FIELD_SIZES)
@@ -246,9 +323,9 @@ class HeadTest(parameterized.TestCase):
 
   def test_an_untrained_model_is_near_uniform(self):
     features = _features(17)
-    hidden, _ = _apply(self.params, features, config=_CONFIG)
+    hidden, _ = _apply(self.params, features, config=self.CONFIG)
     scores = lmm.log_prob(
-      self.params, hidden[:-1], features.index[1:], config=_CONFIG
+      self.params, hidden[:-1], features.index[1:], config=self.CONFIG
     )
     self.assertEqual(scores.shape, (16, 4))
     uniform = np.log(vocab.NUM_ORDERS)
@@ -258,13 +335,50 @@ class HeadTest(parameterized.TestCase):
     features = _features(32)
 
     def loss(params):
-      hidden, _ = _apply(params, features, config=_CONFIG)
+      hidden, _ = _apply(params, features, config=self.CONFIG)
       index = features.index[1:]
-      return -lmm.log_prob(params, hidden[:-1], index, config=_CONFIG).mean()
+      return -lmm.log_prob(
+        params, hidden[:-1], index, config=self.CONFIG
+      ).mean()
 
     for gradient in jax.tree.leaves(jax.jit(jax.grad(loss))(self.params)):
       self.assertTrue(np.isfinite(gradient).all())
       self.assertGreater(np.abs(gradient).max(), 0.0)
+
+
+class JointHeadTest(FactoredHeadTest):
+  CONFIG = _config(head="joint")
+
+  def test_its_parts_are_those_of_one_softmax(self):
+    kernel = self.sharp["head"]["kernel"]
+    probability = jax.nn.softmax(kernel @ self.hidden)
+    np.testing.assert_allclose(np.exp(self.table), probability, rtol=1e-3)
+    joint = np.asarray(probability, np.float64).reshape(vocab.FIELD_SIZES)
+    k, p, v, i = 2, 17, 5, 9
+    wanted = [
+      joint[k].sum() / joint.sum(),
+      joint[k, p].sum() / joint[k].sum(),
+      joint[k, p, v].sum() / joint[k, p].sum(),
+      joint[k, p, v, i] / joint[k, p, v].sum(),
+    ]
+    index = vocab.pack(jnp.int32([k, p, v, i]))
+    found = lmm.log_prob(self.sharp, self.hidden, index, config=self.CONFIG)
+    np.testing.assert_allclose(np.exp(found), wanted, rtol=1e-4)
+
+  def test_its_gradient_is_that_of_one_softmax(self):
+    hidden, index = self.hidden[None], jnp.int32([12_345])
+
+    def ours(kernel):
+      params = {"head": {"kernel": kernel}}
+      return lmm.log_prob(params, hidden, index, config=self.CONFIG).sum()
+
+    def plain(kernel):
+      return jax.nn.log_softmax(hidden @ kernel.T)[0, index[0]]
+
+    kernel = self.sharp["head"]["kernel"]
+    chex.assert_trees_all_close(
+      jax.grad(ours)(kernel), jax.grad(plain)(kernel), atol=1e-6
+    )
 
 
 class ParamsTest(parameterized.TestCase):
@@ -278,8 +392,8 @@ class ParamsTest(parameterized.TestCase):
 
   def test_the_number_of_parameters_is_as_computed_by_hand(self):
     params = _init(jax.random.key(0), config=_CONFIG)
-    embed = 16 * (83 + 330 + 640 + 17 + 17)
-    block = 16 * (4 + 2 * 2) * 4 + 16 * 16 + 3 * 16 * 24 + 2 * 16
+    embed = 16 * (83 + 8 + 51) + 32 * (48 + 1) + 16 * 32
+    block = 16 * (4 + 2 * 2) * 4 + 16 * 16 + 3 * 16 * 24 + 2 * (16 + 4)
     head = 4 * 16 * 16 + 16 * (3 + 35 + 67) + 16 * 83
     self.assertEqual(lmm.num_params(params), embed + 2 * block + 16 + head)
 
@@ -290,6 +404,11 @@ class ParamsTest(parameterized.TestCase):
     ({"dim": 16.0}, "dim"),
     ({"dropout": 1.0}, "dropout"),
     ({"rope_base": 1.0}, "rope_base"),
+    ({"inputs": "trades"}, "inputs = 'trades' is none of levels, ticks"),
+    ({"head": "both"}, "head = 'both'"),
+    ({"dtype": "float16"}, "dtype"),
+    ({"session": ((5, 4),)}, "session"),
+    ({"session": ((0, 5, 6), (7,))}, "session"),
   )
   def test_a_config_that_makes_no_sense_is_an_error(self, changes, message):
     with self.assertRaisesRegex(ValueError, message):

@@ -37,7 +37,7 @@ def model():
     level_volume=bins.fit(values**2, vocab.NUM_VOLUMES),
   )
   card = {"data": "a market", "scores": {"model": 1.5}, "licence": None}
-  return lmm.Model(_random_params(CONFIG), CONFIG, tokenizer, card)
+  return lmm.Model(_random_params(CONFIG), CONFIG, {"A": tokenizer}, card)
 
 
 @pytest.fixture(scope="module")
@@ -62,15 +62,15 @@ def test_a_model_comes_back_bit_for_bit(model, tmp_path):
   assert loaded.card == model.card
   chex.assert_trees_all_equal(loaded.params, model.params, strict=True)
   chex.assert_trees_all_equal(
-    jax.tree.leaves(loaded.tokenizer), jax.tree.leaves(model.tokenizer)
+    jax.tree.leaves(loaded.tokenizers), jax.tree.leaves(model.tokenizers)
   )
-  chex.assert_trees_all_equal_structs(loaded.tokenizer, model.tokenizer)
+  chex.assert_trees_all_equal_structs(loaded.tokenizers, model.tokenizers)
 
 
 def test_a_loaded_model_says_the_same(model, tmp_path):
   lmm.save(tmp_path / "model.npz", model)
   loaded = lmm.load(tmp_path / "model.npz")
-  shapes = jax.eval_shape(_first_token, model.tokenizer)
+  shapes = jax.eval_shape(_first_token, model.tokenizer("A"))
   tokens = jax.tree.map(
     lambda leaf: np.zeros((5, *leaf.shape), leaf.dtype), shapes
   )
@@ -83,7 +83,7 @@ def test_a_loaded_model_says_the_same(model, tmp_path):
 def _first_token(tokenizer):
   """Some token."""
   zero = np.int32(0)
-  levels = np.zeros((2, features.NUM_LEVELS), np.int32)
+  levels = np.zeros((2, features.SNAPSHOT_LEVELS), np.int32)
   return features.encode(
     tokenizer,
     types.Order(*[zero] * 6),
@@ -144,7 +144,7 @@ def test_an_archive_of_other_arrays_is_refused(tmp_path):
   _assert_refused(path, "not a model of mars_jax")
 
 
-@pytest.mark.parametrize("part", ["about", "params/", "tokenizer/price/"])
+@pytest.mark.parametrize("part", ["about", "params/", "tokenizers/A/price/"])
 def test_a_model_with_a_part_missing_is_refused(arrays, part, tmp_path):
   path = tmp_path / "model.npz"
   rest = {k: v for k, v in arrays.items() if not k.startswith(part)}

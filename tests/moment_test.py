@@ -50,8 +50,8 @@ def model(stream):
     window_stride=16,
     batch_size=1,
   )
-  tokenizer = dataset_lib.prepare(stream, config=config).tokenizer
-  return lmm.Model(_random_params(CONFIG), CONFIG, tokenizer, {})
+  tokenizers = dataset_lib.prepare(stream, config=config).tokenizers
+  return lmm.Model(_random_params(CONFIG), CONFIG, tokenizers, {})
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def test_corrections_before_the_moment_count_as_its_market(stream, model, time):
 
 
 def test_model_has_read_all_that_it_can_see(moment, model):
-  tokens = tokenize.encode(model.tokenizer, moment.past)
+  tokens = tokenize.encode(moment.tokenizer, moment.past)
   chex.assert_trees_all_equal(
     jax.tree.map(lambda leaf: leaf[-1], tokens),
     jax.device_get(moment.start.token),

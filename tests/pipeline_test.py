@@ -72,7 +72,7 @@ def test_windows_hold_successive_orders_of_one_part(parts):
   for index in range(len(windows)):
     for name, leaf in windows[index].items():
       assert leaf.dtype == np.int32
-      levels = (2, 5) if name.startswith("level") else ()
+      levels = (2, 6) if name.startswith("level") else ()
       assert leaf.shape == (() if name == "market" else (LENGTH, *levels))
 
 
@@ -156,7 +156,7 @@ def test_a_part_that_cannot_be_is_an_error(days):
 def test_a_day_with_too_few_levels_is_an_error(tmp_path):
   store.write(tmp_path / "day", day_records.make(20, num_levels=4))
   part = pipeline.Part(store.Day(tmp_path / "day"), "A", 0, 20)
-  with pytest.raises(ValueError, match="has 4 price levels .* 5 are needed"):
+  with pytest.raises(ValueError, match="has 4 price levels .* 6 are needed"):
     pipeline.Windows([part], LENGTH, 1)[0]
 
 
@@ -175,7 +175,7 @@ def test_a_day_in_memory_is_as_one_on_disk(records, days):
 
 def test_a_day_in_memory_has_the_errors_of_one_on_disk():
   day = store.MemoryDay(day_records.make(20, num_levels=4))
-  with pytest.raises(ValueError, match="memory has 4 price levels .* 5 are"):
+  with pytest.raises(ValueError, match="memory has 4 price levels .* 6 are"):
     pipeline.read(day, 0, 20)
   for start, stop in ((-1, 3), (5, 4), (0, 21)):
     with pytest.raises(IndexError, match="memory: orders"):
@@ -283,7 +283,7 @@ def test_batches_stack_items(parts):
   batch = next(make_batches(sources))
   assert batch["market"].shape == (4,)
   assert batch["kind"].shape == (4, LENGTH)
-  assert batch["level_price"].shape == (4, LENGTH, 2, 5)
+  assert batch["level_price"].shape == (4, LENGTH, 2, 6)
   assert (np.diff(batch["volume"], axis=1) == 1).all()
 
 

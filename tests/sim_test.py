@@ -66,6 +66,9 @@ def _start(orders=()):
       mid_change=zero,
       mid_move=zero,
       time=zero,
+      price_offset=zero,
+      order_volume=zero,
+      interval=zero,
     ),
     cache=zero,
   )
@@ -165,7 +168,7 @@ class StepTest(parameterized.TestCase):
       open_mid=jnp.int32(1000),
       mid_before=jnp.int32(1000),
       mid_after=jnp.int32(1002),
-      snapshot=lob.snapshot(state.book, num_levels=features.NUM_LEVELS),
+      snapshot=lob.snapshot(state.book, num_levels=features.SNAPSHOT_LEVELS),
       time=jnp.int32(100),
     )
     chex.assert_trees_all_equal(state.cache, wanted)

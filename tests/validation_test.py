@@ -68,7 +68,7 @@ def dataset(records, tmp_path_factory):
         if bounds
       ],
     },
-    tokenizer=tokenize.fit(records[6]),
+    tokenizers={"A": tokenize.fit(records[6])},
   )
 
 
@@ -105,7 +105,7 @@ def _day_nats(params, tokens):
 
 @pytest.fixture(scope="module")
 def day_tokens(dataset, records):
-  return [tokenize.encode(dataset.tokenizer, day) for day in records]
+  return [tokenize.encode(dataset.tokenizers["A"], day) for day in records]
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def wanted(params, day_tokens):
 def test_scores_every_order_once_as_a_loop_over_each_day_does(
   dataset, params, wanted
 ):
-  nats = validation.model_nats(params, dataset, config=MODEL)
+  nats = validation.model_nats(params, dataset, config=MODEL)["A"]
   assert nats.shape == (599 + 37 + 550 + 255, len(vocab.FIELDS))
   np.testing.assert_allclose(nats, np.concatenate(wanted), atol=1e-4)
 
@@ -132,13 +132,13 @@ def test_one_program_scores_windows_of_all_lengths(
   score = chex.assert_max_traces(validation._score.__wrapped__, n=1)
   jitted = jax.jit(score, static_argnames="config")
   monkeypatch.setattr(validation, "_score", jitted)
-  validation.model_nats(params, dataset, config=MODEL)
+  validation.model_nats(params, dataset, config=MODEL)["A"]
 
 
 def test_more_batches_than_one_are_as_one(dataset, params, monkeypatch):
-  expected = validation.model_nats(params, dataset, config=MODEL)
+  expected = validation.model_nats(params, dataset, config=MODEL)["A"]
   monkeypatch.setattr(validation, "_BATCH", 3)
-  actual = validation.model_nats(params, dataset, config=MODEL)
+  actual = validation.model_nats(params, dataset, config=MODEL)["A"]
   np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
@@ -146,7 +146,7 @@ def test_more_batches_than_one_are_as_one(dataset, params, monkeypatch):
 def test_a_part_may_begin_anywhere_in_its_day(dataset, params, wanted, start):
   part = dataclasses.replace(dataset.parts["valid"][0], start=start)
   moved = dataclasses.replace(dataset, parts={**dataset.parts, "valid": [part]})
-  nats = validation.model_nats(params, moved, config=MODEL)
+  nats = validation.model_nats(params, moved, config=MODEL)["A"]
   np.testing.assert_allclose(nats, wanted[0][start - 1 :], atol=1e-4)
 
 
@@ -155,7 +155,7 @@ def test_baselines_score_the_same_orders(
   dataset, day_tokens, chunk, monkeypatch
 ):
   monkeypatch.setattr(validation, "_CHUNK", chunk)
-  found = validation.count_nats(dataset)
+  found = validation.count_nats(dataset, "A")
   index = [tokens.index for tokens in day_tokens]
   train = np.concatenate([index[2][:150], index[6]])
   unigram, bigram = [], []
@@ -167,7 +167,8 @@ def test_baselines_score_the_same_orders(
   assert len(unigram) == len(bigram) == 599 + 37 + 550 + 255
   np.testing.assert_allclose(found["unigram"], np.mean(unigram))
   np.testing.assert_allclose(found["bigram"], np.mean(bigram))
-  assert validation.zero_intelligence_nats(dataset).shape == (len(unigram), 4)
+  flow = validation.zero_intelligence_nats(dataset, "A")
+  assert flow.shape == (len(unigram), 4)
 
 
 def test_zero_intelligence_is_the_best_model_of_its_own_flow():
@@ -181,5 +182,6 @@ def test_zero_intelligence_is_the_best_model_of_its_own_flow():
     batch_size=1,
   )
   dataset = dataset_lib.prepare(stream, config=config)
-  nats = validation.zero_intelligence_nats(dataset).sum(axis=1).mean()
-  assert nats < min(validation.count_nats(dataset).values())
+  (market,) = dataset.markets
+  nats = validation.zero_intelligence_nats(dataset, market).sum(axis=1).mean()
+  assert nats < min(validation.count_nats(dataset, market).values())

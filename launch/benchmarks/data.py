@@ -104,7 +104,7 @@ def _measure_prepare(config, on_repeat):
       stream,
       checks,
       rules=replay.feed_rules(stream),
-      num_levels=features.NUM_LEVELS,
+      num_levels=features.SNAPSHOT_LEVELS,
     )
     replayed = time.process_time()
     seconds.append((read - began, replayed - read, replayed - began))

@@ -26,6 +26,7 @@ class Moment:
   Attributes:
     start: to simulate from.
     flow: the model, as the simulator takes it.
+    tokenizer: the model's bins of this market.
     past: the orders before the moment.
     future: the orders from the moment on; none where the data ends there.
     num_cut: resting orders, the farthest from the mid, that the simulated book
@@ -34,6 +35,7 @@ class Moment:
 
   start: sim.Start
   flow: sim.OrderFlow
+  tokenizer: features.Tokenizer
   past: replay.Records
   future: replay.Records
   num_cut: int
@@ -61,10 +63,11 @@ def at(
 
   Raises:
     ValueError: if the moment lies outside the stream, or the model's window
-      before it.
+      before it, or the model has no bins for the market.
   """
+  tokenizer = model.tokenizer(stream.market)
   run = functools.partial(
-    replay.replay, num_levels=features.NUM_LEVELS, on_progress=on_progress
+    replay.replay, num_levels=features.SNAPSHOT_LEVELS, on_progress=on_progress
   )
   cut = int(np.searchsorted(stream.time, time, side="right"))
   num_past = int(stream.is_flow[:cut].sum())
@@ -85,19 +88,23 @@ def at(
   future, _ = run(stream[cut:], book)
   small = lob.resize(book, int(capacity * _FILL))
   next_id = stream.order_id[:cut].max() + 1
-  start = _start(model, past, lob.resize(small, capacity), next_id)
+  tokens = tokenize.encode(tokenizer, past)
+  start = _start(model, past, tokens, lob.resize(small, capacity), next_id)
   next_order = functools.partial(lmm.next_order, config=model.config)
   flow = sim.OrderFlow(next_order, lmm.CACHE_AXES)
   num_cut = int(small.dropped - book.dropped)
-  return Moment(start, flow, past, future, num_cut)
+  return Moment(start, flow, tokenizer, past, future, num_cut)
 
 
 def _start(
-  model: lmm.Model, past: replay.Records, book: lob.Book, next_id: int
+  model: lmm.Model,
+  past: replay.Records,
+  tokens: features.TokenFeatures,
+  book: lob.Book,
+  next_id: int,
 ) -> sim.Start:
   """Has the model read all of the past that it can see, but the last order."""
   num_seen = model.config.num_layers * model.config.window
-  tokens = tokenize.encode(model.tokenizer, past)
   tokens = jax.tree.map(lambda leaf: leaf[-num_seen:], tokens)
   read = jax.jit(functools.partial(lmm.apply, config=model.config))
   earlier = jax.tree.map(lambda leaf: leaf[:-1], tokens)

@@ -1,4 +1,4 @@
-"""The orders of one market, split: of a day in memory, or of prepared files."""
+"""The orders of markets, split: of a day in memory, or of prepared files."""
 
 import collections.abc
 import dataclasses
@@ -25,7 +25,7 @@ class DataConfig:
   Attributes:
     path: the folder of a data set, as `load` takes it, or one day of orders, as
       `readers.read` takes it.
-    market: which one of a data set; empty for the only one.
+    market: which one of a data set; empty for all of them.
     train_fraction: share of the time span of the one day that is for training;
       the rest, at the end, is for validation. A data set has splits of its own.
     book_capacity: orders that one side of the replayed book of the one day can
@@ -57,21 +57,21 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-  """The orders of one market, split.
+  """The orders of one market or several, split.
 
   Attributes:
     name: of market, instrument and day, or of how many days.
     source: what it was made of, fit for JSON.
     parts: of each split; "train" and "valid" have an order at least that comes
-      after another of its day.
-    tokenizer: the bins, fitted on the training split.
+      after another of its day. One day has no "test".
+    tokenizers: {market: its bins, fitted on the training split}; sorted.
     num_dropped: orders that the replayed book had no room for.
   """
 
   name: str
   source: dict[str, Any]
   parts: dict[str, list[pipeline.Part]]
-  tokenizer: features.Tokenizer
+  tokenizers: dict[str, features.Tokenizer]
   num_dropped: int = 0
 
   def __post_init__(self):
@@ -86,11 +86,45 @@ class Dataset:
     """Returns the number of orders of a split."""
     return sum(part.stop - part.start for part in self.parts[split])
 
-  def train_windows(self, config: DataConfig) -> pipeline.Windows:
-    """Returns the windows to train on."""
-    return pipeline.Windows(
-      self.parts["train"], config.window_length, config.window_stride
+  @property
+  def markets(self) -> tuple[str, ...]:
+    """The markets; a market's place is its number in batches."""
+    return tuple(self.tokenizers)
+
+  def tokenizer_list(self, scheme: str) -> list[features.Tokenizer]:
+    """Returns the bins by the numbers of the markets, for `pipeline.tokens`.
+
+    Args:
+      scheme: of the tokens, `LmmConfig.inputs`.
+    """
+    return [bins.replace(scheme=scheme) for bins in self.tokenizers.values()]
+
+  def market_parts(self, split: str, market: str) -> list[pipeline.Part]:
+    """Returns the parts of a split that are of a market."""
+    return [part for part in self.parts[split] if part.market == market]
+
+  def train_windows(self, config: DataConfig) -> dict[str, pipeline.Windows]:
+    """Returns the windows of each market to train on, for `pipeline.batches`.
+
+    A market that has none is left out; `orders_in_no_window` tells.
+    """
+    windows = pipeline.by_market(
+      self.parts["train"],
+      self.markets,
+      config.window_length,
+      config.window_stride,
     )
+    return {name: source for name, source in windows.items() if len(source)}
+
+  def orders_in_no_window(self, config: DataConfig) -> int:
+    """Returns how many orders for training `train_windows` leaves out."""
+    windows = pipeline.by_market(
+      self.parts["train"],
+      self.markets,
+      config.window_length,
+      config.window_stride,
+    )
+    return sum(source.num_left_out for source in windows.values())
 
 
 def prepare(
@@ -116,7 +150,7 @@ def prepare(
   records, book = replay.replay(
     stream,
     lob.init(config.book_capacity),
-    num_levels=features.NUM_LEVELS,
+    num_levels=features.SNAPSHOT_LEVELS,
     on_progress=on_progress,
   )
   time = records.time
@@ -130,35 +164,36 @@ def prepare(
       "train": [pipeline.Part(day, stream.market, 0, num_train)],
       "valid": [pipeline.Part(day, stream.market, num_train, len(day))],
     },
-    tokenizer=tokenize.fit(records[:num_train]),
+    tokenizers={stream.market: tokenize.fit(records[:num_train])},
     num_dropped=int(book.dropped),
   )
 
 
 def load(folder: pathlib.Path | str, market: str = "") -> Dataset:
-  """Opens one market of a data set that `launch/prepare_data.py` has written.
+  """Opens a data set that `launch/prepare_data.py` has written.
 
   Args:
     folder: of the data set.
-    market: which; empty for the only one.
+    market: the one to open; empty for all.
 
   Raises:
-    ValueError: if there is no such market, several and none is named, or it has
-      too few orders for training or for validation.
+    ValueError: if there is no such market, or there are too few orders for
+      training or for validation.
     events.DataError: as of `manifest.load`.
   """
   data = manifest.load(folder)
-  if not market and len(data.markets) == 1:
-    (market,) = data.markets
-  if market not in data.markets:
+  if market and market not in data.markets:
     raise ValueError(
-      f"data.market must name one market of {folder}, which has"
+      f"data.market must name a market of {folder}, which has"
       f" {', '.join(data.markets) or 'none'}; it is {market!r}"
     )
-  reports = [d.report for d in data.days if d.report.market == market]
-  name = f"{market}, {len(reports)} days"
-  if len(reports) == 1:
-    name = f"{market} {reports[0].instrument} {reports[0].day}".strip()
+  markets = (market,) if market else data.markets
+  reports = [d.report for d in data.days if d.report.market in markets]
+  name = f"{markets[0]}, {len(reports)} days"
+  if len(markets) > 1:
+    name = f"{', '.join(markets)}: {len(reports)} days"
+  elif len(reports) == 1:
+    name = f"{markets[0]} {reports[0].instrument} {reports[0].day}".strip()
   return Dataset(
     name=name,
     source={
@@ -168,8 +203,8 @@ def load(folder: pathlib.Path | str, market: str = "") -> Dataset:
       "manifest_sha256": files.digest(data.folder / manifest.MANIFEST),
     },
     parts={
-      split: [part for part in data.parts(split) if part.market == market]
+      split: [part for part in data.parts(split) if part.market in markets]
       for split in manifest.SPLITS
     },
-    tokenizer=data.bins[market].tokenizer,
+    tokenizers={name: data.bins[name].tokenizer for name in markets},
   )

@@ -65,7 +65,8 @@ class Windows:
     interval: microseconds since the order before, of the day, not the window.
     open_mid: ticks, before the first order of the day.
     mid_before, mid_after: ticks.
-    level_price, level_volume: `[length, 2, features.NUM_LEVELS]`, after it.
+    level_price, level_volume: `[length, 2, features.SNAPSHOT_LEVELS]`, after
+      it.
     time: seconds since midnight.
     segment: only if packed, see there.
 
@@ -192,10 +193,10 @@ def read(day: store.Day | store.MemoryDay, start: int, stop: int) -> Item:
     ValueError: if the day has fewer price levels than tokens are made of.
     Whatever `store.Day.read` raises.
   """
-  if day.num_levels < features.NUM_LEVELS:
+  if day.num_levels < features.SNAPSHOT_LEVELS:
     raise ValueError(
       f"{day.path} has {day.num_levels} price levels a side, but"
-      f" {features.NUM_LEVELS} are needed"
+      f" {features.SNAPSHOT_LEVELS} are needed: prepare the data again"
     )
   before = max(start - 1, 0)
   records = day.read(before, stop)
@@ -209,8 +210,8 @@ def read(day: store.Day | store.MemoryDay, start: int, stop: int) -> Item:
     "open_mid": np.full_like(order.kind, day.open_mid),
     "mid_before": records.mid_before,
     "mid_after": records.mid_after,
-    "level_price": levels.price[..., : features.NUM_LEVELS],
-    "level_volume": levels.volume[..., : features.NUM_LEVELS],
+    "level_price": levels.price[..., : features.SNAPSHOT_LEVELS],
+    "level_volume": levels.volume[..., : features.SNAPSHOT_LEVELS],
     "time": (records.time // types.NANOSECONDS).astype(np.int32),
   }
   return {name: leaf[start - before :] for name, leaf in item.items()}

@@ -57,14 +57,14 @@ class PrepareConfig:
       house may reject.
   """
 
-  num_levels: int = features.NUM_LEVELS
+  num_levels: int = features.SNAPSHOT_LEVELS
   max_mismatch_share: float = 1e-4
 
   def __post_init__(self):
-    if self.num_levels < features.NUM_LEVELS:
+    if self.num_levels < features.SNAPSHOT_LEVELS:
       raise ValueError(
-        f"num_levels = {self.num_levels} must be >= {features.NUM_LEVELS}, of"
-        " which tokens are made"
+        f"num_levels = {self.num_levels} must be >="
+        f" {features.SNAPSHOT_LEVELS}, of which tokens are made"
       )
     if not 0 <= self.max_mismatch_share < 1:
       raise ValueError(

@@ -1,7 +1,8 @@
 """Rotary positions and sliding-window attention, as pure functions.
 
-One sequence or one token at a time; batch with `jax.vmap`. Everything is
-float32 on a CPU. A token attends to itself and to the `window - 1` before it.
+One sequence or one token at a time; batch with `jax.vmap`. Softmaxes and angles
+are float32 whatever the inputs are. A token attends to itself and to the
+`window - 1` before it.
 
 Dimensions: T tokens, W window, H query heads, G key/value heads (H = G * R),
 K head dimension, C tokens of a chunk, S keys that a chunk can see.
@@ -48,7 +49,8 @@ def rotate(x: jax.Array, position: jax.Array, *, base: float) -> jax.Array:
   angle = turns[..., None, :] * (2 * np.pi / 2.0**32)
   cos, sin = jnp.cos(angle), jnp.sin(angle)
   a, b = x[..., :half], x[..., half:]
-  return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
+  rotated = jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
+  return rotated.astype(x.dtype)
 
 
 def attend_band(
@@ -84,9 +86,13 @@ def attend_band(
     return jnp.concatenate([x[i : i + count] for i in range(back + 1)], axis=1)
 
   q = chunk(queries).reshape(count, size, num_groups, -1, head_dim)
-  scores = jnp.einsum("ncgrk,nsgk->ngrcs", q, seen(keys)) * head_dim**-0.5
+  scores = jnp.einsum(
+    "ncgrk,nsgk->ngrcs", q, seen(keys), preferred_element_type=jnp.float32
+  )
+  scores = scores * head_dim**-0.5
   mask = _band_mask(count, size, back, window)[:, None, None]
   weights = jax.nn.softmax(jnp.where(mask, scores, _MASKED), axis=-1)
+  weights = weights.astype(values.dtype)
   mixed = jnp.einsum("ngrcs,nsgk->ncgrk", weights, seen(values))
   return mixed.reshape(count * size, num_heads, head_dim)[:length]
 
@@ -116,6 +122,11 @@ def attend_cache(
   Returns:
     `[R, K]`
   """
-  scores = (queries * queries.shape[-1] ** -0.5) @ keys
+  scores = jnp.matmul(
+    queries * queries.shape[-1] ** -0.5,
+    keys,
+    preferred_element_type=jnp.float32,
+  )
   filled = (jnp.arange(keys.shape[-1]) <= position)[None]
-  return jax.nn.softmax(jnp.where(filled, scores, _MASKED)) @ values
+  weights = jax.nn.softmax(jnp.where(filled, scores, _MASKED))
+  return weights.astype(values.dtype) @ values

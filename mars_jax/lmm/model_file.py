@@ -1,8 +1,8 @@
 """A trained model as one file that describes itself, and loads without pickle.
 
-An `.npz` archive: the arrays of the parameters and of the bins under their
-paths ("params/head/kind/kernel", "tokenizer/price/edges"), and one JSON text
-with the model's config and its card.
+An `.npz` archive: the arrays of the parameters and of the bins of each market
+under their paths ("params/head/out_0/kernel", "tokenizers/NASDAQ/price/edges"),
+and one JSON text with the model's config and its card.
 """
 
 import dataclasses
@@ -31,14 +31,28 @@ class Model:
   Attributes:
     params: of `order_model.apply`.
     config: the hyper-parameters.
-    tokenizer: the bins that it was trained with.
+    tokenizers: {market: the bins that it was trained with}.
     card: what a user must know: data, command, loss, limits, licence.
   """
 
   params: order_model.Params
   config: config_lib.LmmConfig
-  tokenizer: features.Tokenizer
+  tokenizers: dict[str, features.Tokenizer]
   card: dict[str, Any]
+
+  def tokenizer(self, market: str) -> features.Tokenizer:
+    """Returns the bins of a market; a model of one market lends its own.
+
+    Raises:
+      ValueError: if the model knows several markets, but not this one.
+    """
+    if market in self.tokenizers:
+      return self.tokenizers[market]
+    if len(self.tokenizers) == 1:
+      return next(iter(self.tokenizers.values()))
+    raise ValueError(
+      f"the model has bins for {', '.join(self.tokenizers)}, not for {market!r}"
+    )
 
 
 def save(path: pathlib.Path | str, model: Model) -> None:
@@ -46,7 +60,10 @@ def save(path: pathlib.Path | str, model: Model) -> None:
   path = pathlib.Path(path)
   tree = {
     "params": model.params,
-    "tokenizer": serialization.to_state_dict(model.tokenizer),
+    "tokenizers": {
+      market: serialization.to_state_dict(tokenizer)
+      for market, tokenizer in model.tokenizers.items()
+    },
   }
   about = {"config": dataclasses.asdict(model.config), "card": model.card}
   arrays = traverse_util.flatten_dict(jax.device_get(tree), sep="/")
@@ -72,13 +89,13 @@ def load(path: pathlib.Path | str) -> Model:
     about = json.loads(str(arrays.pop(_ABOUT)))
     tree = traverse_util.unflatten_dict(arrays, sep="/")
     config = config_lib.LmmConfig(**about["config"])
-    tokenizer = {
-      name: bins.Bins(**leaves) for name, leaves in tree["tokenizer"].items()
-    }
     model = Model(
       params=tree["params"],
       config=config,
-      tokenizer=features.Tokenizer(**tokenizer),
+      tokenizers={
+        market: load_tokenizer(fields, config)
+        for market, fields in tree["tokenizers"].items()
+      },
       card=about["card"],
     )
   except FileNotFoundError:
@@ -87,6 +104,14 @@ def load(path: pathlib.Path | str) -> Model:
     raise ValueError(f"{path}: not a model of mars_jax ({error})") from error
   _check_shapes(path, model.params, config)
   return model
+
+
+def load_tokenizer(
+  tree: dict[str, dict[str, np.ndarray]], config: config_lib.LmmConfig
+) -> features.Tokenizer:
+  """Returns the bins of a market of their arrays, {field: {leaf: array}}."""
+  fields = {name: bins.Bins(**leaves) for name, leaves in tree.items()}
+  return features.Tokenizer(**fields, scheme=config.inputs)
 
 
 def _check_shapes(path, params, config: config_lib.LmmConfig) -> None:

@@ -11,8 +11,9 @@ a tree of parameters: {"embed", "blocks", "norm", "head"}, where every leaf of
 
 `hidden` describes the order that follows: `log_prob` scores one, `sample` draws
 one. Differences to the paper: attention is limited to a sliding window, so that
-an order costs one token however long the day; the head is factored; dropout is
-on the embedding and the sublayers' outputs, not on the attention weights.
+an order costs one token however long the day; the head is factored unless the
+config says otherwise; dropout is on the embedding and the sublayers' outputs,
+not on the attention weights.
 
 Everything is written for one sequence; batch with `jax.vmap`. Trajectories that
 decode in step share `position`, which keeps the cache's update a slice:
@@ -25,6 +26,7 @@ Dimensions: T tokens, W window, D embedding, G key/value heads, K head
 dimension.
 """
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -32,10 +34,13 @@ import jax.numpy as jnp
 from flax import struct
 
 from mars_jax.lmm import config as config_lib
+from mars_jax.lmm import embed
+from mars_jax.lmm import heads
 from mars_jax.lmm import layers
 from mars_jax.tokens import features as features_lib
 from mars_jax.tokens import vocab
 
+TokenFeatures = features_lib.TokenFeatures
 Params = Any  # A nested dict of float32 arrays.
 
 
@@ -52,8 +57,8 @@ class KvCache:
   all of the cache at every step.
   """
 
-  keys: tuple[tuple[jax.Array, ...], ...]  # layers x G x [K, W] float32
-  values: tuple[tuple[jax.Array, ...], ...]  # layers x G x [W, K] float32
+  keys: tuple[tuple[jax.Array, ...], ...]  # layers x G x [K, W]
+  values: tuple[tuple[jax.Array, ...], ...]  # layers x G x [W, K]
   position: jax.Array  # [] int32, tokens seen, < 2 ** 31
 
 
@@ -67,35 +72,31 @@ def init(key: jax.Array, *, config: config_lib.LmmConfig) -> Params:
   embed_key, block_key, norm_key, head_key = jax.random.split(key, 4)
   zero = jnp.zeros((), jnp.int32)
   levels = jnp.zeros((2 * features_lib.NUM_LEVELS,), jnp.int32)
-  token = features_lib.TokenFeatures(
-    index=zero,
-    volumes=levels,
-    distances=levels,
-    mid_change=zero,
-    mid_move=zero,
-    time=zero,
-  )
+  names = [field.name for field in dataclasses.fields(TokenFeatures)]
+  token = TokenFeatures(**dict.fromkeys(names, zero))
+  token = token.replace(volumes=levels, distances=levels)
   x = jnp.zeros((config.dim,), jnp.float32)
-  fields = jnp.zeros((len(vocab.FIELD_SIZES),), jnp.int32)
 
   def init_block(key):
     return layers.Block(config).init(key, x[None])["params"]
 
   return {
-    "embed": layers.Embed(config).init(embed_key, token)["params"],
+    "embed": embed.make(config).init(embed_key, token)["params"],
     "blocks": jax.vmap(init_block)(
       jax.random.split(block_key, config.num_layers)
     ),
     "norm": layers.norm().init(norm_key, x)["params"],
-    "head": layers.Head(config).init(head_key, x, fields)["params"],
+    "head": heads.make(config).init(head_key, x, zero, method="log_prob")[
+      "params"
+    ],
   }
 
 
 def init_cache(*, config: config_lib.LmmConfig) -> KvCache:
   """An empty cache: decoding from it equals `apply` on the whole sequence."""
-  shape = (config.head_dim, config.window)
-  keys = ((jnp.zeros(shape, jnp.float32),) * config.num_kv_heads,)
-  values = ((jnp.zeros(shape[::-1], jnp.float32),) * config.num_kv_heads,)
+  shape, dtype = (config.head_dim, config.window), config.compute_dtype
+  keys = ((jnp.zeros(shape, dtype),) * config.num_kv_heads,)
+  values = ((jnp.zeros(shape[::-1], dtype),) * config.num_kv_heads,)
   return KvCache(
     keys=keys * config.num_layers,
     values=values * config.num_layers,
@@ -105,7 +106,7 @@ def init_cache(*, config: config_lib.LmmConfig) -> KvCache:
 
 def apply(
   params: Params,
-  features: features_lib.TokenFeatures,
+  features: TokenFeatures,
   cache: KvCache | None = None,
   *,
   config: config_lib.LmmConfig,
@@ -126,6 +127,7 @@ def apply(
     of the last W tokens, to decode from position T. With one: `[D]`, and the
     cache with the token appended.
   """
+  params = _cast(params, config)
   if cache is None:
     return _apply_sequence(params, features, key, config)
   if key is not None:
@@ -133,9 +135,15 @@ def apply(
   return _apply_token(params, features, cache, config)
 
 
+def _cast(params, config):
+  """Returns the parameters in the type of the arithmetic."""
+  dtype = config.compute_dtype
+  return jax.tree.map(lambda leaf: leaf.astype(dtype), params)
+
+
 def _apply_sequence(params, features, key, config):
   """`apply` to tokens `[T]` from position 0."""
-  x = layers.Embed(config).apply({"params": params["embed"]}, features)
+  x = embed.make(config).apply({"params": params["embed"]}, features)
   keys = None
   if key is not None:
     embed_key, block_key = jax.random.split(key)
@@ -144,8 +152,11 @@ def _apply_sequence(params, features, key, config):
 
   def body(x, layer):
     block, key = layer
-    return layers.Block(config).apply({"params": block}, x, key)
+    x, kv = layers.Block(config).apply({"params": block}, layers.pin(x), key)
+    return layers.pin(x), kv
 
+  if config.remat:
+    body = jax.checkpoint(body, prevent_cse=False)
   x, (k, v) = jax.lax.scan(body, x, (params["blocks"], keys))
   k, v = _ring(k, config.window), _ring(v, config.window)
   cache = KvCache(
@@ -176,7 +187,7 @@ def _ring(x: jax.Array, window: int) -> jax.Array:
 
 def _apply_token(params, features, cache, config):
   """`apply` to one token at `cache.position`."""
-  x = layers.Embed(config).apply({"params": params["embed"]}, features)
+  x = embed.make(config).apply({"params": params["embed"]}, features)
   keys, values = [], []
   for i, (k, v) in enumerate(zip(cache.keys, cache.values, strict=True)):
     block = jax.tree.map(lambda leaf, i=i: leaf[i], params["blocks"])
@@ -211,13 +222,10 @@ def log_prob(
     `[..., 4]` float32: kind, price given kind, volume given both, interval
     given all. The sum over the last axis is the order's log-probability.
   """
-  fields = vocab.unpack(index)
-  logits = layers.Head(config).apply({"params": params["head"]}, hidden, fields)
-  parts = []
-  for f, x in enumerate(logits):
-    hot = jax.nn.one_hot(fields[..., f], x.shape[-1], dtype=x.dtype)
-    parts.append(jnp.sum(hot * jax.nn.log_softmax(x), axis=-1))
-  return jnp.stack(parts, axis=-1)
+  head = _cast(params["head"], config)
+  return heads.make(config).apply(
+    {"params": head}, hidden, index, method="log_prob"
+  )
 
 
 def sample(
@@ -240,9 +248,11 @@ def sample(
     value of probability below 1e-7 is drawn too often, too rarely or never.
   """
   uniforms = jax.random.uniform(key, (len(vocab.FIELD_SIZES),), jnp.float32)
-  head = layers.Head(config)
-  fields = head.apply(
-    {"params": params["head"]}, hidden, uniforms, method="sample"
+  fields = heads.make(config).apply(
+    {"params": _cast(params["head"], config)},
+    hidden,
+    uniforms,
+    method="sample",
   )
   return vocab.pack(fields)
 

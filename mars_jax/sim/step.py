@@ -62,7 +62,7 @@ def step(
       open_mid=state.open_mid,
       mid_before=state.mid,
       mid_after=mid,
-      snapshot=lob.snapshot(book, num_levels=features.NUM_LEVELS),
+      snapshot=lob.snapshot(book, num_levels=features.SNAPSHOT_LEVELS),
       time=clock.seconds,
     )
   with jax.named_scope("model"):

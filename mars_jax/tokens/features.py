@@ -8,12 +8,19 @@ Added to the paper's: how far each level is from the mid. Without it the model
 cannot tell an order that improves the best price from one that trades, nor a
 dense book from a thin one.
 
-Choices where the paper is silent or its sources differ: the levels are bid1 to
-bid5, ask1 to ask5 (the released code has ten ticks round the mid instead); an
-empty level is 0 and a bin b is b + 1, as in that code; the mid-price change is
-given in ticks since the open (the paper's) and since the previous order, which
-stays meaningful however far the market has moved from its open.
+There are two schemes of what a token says of the book. "levels": the volumes of
+bid1 to bid5, ask1 to ask5, and the mid's change in ticks since the open, as the
+paper has it. "ticks", of the released code and weights: the volumes at the ten
+prices from five ticks below the mid to four above, and the change in basis
+points. In both an empty level is 0 and a bin b is b + 1, as in that code.
+
+Choices where the paper is silent: the mid's change since the previous order is
+given as well, which stays meaningful however far the market has moved from its
+open; and so are the numbers themselves of which price, volume and interval are
+bins.
 """
+
+import typing
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +30,13 @@ from mars_jax import types
 from mars_jax.tokens import bins as bins_lib
 from mars_jax.tokens import vocab
 
-NUM_LEVELS = 5  # Of each side.
+NUM_LEVELS = 5  # Of each side, in the scheme "levels".
+# Of each side, of what tokens are made: with a spread of one tick the mid is
+# the best bid, and the scheme "ticks" looks at six bids.
+SNAPSHOT_LEVELS = 6
+SCHEMES = ("levels", "ticks")
+MAX_BASIS_POINTS = 2_000  # Of the mid's change in "ticks", either way.
+_TICKS_BELOW, _NUM_TICKS = 5, 10
 MICROSECOND = 1_000  # In nanoseconds.
 MAX_SECONDS = 2_000  # Intervals saturate here, to stay within int32.
 
@@ -36,6 +49,10 @@ class Tokenizer:
   volume: bins_lib.Bins  # 32 bins of lots
   interval: bins_lib.Bins  # 16 bins of microseconds since the order before
   level_volume: bins_lib.Bins  # 32 bins of lots resting at a price level
+  # What tokens say of the book, see the top of this file; static.
+  scheme: typing.Literal["levels", "ticks"] = struct.field(
+    pytree_node=False, default="levels"
+  )
 
 
 @struct.dataclass
@@ -43,11 +60,16 @@ class TokenFeatures:
   """The input of one token, or of `[T]`, or `[B, T]`."""
 
   index: jax.Array  # [T] int32, the order, in [0, vocab.NUM_ORDERS)
-  volumes: jax.Array  # [T, 10] int32, bid1..bid5, ask1..ask5, in [0, 32]
-  distances: jax.Array  # [T, 10] int32, ticks from the mid, 0 where empty
-  mid_change: jax.Array  # [T] int32, ticks since the open
+  volumes: jax.Array  # [T, 10] int32, by level or tick, in [0, 32]
+  distances: jax.Array  # [T, 10] int32, ticks of the levels from the mid, or 0
+  mid_change: jax.Array  # [T] int32, since the open: ticks or basis points
   mid_move: jax.Array  # [T] int32, ticks since the previous order
   time: jax.Array  # [T] int32, seconds since midnight
+  price_offset: (
+    jax.Array
+  )  # [T] int32, ticks of the order from the mid before it
+  order_volume: jax.Array  # [T] int32, lots
+  interval: jax.Array  # [T] int32, microseconds since the previous order
 
 
 def interval(earlier: types.Timestamp, later: types.Timestamp) -> jax.Array:
@@ -79,32 +101,71 @@ def encode(
     open_mid: int32 `[]` ticks, of the book before the first order.
     mid_before: int32 `[...]` ticks, of the book that the order met.
     mid_after: int32 `[...]` ticks, of the book that it left.
-    snapshot: that book, leaves `[..., 2, L]`, of which the best `NUM_LEVELS`
-      are taken.
+    snapshot: that book, leaves `[..., 2, L]`, of which the best
+      `SNAPSHOT_LEVELS` are taken.
     time: int32 `[...]` seconds since midnight.
   """
   is_cancel = order.kind == types.OrderKind.CANCEL
+  offset = order.price - mid_before
   fields = [
     jnp.where(is_cancel, vocab.KIND_CANCEL, order.side),
-    bins_lib.encode(tokenizer.price, order.price - mid_before),
+    bins_lib.encode(tokenizer.price, offset),
     bins_lib.encode(tokenizer.volume, order.volume),
     bins_lib.encode(tokenizer.interval, interval),
   ]
-  snapshot = jax.tree.map(lambda x: x[..., :NUM_LEVELS], snapshot)
-  is_used = snapshot.volume > 0
-  volumes = bins_lib.encode(tokenizer.level_volume, snapshot.volume) + 1
-  distances = jnp.abs(snapshot.price - mid_after[..., None, None])
+  levels = jax.tree.map(lambda x: x[..., :NUM_LEVELS], snapshot)
+  distances = jnp.abs(levels.price - mid_after[..., None, None])
+  distances = _bids_then_asks(jnp.where(levels.volume > 0, distances, 0))
+  if tokenizer.scheme == "levels":
+    volumes = _bids_then_asks(_volume_bins(tokenizer, levels.volume))
+    mid_change = mid_after - open_mid
+  else:
+    volumes = _volume_bins(tokenizer, _volumes_by_tick(snapshot, mid_after))
+    mid_change = _basis_points(mid_after, open_mid)
   return TokenFeatures(
     index=vocab.pack(jnp.stack(fields, axis=-1)),
-    volumes=_bids_then_asks(jnp.where(is_used, volumes, 0)),
-    distances=_bids_then_asks(jnp.where(is_used, distances, 0)),
-    mid_change=mid_after - open_mid,
+    volumes=volumes,
+    distances=distances,
+    mid_change=mid_change,
     mid_move=mid_after - mid_before,
     time=time,
+    price_offset=offset,
+    order_volume=order.volume,
+    interval=interval,
   )
+
+
+def _volume_bins(tokenizer: Tokenizer, volume: jax.Array) -> jax.Array:
+  """Returns 0 for no volume, else its bin and one."""
+  bins = bins_lib.encode(tokenizer.level_volume, volume) + 1
+  return jnp.where(volume > 0, bins, 0)
 
 
 def _bids_then_asks(levels: jax.Array) -> jax.Array:
   """Returns `[..., 10]`, bid1..bid5, ask1..ask5, of `[..., 2, 5]`."""
   sides = [levels[..., types.Side.BID, :], levels[..., types.Side.ASK, :]]
   return jnp.concatenate(sides, axis=-1)
+
+
+def _volumes_by_tick(snapshot: types.Snapshot, mid: jax.Array) -> jax.Array:
+  """Returns the lots at mid - 5 to mid + 4 ticks, `[..., 10]`."""
+  best = jax.tree.map(lambda x: x[..., :SNAPSHOT_LEVELS], snapshot)
+  slots = best.price - mid[..., None, None] + _TICKS_BELOW
+  # A price has orders of one side only, so that nothing is summed in truth.
+  is_there = slots[..., None] == jnp.arange(
+    _NUM_TICKS, dtype=jnp.int32
+  ).reshape(*(1,) * slots.ndim, _NUM_TICKS)
+  volumes = jnp.where(is_there, best.volume[..., None], 0)
+  return volumes.sum(axis=(-3, -2), dtype=jnp.int32)
+
+
+def _basis_points(mid: jax.Array, open_mid: jax.Array) -> jax.Array:
+  """Returns the change since the open, cut to 20 % as in the released code.
+
+  There it is relative to the first trade of continuous trading, here to the mid
+  before the first order.
+  """
+  change = (mid - open_mid).astype(jnp.float32) * 10_000
+  points = jnp.trunc(change / jnp.maximum(open_mid, 1).astype(jnp.float32))
+  points = jnp.clip(points, -MAX_BASIS_POINTS, MAX_BASIS_POINTS)
+  return points.astype(jnp.int32)

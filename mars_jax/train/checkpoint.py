@@ -1,7 +1,9 @@
 """Saves and restores training runs; the only module that knows Orbax.
 
-A checkpoint holds the training state, the position in the data, and every
-config of the run. A run resumes only with the configs that it began with.
+A checkpoint describes itself: it holds the parameters, the rest of the training
+state, the position in the data, the bins of every market, and every config. A
+run resumes only with the configs that it began with, but on any devices: how it
+is spread over them is no part of what it computes.
 """
 
 import json
@@ -10,16 +12,47 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from flax import serialization
+from orbax.checkpoint import checkpoint_managers
+
+from mars_jax import lmm
+from mars_jax.lmm import model_file
+from mars_jax.tokens import features
+
+BEST = "best"
+_METRIC = "valid_nats"
+_NOT_COMPARED = "parallel"  # The section of `configs` that may differ.
 
 
 class Checkpointer:
-  """The checkpoints of one run, in one folder. Close it, or use `with`."""
+  """The checkpoints of one run, in one folder. Close it, or use `with`.
 
-  def __init__(self, folder: pathlib.Path | str, *, max_to_keep: int):
-    self._manager = ocp.CheckpointManager(
-      pathlib.Path(folder).absolute(),
-      options=ocp.CheckpointManagerOptions(max_to_keep=max_to_keep),
-    )
+  Kept are the last few, and the one of the lowest validation loss among those
+  saved at a step with a validation.
+  """
+
+  def __init__(
+    self,
+    folder: pathlib.Path | str,
+    *,
+    max_to_keep: int,
+    configs: dict[str, Any],
+    tokenizers: dict[str, features.Tokenizer],
+  ):
+    """Opens the folder, which is made if need be.
+
+    Args:
+      folder: of these checkpoints only.
+      max_to_keep: how many of the last ones are kept.
+      configs: of the run, by section, fit for JSON.
+      tokenizers: the bins of each market.
+    """
+    self._manager = _manager(folder, max_to_keep=max_to_keep)
+    self._configs = json.loads(json.dumps(configs))
+    self._tokenizers = {
+      market: serialization.to_state_dict(tokenizer)
+      for market, tokenizer in tokenizers.items()
+    }
 
   def __enter__(self) -> "Checkpointer":
     return self
@@ -28,33 +61,43 @@ class Checkpointer:
     self._manager.close()
 
   def save(
-    self, step: int, state: Any, data: dict[str, Any], configs: dict[str, Any]
+    self,
+    step: int,
+    state: Any,
+    data: dict[str, Any],
+    valid_nats: float | None = None,
   ) -> None:
     """Saves in the background; a kill in between leaves the older one.
 
     Args:
-      step: steps done.
-      state: the training state, a tree of arrays.
+      step: steps done; if it is saved already, nothing happens.
+      state: the training state, a `flax.struct.dataclass` with `params`.
       data: the state of the batch iterator, fit for JSON.
-      configs: the configs of the run, fit for JSON.
+      valid_nats: the validation loss of the parameters, if it is known.
     """
+    metrics = None if valid_nats is None else {_METRIC: valid_nats}
     self._manager.save(
       step,
+      metrics=metrics,
       args=ocp.args.Composite(
-        state=ocp.args.StandardSave(state),
+        params=ocp.args.StandardSave(state.params),
+        state=ocp.args.StandardSave(state.replace(params=None)),
         data=ocp.args.JsonSave(data),
-        configs=ocp.args.JsonSave(configs),
+        configs=ocp.args.JsonSave(self._configs),
+        tokenizers=ocp.args.StandardSave(self._tokenizers),
       ),
     )
 
-  def restore(
-    self, state: Any, configs: dict[str, Any]
-  ) -> tuple[Any, dict[str, Any]] | None:
+  def wait(self) -> None:
+    """Returns when all that was saved is on disk."""
+    self._manager.wait_until_finished()
+
+  def restore(self, state: Any) -> tuple[Any, dict[str, Any]] | None:
     """Returns the newest state and data position, or None if there is none.
 
     Args:
-      state: a tree of arrays like the one saved.
-      configs: of this run.
+      state: of `jax.ShapeDtypeStruct`, with the shardings that the result will
+        have, whichever it was saved with.
 
     Raises:
       ValueError: if the checkpoint is of a run with other configs.
@@ -63,25 +106,124 @@ class Checkpointer:
     if step is None:
       return None
     # First, since the state of another model has other shapes.
-    saved = self._manager.restore(
-      step, args=ocp.args.Composite(configs=ocp.args.JsonRestore())
-    )
-    old, new = saved.configs, json.loads(json.dumps(configs))
-    if old != new:
+    old = _restore(self._manager, step, configs=ocp.args.JsonRestore()).configs
+    if differences := _differences(_compared(old), _compared(self._configs)):
       raise ValueError(
         f"the checkpoint of step {step} is of a run with other settings:"
-        f" {_differences(old, new)}; set them back or choose a new --workdir"
+        f" {differences}; set them back or choose a new --workdir"
       )
-    restored = self._manager.restore(
+    restored = _restore(
+      self._manager,
       step,
-      args=ocp.args.Composite(
-        state=ocp.args.StandardRestore(
-          jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
-        ),
-        data=ocp.args.JsonRestore(),
-      ),
+      params=ocp.args.StandardRestore(state.params),
+      state=ocp.args.StandardRestore(state.replace(params=None)),
+      data=ocp.args.JsonRestore(),
     )
-    return restored.state, restored.data
+    return restored.state.replace(params=restored.params), restored.data
+
+
+def load(
+  folder: pathlib.Path | str, step: int | str | None = None
+) -> lmm.Model:
+  """Returns the model of a checkpoint, on one device; its run is not needed.
+
+  Args:
+    folder: of the checkpoints, "checkpoints" in a run's workdir.
+    step: which; "best" is that of the lowest validation loss, None the last.
+
+  Returns:
+    The model. Its card has the step, the validation loss (None if that step had
+    no validation) and the configs of the run.
+
+  Raises:
+    FileNotFoundError: if there is no such folder.
+    ValueError: if it has no such checkpoint.
+  """
+  if not pathlib.Path(folder).is_dir():
+    raise FileNotFoundError(f"{folder}: no folder of checkpoints")
+  with _manager(folder, read_only=True) as manager:
+    step = _find(manager, folder, step)
+    configs = _restore(manager, step, configs=ocp.args.JsonRestore()).configs
+    config = lmm.LmmConfig(**configs["model"])
+    restored = _restore(
+      manager,
+      step,
+      params=ocp.args.StandardRestore(_on_one_device(config)),
+      tokenizers=ocp.args.StandardRestore(),
+    )
+    metrics = manager.metrics(step) or {}
+  return lmm.Model(
+    params=restored.params,
+    config=config,
+    tokenizers={
+      market: model_file.load_tokenizer(fields, config)
+      for market, fields in restored.tokenizers.items()
+    },
+    card={
+      "step": step,
+      "validation_nats_per_order": metrics.get(_METRIC),
+      "config": configs,
+    },
+  )
+
+
+def _manager(folder, *, max_to_keep: int | None = None, read_only=False):
+  """Returns Orbax's manager of a folder."""
+  policies = (
+    checkpoint_managers.LatestN(max_to_keep),
+    checkpoint_managers.BestN(
+      get_metric_fn=_metric,
+      reverse=True,  # The last is the best.
+      n=1,
+      keep_checkpoints_without_metrics=False,
+    ),
+  )
+  return ocp.CheckpointManager(
+    pathlib.Path(folder).absolute(),
+    options=ocp.CheckpointManagerOptions(
+      preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
+      best_fn=_metric,  # Without this no metric is written.
+      best_mode="min",
+      read_only=read_only,
+      create=not read_only,
+      cleanup_tmp_directories=not read_only,  # What a kill left half-written.
+    ),
+  )
+
+
+def _metric(metrics: dict[str, float]) -> float:
+  return metrics[_METRIC]
+
+
+def _restore(manager, step: int, **items) -> Any:
+  return manager.restore(step, args=ocp.args.Composite(**items))
+
+
+def _find(manager, folder, step: int | str | None) -> int:
+  """Returns the number of a checkpoint that there is."""
+  steps = manager.all_steps()
+  found = {None: manager.latest_step(), BEST: manager.best_step()}.get(
+    step, step
+  )
+  if found not in steps:
+    raise ValueError(
+      f"{folder} has no checkpoint {step!r}; it has steps"
+      f" {', '.join(map(str, sorted(steps))) or 'none'}"
+    )
+  return found
+
+
+def _on_one_device(config: lmm.LmmConfig) -> Any:
+  """Returns the shapes of the parameters, on the first device."""
+  device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+  return jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
+    jax.eval_shape(lambda: lmm.init(jax.random.key(0), config=config)),
+  )
+
+
+def _compared(configs: dict[str, Any]) -> dict[str, Any]:
+  return {k: v for k, v in configs.items() if k != _NOT_COMPARED}
 
 
 def _differences(old: dict, new: dict, prefix: str = "") -> str:

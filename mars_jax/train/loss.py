@@ -7,6 +7,9 @@ import jax.numpy as jnp
 
 from mars_jax import lmm
 from mars_jax.tokens import features as features_lib
+from mars_jax.train import sharding
+
+_JOINT_CHUNK = 2  # Tokens of each window whose 49,152 logits are held at once.
 
 
 def nats(
@@ -31,14 +34,30 @@ def nats(
   """
   inputs = jax.tree.map(lambda leaf: leaf[:, :-1], tokens)
   apply = functools.partial(lmm.apply, config=config)
+  batched = functools.partial(jax.vmap, spmd_axis_name=sharding.DATA)
   if key is None:
-    hidden, _ = jax.vmap(apply, in_axes=(None, 0))(params, inputs)
+    hidden, _ = batched(apply, in_axes=(None, 0))(params, inputs)
   else:
     keys = jax.random.split(key, tokens.index.shape[0])
-    hidden, _ = jax.vmap(lambda inputs, key: apply(params, inputs, key=key))(
+    hidden, _ = batched(lambda inputs, key: apply(params, inputs, key=key))(
       inputs, keys
     )
-  return -lmm.log_prob(params, hidden, tokens.index[:, 1:], config=config)
+  hidden = sharding.constrain_batch(hidden)
+  return -_log_prob(params, hidden, tokens.index[:, 1:], config)
+
+
+def _log_prob(params, hidden, index, config):
+  """`lmm.log_prob`; of a joint head, whose logits are large, in chunks."""
+  if config.head == "factored":
+    return lmm.log_prob(params, hidden, index, config=config)
+
+  @jax.checkpoint
+  def score(step):
+    return lmm.log_prob(params, *step, config=config)
+
+  steps = (jnp.moveaxis(hidden, 1, 0), index.T)
+  scores = jax.lax.map(score, steps, batch_size=_JOINT_CHUNK)
+  return jnp.moveaxis(scores, 0, 1)
 
 
 def mean_nats(

@@ -1,30 +1,33 @@
-"""Trains an order model on one market: the step and the loop.
+"""Trains an order model: the step and the loop, on one device or on many.
 
 A run is a function of its configs and data: killed and started again, it goes
-on from its newest checkpoint to the same losses.
+on from its newest checkpoint to the same losses. Other devices, or another
+split of the work over them, change the rounding and no more.
 """
 
 import collections.abc
-import csv
+import contextlib
 import dataclasses
 import functools
 import pathlib
-import time
+import signal
+import threading
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import struct
+from jax.experimental import multihost_utils
 
 from mars_jax import lmm
 from mars_jax.data import dataset as dataset_lib
 from mars_jax.data import pipeline
 from mars_jax.tokens import features
-from mars_jax.tokens import vocab
 from mars_jax.train import checkpoint
 from mars_jax.train import loss as loss_lib
+from mars_jax.train import metrics
 from mars_jax.train import optimizer as optimizer_lib
+from mars_jax.train import sharding
 from mars_jax.train import validation
 
 
@@ -35,19 +38,46 @@ class TrainConfig:
   Attributes:
     seed: of the initial parameters, the shuffle and the dropout.
     eval_every: steps between validations; there is one at the end as well.
-    checkpoint_every: steps between checkpoints.
-    max_to_keep: checkpoints kept.
+    checkpoint_every: steps between checkpoints; if it is a multiple of
+      `eval_every`, the validation loss of each is known.
+    max_to_keep: checkpoints kept, besides that of the lowest validation loss.
+    eval_orders: of each market that are scored in a validation; 0 for all.
+    max_skipped: steps in a row with gradients that are not finite, each of
+      which is skipped, that end the run.
+    tensorboard: whether to write scalars for TensorBoard too.
   """
 
   seed: int
   eval_every: int
   checkpoint_every: int
   max_to_keep: int
+  eval_orders: int = 0
+  max_skipped: int = 10
+  tensorboard: bool = False
 
   def __post_init__(self):
-    for name in ("eval_every", "checkpoint_every", "max_to_keep"):
+    for name in (
+      "eval_every",
+      "checkpoint_every",
+      "max_to_keep",
+      "max_skipped",
+    ):
       if getattr(self, name) < 1:
         raise ValueError(f"{name} = {getattr(self, name)} must be >= 1")
+    if self.eval_orders < 0:
+      raise ValueError(f"eval_orders = {self.eval_orders} must be >= 0")
+
+
+class Preempted(Exception):
+  """The run was asked to stop, and has: all is saved.
+
+  Attributes:
+    step: steps done.
+  """
+
+  def __init__(self, step: int):
+    super().__init__(f"preempted after step {step}, which is saved")
+    self.step = step
 
 
 @struct.dataclass
@@ -57,24 +87,18 @@ class TrainState:
   step: jax.Array  # [] int32, steps done
   params: lmm.Params
   optimizer: optax.OptState
+  num_skipped: jax.Array  # [] int32, of these steps, with gradients not finite
+  num_skipped_last: jax.Array  # [] int32, in a row, up to the last one
 
 
-@dataclasses.dataclass(frozen=True)
-class Progress:
-  """What the loop reports after a step.
-
-  Attributes:
-    step: steps done, in this run and before.
-    train_nats: mean loss of the batch, nats per order.
-    orders: orders of the batch.
-    valid_nats: float64 `[4]` mean by field over the validation part, or None
-      where this step had no validation.
-  """
-
-  step: int
-  train_nats: float
-  orders: int
-  valid_nats: np.ndarray | None
+def init_state(
+  seed: int, config: lmm.LmmConfig, optimizer: optimizer_lib.OptimizerConfig
+) -> TrainState:
+  """Returns the state before the first step."""
+  params = lmm.init(jax.random.key(seed), config=config)
+  opt_state = optimizer_lib.make_optimizer(optimizer).init(params)
+  zero = jnp.int32(0)
+  return TrainState(zero, params, opt_state, zero, zero)
 
 
 def train_step(
@@ -84,9 +108,13 @@ def train_step(
   *,
   seed: int,
   config: lmm.LmmConfig,
-  optimizer: optax.GradientTransformation,
-) -> tuple[TrainState, jax.Array]:
-  """Takes one step; the dropout's key is a function of seed and step.
+  optimizer: optimizer_lib.OptimizerConfig,
+  parallel: sharding.ParallelConfig,
+) -> tuple[TrainState, dict[str, jax.Array]]:
+  """Takes one step; the dropout's keys are a function of seed and step.
+
+  Where the loss or a gradient is not finite, the step is counted, and nothing
+  else changes.
 
   Args:
     state: before the step.
@@ -95,25 +123,85 @@ def train_step(
     seed: of the run; static.
     config: of the model; static.
     optimizer: static.
+    parallel: how gradients lie and how many micro-batches there are; static.
 
   Returns:
-    The state after it, and the float32 `[]` mean nats per order before it.
+    The state after it, and scalars by their names in `metrics.Progress`, with
+    the loss of before it.
   """
-  tokens = pipeline.tokens(tokenizers, batch)
   key = jax.random.fold_in(jax.random.key(seed), state.step)
-  loss, grads = jax.value_and_grad(loss_lib.mean_nats)(
-    state.params, tokens, key, config=config
+  loss, grads = _mean_gradients(
+    state.params, tokenizers, batch, key, config=config, parallel=parallel
   )
-  updates, opt_state = optimizer.update(grads, state.optimizer, state.params)
+  grad_norm = optax.tree.norm(grads)
+  is_finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+  updates, opt_state = optimizer_lib.make_optimizer(optimizer).update(
+    grads, state.optimizer, state.params
+  )
   params = optax.apply_updates(state.params, updates)
-  return TrainState(state.step + 1, params, opt_state), loss
+
+  def keep(new, old):
+    return jax.tree.map(lambda x, y: jnp.where(is_finite, x, y), new, old)
+
+  rate = optimizer_lib.make_schedule(optimizer)(state.step - state.num_skipped)
+  state = TrainState(
+    step=state.step + 1,
+    params=keep(params, state.params),
+    optimizer=keep(opt_state, state.optimizer),
+    num_skipped=state.num_skipped + jnp.where(is_finite, 0, 1),
+    num_skipped_last=jnp.where(is_finite, 0, state.num_skipped_last + 1),
+  )
+  return state, {
+    "train_nats": loss,
+    "learning_rate": rate,
+    "grad_norm": grad_norm,
+    "num_skipped": state.num_skipped,
+    "num_skipped_last": state.num_skipped_last,
+  }
 
 
-_jit_step = jax.jit(
-  train_step,
-  static_argnames=("seed", "config", "optimizer"),
-  donate_argnums=0,
-)
+def _mean_gradients(params, tokenizers, batch, key, *, config, parallel):
+  """Returns the loss and its gradients, means over the micro-batches."""
+
+  def add(total, step):
+    key, micro_batch = step
+    tokens = pipeline.tokens(tokenizers, micro_batch)
+    loss, grads = jax.value_and_grad(loss_lib.mean_nats)(
+      params, sharding.constrain_batch(tokens), key, config=config
+    )
+    grads = sharding.constrain_gradients(grads, parallel)
+    return jax.tree.map(jnp.add, total, (loss, grads)), None
+
+  count = parallel.accumulation
+  zeros = jax.tree.map(jnp.zeros_like, params)
+  zeros = sharding.constrain_gradients(zeros, parallel)
+  steps = jax.random.split(key, count), sharding.micro_batches(batch, count)
+  total, _ = jax.lax.scan(add, (jnp.float32(0), zeros), steps)
+  return jax.tree.map(lambda leaf: leaf / count, total)
+
+
+@functools.cache  # So that a run that goes on in a process compiles no more.
+def _programs(mesh, seed, model, optimizer, parallel):
+  """Returns what makes a state and what steps it, for a mesh.
+
+  Returns:
+    `init()`, which makes the state where it lies from then on; that state as
+    shapes; and `step(state, tokenizers, batch)`, which donates its state.
+  """
+  init = functools.partial(init_state, seed, model, optimizer)
+  shapes = jax.eval_shape(init)
+  shardings = sharding.state_shardings(shapes, mesh, parallel)
+  shapes = jax.tree.map(
+    lambda leaf, where: leaf.update(sharding=where), shapes, shardings
+  )
+  step = functools.partial(
+    train_step, seed=seed, config=model, optimizer=optimizer, parallel=parallel
+  )
+  return (
+    jax.jit(init, out_shardings=shardings),
+    shapes,
+    jax.jit(step, donate_argnums=0, out_shardings=(shardings, None)),
+  )
 
 
 def train(
@@ -124,109 +212,100 @@ def train(
   data: dataset_lib.DataConfig,
   optimizer: optimizer_lib.OptimizerConfig,
   train: TrainConfig,
-  on_progress: collections.abc.Callable[[Progress], None],
+  parallel: sharding.ParallelConfig,
+  on_progress: collections.abc.Callable[[metrics.Progress], None],
 ) -> lmm.Params:
   """Trains to the last step, from the newest checkpoint if there is one.
 
+  Uses all devices of all processes, each of which must call it. A step is sent
+  to the devices before the numbers of the one before it are read.
+
   Args:
     dataset: the orders.
-    workdir: takes the checkpoints, and `metrics.csv` with a row a validation.
-    model, data, optimizer, train: the configs of the run.
-    on_progress: called after every step.
+    workdir: takes checkpoints, `metrics.csv` and TensorBoard's files; the same
+      folder in all processes.
+    model, data, optimizer, train, parallel: the configs of the run.
+    on_progress: called for every step, in every process.
 
   Returns:
-    The parameters after the last step.
+    The parameters after the last step, where `parallel` puts them.
 
   Raises:
-    FloatingPointError: if the loss is not finite; the checkpoints stay.
-    ValueError: if no training part is as long as a window, or the workdir holds
-      a run with other configs or data.
+    FloatingPointError: after `train.max_skipped` steps in a row with gradients
+      that are not finite; the checkpoints stay.
+    Preempted: after SIGTERM to one of the processes; the step is saved.
+    ValueError: if no training part is as long as a window, the devices do not
+      divide the model or the batch, or the workdir holds a run with other
+      configs or data.
   """
-  configs = {
-    "model": dataclasses.asdict(model),
-    "data": dataclasses.asdict(data),
-    "optimizer": dataclasses.asdict(optimizer),
-    "train": dataclasses.asdict(train),
-    "source": dataset.source,
-  }
+  mesh = sharding.make_mesh(parallel)
+  sharding.check(parallel, mesh, model, data.batch_size)
   batches = pipeline.batches(
-    {dataset.name: dataset.train_windows(data)},
-    batch_size=data.batch_size,
-    seed=train.seed,
+    dataset.train_windows(data), batch_size=data.batch_size, seed=train.seed
   )
-  transformation = optimizer_lib.make_optimizer(optimizer)
-  state = _jit_init(train.seed, model, transformation)
-  step_fn = functools.partial(
-    _jit_step, seed=train.seed, config=model, optimizer=transformation
+  tokenizers = sharding.replicate(dataset.tokenizer_list(model.inputs), mesh)
+  init, shapes, step_fn = _programs(
+    mesh, train.seed, model, optimizer, parallel
   )
-  workdir.mkdir(parents=True, exist_ok=True)
-  with checkpoint.Checkpointer(
-    workdir / "checkpoints", max_to_keep=train.max_to_keep
-  ) as checkpointer:
-    if restored := checkpointer.restore(state, configs):
-      state, data_state = restored
-      batches.set_state(data_state)
-    _cut_metrics(workdir / "metrics.csv", int(state.step))
-    for step in range(int(state.step) + 1, optimizer.num_steps + 1):
-      batch = next(batches)
-      state, loss = step_fn(state, [dataset.tokenizer], batch)
-      is_last = step == optimizer.num_steps
-      progress = Progress(step, _finite(loss, step), batch["kind"].size, None)
-      if step % train.eval_every == 0 or is_last:
-        nats = validation.model_nats(state.params, dataset, config=model)
-        progress = dataclasses.replace(
-          progress, valid_nats=nats.mean(axis=0, dtype=np.float64)
-        )
-        _append_metrics(workdir / "metrics.csv", progress)
-      if step % train.checkpoint_every == 0 or is_last:
-        checkpointer.save(step, state, batches.get_state(), configs)
-      on_progress(progress)
+  validate = functools.partial(
+    validation.model_nats,
+    dataset=dataset,
+    config=model,
+    max_orders=train.eval_orders or None,
+  )
+  configs = {"model": model, "data": data, "optimizer": optimizer}
+  configs |= {"train": train, "parallel": parallel}
+  configs = {name: dataclasses.asdict(c) for name, c in configs.items()}
+  checkpointer = checkpoint.Checkpointer(
+    workdir / "checkpoints",
+    max_to_keep=train.max_to_keep,
+    configs={**configs, "source": dataset.source},
+    tokenizers=dataset.tokenizers,
+  )
+  with jax.set_mesh(mesh), checkpointer, _preemption() as is_preempted:
+    state, position = checkpointer.restore(shapes) or (init(), None)
+    if position:
+      batches.set_state(position)
+    done = int(state.step)
+    writer = metrics.Writer(workdir, step=done, tensorboard=train.tensorboard)
+    with writer:
+      report = metrics.Report((writer.write, on_progress), train.max_skipped)
+      for step in range(done + 1, optimizer.num_steps + 1):
+        batch = sharding.put_batch(next(batches), mesh)
+        state, scalars = step_fn(state, tokenizers, batch)
+        report.flush()  # Of the step before, while this one is under way.
+        is_last = step == optimizer.num_steps
+        is_stopped = is_preempted(step) and not is_last
+        nats = None
+        if step % train.eval_every == 0 or is_last:
+          nats = validate(state.params)
+        report.put(step, batch["kind"].size, scalars, nats)
+        if step % train.checkpoint_every == 0 or is_last or is_stopped:
+          report.flush()  # Or a kill after the save would lose it.
+          valid = nats and validation.mean_nats(nats).sum()
+          checkpointer.save(step, state, batches.get_state(), valid)
+        if is_stopped:
+          checkpointer.wait()
+          raise Preempted(step)
   return state.params
 
 
-def init_state(
-  seed: int,
-  config: lmm.LmmConfig,
-  optimizer: optax.GradientTransformation,
-) -> TrainState:
-  """Returns the state before the first step."""
-  params = lmm.init(jax.random.key(seed), config=config)
-  return TrainState(jnp.int32(0), params, optimizer.init(params))
+@contextlib.contextmanager
+def _preemption():
+  """Yields what tells, given the steps done, whether to save and stop.
 
-
-_jit_init = jax.jit(init_state, static_argnums=(1, 2))
-
-
-def _finite(loss: jax.Array, step: int) -> float:
-  """Returns the loss as a number; raises if it is none."""
-  value = float(loss)
-  if not np.isfinite(value):
-    raise FloatingPointError(
-      f"the loss of step {step} is {value}; lower optimizer.learning_rate or"
-      " optimizer.max_grad_norm and start from the last checkpoint"
-    )
-  return value
-
-
-def _cut_metrics(path: pathlib.Path, step: int) -> None:
-  """Removes the rows after a step: the run takes these steps again."""
-  if not path.exists():
-    return
-  header, *rows = path.read_bytes().splitlines(keepends=True) or [b""]
-  rows = [row for row in rows if row.endswith(b"\n")]  # Not cut by a kill.
-  kept = [row for row in rows if int(row.split(b",")[1]) <= step]
-  path.write_bytes(b"".join([header, *kept]) if kept else b"")
-
-
-def _append_metrics(path: pathlib.Path, progress: Progress) -> None:
-  """Adds a row, and the header to a new file."""
-  is_new = not path.exists() or not path.stat().st_size
-  with open(path, "a", newline="") as file:
-    writer = csv.writer(file)
-    if is_new:
-      names = [f"valid_{field}" for field in vocab.FIELDS]
-      writer.writerow(["unix_time", "step", "train", "valid", *names])
-    nats = progress.valid_nats
-    values = [progress.train_nats, nats.sum(), *nats]
-    row = [f"{time.time():.0f}", progress.step]
-    writer.writerow(row + [f"{value:.6f}" for value in values])
+  In a run under `jax.distributed` that is JAX's own notice, by which all
+  processes stop after the same step; else a handler of SIGTERM, for the time
+  being, if this is the thread that can have one.
+  """
+  if jax.distributed.is_initialized():
+    yield multihost_utils.reached_preemption_sync_point
+  elif threading.current_thread() is not threading.main_thread():
+    yield lambda step: False
+  else:
+    notice = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: notice.set())
+    try:
+      yield lambda step: notice.is_set()
+    finally:
+      signal.signal(signal.SIGTERM, before)

@@ -1,4 +1,4 @@
-"""Scores the validation orders, by the model and by what it must beat.
+"""Scores orders held out, by the model and by what it must beat.
 
 Every order is scored once, given the orders before it on the same day, those of
 other splits as well. The first order of a day is not: nothing tells of it.
@@ -15,9 +15,11 @@ from mars_jax import lmm
 from mars_jax.data import calibration
 from mars_jax.data import dataset as dataset_lib
 from mars_jax.data import pipeline
+from mars_jax.data import store
 from mars_jax.tokens import features
 from mars_jax.train import baselines
 from mars_jax.train import loss
+from mars_jax.train import sharding
 
 _STRIDE = 256  # Orders scored by one window.
 _BATCH = 16
@@ -26,8 +28,13 @@ _MAX_DISTANCE = 2**20  # Ticks, for zero-intelligence orders.
 
 
 def model_nats(
-  params: lmm.Params, dataset: dataset_lib.Dataset, *, config: lmm.LmmConfig
-) -> np.ndarray:
+  params: lmm.Params,
+  dataset: dataset_lib.Dataset,
+  *,
+  config: lmm.LmmConfig,
+  split: str = "valid",
+  max_orders: int | None = None,
+) -> dict[str, np.ndarray]:
   """Scores each order given `config.window` orders before it, or more.
 
   Where the day has fewer before it, given all of these. Windows are of one
@@ -36,51 +43,91 @@ def model_nats(
 
   Args:
     params: of the order model.
-    dataset: whose validation split is scored, day by day.
+    dataset: whose split is scored, day by day.
     config: of the order model.
+    split: "valid" or "test".
+    max_orders: of each market at most about so many are scored, in stretches
+      that are spread evenly; None for all.
 
   Returns:
-    float32 `[V, 4]`, nats of each field of each order.
+    {market: float32 `[V, 4]`}, nats of each field of each order, for the
+    markets that have orders in the split.
   """
   size = config.window + _STRIDE
-  spans = list(_spans(dataset.parts["valid"], size))
-  scores = []
-  for index in range(0, len(spans), _BATCH):
-    batch = spans[index : index + _BATCH]
-    items = [_padded(day, first, stop, size) for day, first, _, stop in batch]
-    items += items[-1:] * (_BATCH - len(items))
-    nats = jax.device_get(
-      _score([dataset.tokenizer], params, _stack(items), config=config)
+  tokenizers = dataset.tokenizer_list(config.inputs)
+  spans = [
+    (number, *span)
+    for number, market in enumerate(dataset.markets)
+    for span in _thinned(
+      list(_spans(dataset.market_parts(split, market), size)), max_orders
     )
-    scores += [
-      row[start - first - 1 : stop - first - 1]  # The first order has none.
-      for row, (_, first, start, stop) in zip(nats, batch, strict=False)
+  ]
+  batch_size = sharding.round_up(_BATCH)
+  scores = {market: [] for market in dataset.markets}
+  for index in range(0, len(spans), batch_size):
+    batch = spans[index : index + batch_size]
+    items = [
+      _padded(number, day, first, stop, size)
+      for number, day, first, _, stop in batch
     ]
-  return np.concatenate(scores)
+    items += items[-1:] * (batch_size - len(items))
+    nats = sharding.gather(
+      _score(tokenizers, params, _stack(items), config=config)
+    )
+    for row, (number, _, first, start, stop) in zip(nats, batch, strict=False):
+      # The first order has none.
+      scores[dataset.markets[number]].append(
+        row[start - first - 1 : stop - first - 1]
+      )
+  return {
+    market: np.concatenate(rows) for market, rows in scores.items() if rows
+  }
 
 
-def count_nats(dataset: dataset_lib.Dataset) -> dict[str, float]:
+def mean_nats(nats: dict[str, np.ndarray]) -> np.ndarray:
+  """Returns the float64 `[4]` mean by field over the orders of all markets."""
+  return np.concatenate(list(nats.values())).mean(axis=0, dtype=np.float64)
+
+
+def count_nats(
+  dataset: dataset_lib.Dataset, market: str, split: str = "valid"
+) -> dict[str, float]:
   """Returns the mean nats of `baselines` over the orders of `model_nats`.
 
   The counts take the training parts as one sequence: the last order of a day
   and the first of the next are a pair as well, one of very many.
+
+  Args:
+    dataset: the orders.
+    market: whose orders are counted and scored.
+    split: that is scored.
   """
-  encode = functools.partial(_order_indices, tokenizer=dataset.tokenizer)
-  train = np.concatenate([encode(part) for part in dataset.parts["train"]])
+  encode = functools.partial(
+    _order_indices, tokenizer=dataset.tokenizers[market]
+  )
+  parts = dataset.market_parts("train", market)
+  train = np.concatenate([encode(part) for part in parts])
   # Each with the order before it, which is not scored.
-  valid = [
+  scored = [
     encode(dataclasses.replace(part, start=max(part.start - 1, 0)))
-    for part in dataset.parts["valid"]
+    for part in dataset.market_parts(split, market)
   ]
-  is_scored = np.concatenate([np.arange(len(part)) > 0 for part in valid])
-  valid = np.concatenate(valid)
-  unigram = baselines.unigram_nats(train, valid)[is_scored]
-  bigram = baselines.bigram_nats(train, valid)[is_scored[1:]]
+  is_scored = np.concatenate([np.arange(len(part)) > 0 for part in scored])
+  scored = np.concatenate(scored)
+  unigram = baselines.unigram_nats(train, scored)[is_scored]
+  bigram = baselines.bigram_nats(train, scored)[is_scored[1:]]
   return {"unigram": float(unigram.mean()), "bigram": float(bigram.mean())}
 
 
-def zero_intelligence_nats(dataset: dataset_lib.Dataset) -> np.ndarray:
+def zero_intelligence_nats(
+  dataset: dataset_lib.Dataset, market: str, split: str = "valid"
+) -> np.ndarray:
   """Scores each order by `data.calibration`, with the rates of the training.
+
+  Args:
+    dataset: the orders.
+    market: whose orders are calibrated to and scored.
+    split: that is scored.
 
   Returns:
     float64 `[V, 4]`, nats of each field of the orders of `model_nats`.
@@ -88,15 +135,16 @@ def zero_intelligence_nats(dataset: dataset_lib.Dataset) -> np.ndarray:
   Raises:
     ValueError: if there is no limit order to train on, or no time passes.
   """
-  train, valid = (
+  train, scored = (
     [
       part.day.read(max(part.start - 1, 0), part.stop)
-      for part in dataset.parts[split]
+      for part in dataset.market_parts(name, market)
       if part.stop > max(part.start, 1)
     ]
-    for split in ("train", "valid")
+    for name in ("train", split)
   )
-  edges = np.abs(dataset.tokenizer.price.edges)
+  tokenizer = dataset.tokenizers[market]
+  edges = np.abs(tokenizer.price.edges)
   # Twice as far as the bins tell apart; the last edges may be of empty ones.
   reach = 2 * int(edges[edges < _MAX_DISTANCE].max(initial=1))
   rates = calibration.calibrate(*train, max_distance=reach)
@@ -104,8 +152,8 @@ def zero_intelligence_nats(dataset: dataset_lib.Dataset) -> np.ndarray:
   clock = np.gcd.reduce(np.concatenate([records.time for records in train]))
   clock = max(int(clock) // features.MICROSECOND, 1)
   nats = [
-    calibration.nats(rates, dataset.tokenizer, records, clock=clock)
-    for records in valid
+    calibration.nats(rates, tokenizer, records, clock=clock)
+    for records in scored
   ]
   return np.concatenate(nats)
 
@@ -121,12 +169,23 @@ def _spans(parts, size):
       yield part.day, max(stop - size, 0), start, stop
 
 
-def _padded(day, first: int, stop: int, size: int) -> pipeline.Item:
+def _thinned(spans, max_orders):
+  """Returns spans, spread evenly, of about `max_orders` orders or all."""
+  if max_orders is None:
+    return spans
+  num_kept = max(max_orders // _STRIDE, 1)
+  step = max(len(spans) / num_kept, 1.0)
+  return [spans[int(i * step)] for i in range(min(num_kept, len(spans)))]
+
+
+def _padded(
+  number: int, day: store.Day, first: int, stop: int, size: int
+) -> pipeline.Item:
   """Returns an item of some orders of a day, the last repeated up to a size."""
   item = pipeline.read(day, first, stop)
   rows = np.minimum(np.arange(size), stop - first - 1)
   padded = {name: leaf[rows] for name, leaf in item.items()}
-  return {"market": np.int32(0), **padded}
+  return {"market": np.int32(number), **padded}
 
 
 def _stack(items: collections.abc.Sequence[pipeline.Item]) -> pipeline.Item:
@@ -136,7 +195,7 @@ def _stack(items: collections.abc.Sequence[pipeline.Item]) -> pipeline.Item:
 
 @functools.partial(jax.jit, static_argnames="config")
 def _score(tokenizers, params, batch, *, config):
-  tokens = pipeline.tokens(tokenizers, batch)
+  tokens = sharding.constrain_batch(pipeline.tokens(tokenizers, batch))
   return loss.nats(params, tokens, config=config)
 
 
@@ -147,7 +206,7 @@ def _order_indices(
   chunks = [np.zeros(0, np.int32)]  # A part may be empty.
   for first in range(part.start, part.stop, _CHUNK):
     stop = min(first + _CHUNK, part.stop)
-    batch = _stack([_padded(part.day, first, stop, _CHUNK)])
+    batch = _stack([_padded(0, part.day, first, stop, _CHUNK)])
     index = np.asarray(_index([tokenizer], batch))
     chunks.append(index[0, : stop - first])
   return np.concatenate(chunks)

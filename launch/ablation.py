@@ -1,0 +1,126 @@
+r"""Measures what each choice of the order model is worth, in one table.
+
+Trains the variants of configs/ablation.py, one after another, on the same
+tokens, and prints for each its nats per order on the validation and test parts,
+by field, its parameters, arithmetic and speeds. Which days and instruments the
+parts are of, preparing the data decides; that file has the commands.
+
+  python launch/ablation.py --data=out/ablation --out=out/ablation-runs
+  python launch/ablation.py --data=out/ablation --out=out/ablation-runs \
+      --runs=levels,order_only
+
+A run that is done is kept, as RUN.json in --out, and is not trained again.
+Killed and started again, it goes on. Two of them can share --out if their
+--runs differ. --quick measures no speed of decoding.
+"""
+
+import json
+import pathlib
+import runpy
+import time
+
+import common
+from absl import flags
+from benchmarks import lmm as lmm_benchmark
+
+from mars_jax import lmm
+from mars_jax.data import dataset as dataset_lib
+from mars_jax.train import optimizer as optimizer_lib
+from mars_jax.train import sharding
+from mars_jax.train import sweep
+from mars_jax.train import trainer
+
+_CONFIGS = runpy.run_path(
+  str(pathlib.Path(__file__).parent.parent / "configs" / "ablation.py")
+)
+_DATA = flags.DEFINE_string(
+  "data", None, "The data set, of launch/prepare_data.py."
+)
+_OUT = flags.DEFINE_string("out", None, "Folder of the results.")
+_RUNS = flags.DEFINE_list(
+  "runs",
+  [name for name in _CONFIGS["VARIANTS"] if name not in ("", "tiny")],
+  "Which variants of configs/ablation.py.",
+)
+_QUICK = flags.DEFINE_bool("quick", False, "Do not time decoding.")
+_BATCH = 64  # Trajectories that decode in step.
+flags.mark_flags_as_required(["data", "out"])
+
+
+def main() -> None:
+  """Trains what is missing and prints the table."""
+  dataset = dataset_lib.load(_DATA.value)
+  out = pathlib.Path(_OUT.value)
+  rows = []
+  for name in _RUNS.value:
+    configs = _configs(name)
+    result = _train(name, configs, dataset, out)
+    rows.append(_row(name, result, _decode_rate(out / name, configs["model"])))
+  header = (
+    "run",
+    "valid",
+    "kind",
+    "price",
+    "volume",
+    "interval",
+    "test",
+    "parameters",
+    "MFLOP/token",
+    "tokens/s",
+    "decode orders/s",
+  )
+  common.print_table("nats per order", header, rows)
+
+
+def _configs(name: str) -> dict:
+  """Returns the configs of a variant, as `trainer.train` takes them."""
+  config = _CONFIGS["get_config"](name)
+  return {
+    "data": dataset_lib.DataConfig(**{**config.data, "path": _DATA.value}),
+    "model": lmm.LmmConfig(**config.model),
+    "optimizer": optimizer_lib.OptimizerConfig(**config.optimizer),
+    "train": trainer.TrainConfig(**config.train),
+    "parallel": sharding.ParallelConfig(**config.parallel),
+  }
+
+
+def _train(name, configs, dataset, out) -> dict:
+  """Trains one run with a bar, unless it is done."""
+  num_steps, began = configs["optimizer"].num_steps, time.time()
+  with common.progress_bar(name, num_steps) as show:
+
+    def on_progress(done) -> None:
+      rate = done.step / (time.time() - began)
+      show(done.step, f"{done.train_nats:.3f} nats/order, {rate:.2f} steps/s")
+
+    return sweep.run(name, configs, dataset, out, on_progress=on_progress)
+
+
+def _decode_rate(path: pathlib.Path, config: lmm.LmmConfig) -> float | None:
+  """Returns orders decoded a second, as timed now or before."""
+  if _QUICK.value:
+    return None
+  path = path.with_name(f"{path.name}.decode.json")
+  if not path.exists():
+    rate = lmm_benchmark.decode_rate(config, batch=_BATCH)
+    path.write_text(json.dumps(rate))
+  return json.loads(path.read_text())
+
+
+def _row(name, result, decode_rate) -> list[str]:
+  """Returns the cells of a run."""
+  fields = ("nats", "kind", "price", "volume", "interval")
+  test = result["test"]
+  return [
+    name,
+    *(f"{result['valid'][field]:.3f}" for field in fields),
+    f"{test['nats']:.3f}" if test else "",
+    f"{result['params']:,}",
+    f"{result['flops'] / result['tokens'] / 1e6:.1f}",
+    f"{result['tokens_per_second']:,.0f}",
+    f"{decode_rate:,.0f}" if decode_rate else "",
+  ]
+
+
+if __name__ == "__main__":
+  common.run(main)

@@ -1,0 +1,446 @@
+"""Times the order model: training, where its time goes, and decoding.
+
+Nothing is read: orders and bins are random, of the right shapes and ranges, and
+parameters are as they are at first. Times do not depend on them.
+"""
+
+import collections.abc
+import dataclasses
+import functools
+import math
+import time
+import typing
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mars_jax import lmm
+from mars_jax.data import pipeline
+from mars_jax.lmm import embed
+from mars_jax.lmm import layers
+from mars_jax.tokens import bins
+from mars_jax.tokens import features
+from mars_jax.tokens import vocab
+from mars_jax.train import loss
+from mars_jax.train import optimizer as optimizer_lib
+from mars_jax.train import plan
+from mars_jax.train import sharding
+from mars_jax.train import trainer
+
+_OPTIMIZER = optimizer_lib.OptimizerConfig(
+  learning_rate=1e-3,
+  num_steps=100,
+  warmup_steps=0,
+  weight_decay=0.1,
+  beta2=0.95,
+  max_grad_norm=1.0,
+)
+_PARALLEL = sharding.ParallelConfig()
+_PROGRAMS = ("forward", "whole", "trunk", "embed", "mlp", "optimizer")
+_DAY = (34_200, 54_000)  # Seconds, between which times are.
+
+OnRepeat = collections.abc.Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class LmmBenchmark:
+  """What to measure; `launch/benchmark.py` explains each, by its flag."""
+
+  model: lmm.LmmConfig
+  optimizer: optimizer_lib.OptimizerConfig
+  parallel: sharding.ParallelConfig
+  num_windows: int
+  length: int
+  batch: tuple[int, ...]
+  decode_steps: int
+  repeats: int
+
+  @classmethod
+  def of(cls, config: Any, **measured: Any) -> "LmmBenchmark":
+    """Takes what it can from a config of launch/train.py.
+
+    Args:
+      config: with the sections data, model, optimizer and parallel.
+      **measured: the other fields.
+    """
+    return cls(
+      model=lmm.LmmConfig(**config.model),
+      optimizer=optimizer_lib.OptimizerConfig(**config.optimizer),
+      parallel=sharding.ParallelConfig(**config.parallel),
+      num_windows=config.data.batch_size,
+      length=config.data.window_length - 1,
+      **measured,
+    )
+
+  @property
+  def num_repeats(self) -> int:
+    """How often `run` calls `on_repeat`."""
+    return self.repeats * (1 + len(_PROGRAMS) + len(self.batch))
+
+
+class _Timing(typing.NamedTuple):
+  """How long a program takes."""
+
+  seconds: list[float]  # Of each repetition.
+  compile_s: float
+
+
+def run(config: LmmBenchmark, on_repeat: OnRepeat) -> dict:
+  """Measures.
+
+  Args:
+    config: what to measure.
+    on_repeat: called after every repetition, with what it was of.
+
+  Returns:
+    The results, as JSON has them: the config, `train`, the rows of `parts` of
+    a micro-batch on one device, and of `decode` by the number of trajectories.
+  """
+  c = config
+  trained = _train(
+    c.model,
+    num_windows=c.num_windows,
+    length=c.length,
+    optimizer=c.optimizer,
+    parallel=c.parallel,
+    repeats=c.repeats,
+    on_repeat=lambda: on_repeat("train"),
+  )
+  rows = sharding.make_mesh(c.parallel).shape["data"] * c.parallel.accumulation
+  return {
+    "benchmark": "lmm",
+    "config": dataclasses.asdict(c),
+    "parameters": lmm.num_params(_params(c.model)),
+    "train": _train_row(c, trained),
+    "micro_batch": c.num_windows // rows,
+    "parts": _parts(c, c.num_windows // rows, on_repeat),
+    "decode": [_decode_row(c, number, on_repeat) for number in c.batch],
+  }
+
+
+def train_rate(
+  config: lmm.LmmConfig,
+  *,
+  num_windows: int,
+  length: int,
+  repeats: int = 5,
+  optimizer: optimizer_lib.OptimizerConfig = _OPTIMIZER,
+  parallel: sharding.ParallelConfig = _PARALLEL,
+) -> float:
+  """Returns the tokens that a step of `trainer` trains on, a second.
+
+  Args:
+    config: the model.
+    num_windows: of a step, over all devices and micro-batches.
+    length: T, tokens of a window, which has an order more.
+    repeats: steps timed, of which the median counts.
+    optimizer: what updates the parameters.
+    parallel: how the work is spread over all devices here.
+  """
+  timing = _train(
+    config,
+    num_windows=num_windows,
+    length=length,
+    optimizer=optimizer,
+    parallel=parallel,
+    repeats=repeats,
+  )
+  return num_windows * length / float(np.median(timing.seconds))
+
+
+def decode_rate(
+  config: lmm.LmmConfig, *, batch: int, num_steps: int = 128, repeats: int = 5
+) -> float:
+  """Returns the orders drawn a second, all trajectories together.
+
+  As the simulator does it, with full caches, but without its book and tokens:
+  the token is the same but for the order drawn.
+
+  Args:
+    config: the model.
+    batch: trajectories that decode in step, on one device.
+    num_steps: orders of each in one program.
+    repeats: calls of the program, of which the median counts.
+  """
+  timing = _decode(config, batch, num_steps, repeats)
+  return batch * num_steps / float(np.median(timing.seconds))
+
+
+def _time(
+  program: collections.abc.Callable,
+  arguments: tuple,
+  repeats: int,
+  on_repeat: collections.abc.Callable[[], None],
+  *,
+  carried: int = 0,
+) -> _Timing:
+  """Times a program, after a call that does not count.
+
+  Args:
+    program: a function to jit.
+    arguments: of it.
+    repeats: how many calls count.
+    on_repeat: called after each of them.
+    carried: how many of its first results take the place of its first arguments
+      in the next call, which may be donated.
+  """
+  donated = tuple(range(carried))
+  began = time.perf_counter()
+  compiled = jax.jit(program, donate_argnums=donated).lower(*arguments)
+  compiled = compiled.compile()
+  compile_s = time.perf_counter() - began
+  seconds = []
+  for _ in range(repeats + 1):
+    began = time.perf_counter()
+    found = jax.block_until_ready(compiled(*arguments))
+    seconds.append(time.perf_counter() - began)
+    if carried:
+      arguments = (*found[:carried], *arguments[carried:])
+    if len(seconds) > 1:
+      on_repeat()
+  return _Timing(seconds[1:], compile_s)
+
+
+def _rates(timing: _Timing, amount: int, name: str) -> dict[str, float]:
+  """Returns what is done a second, the median and the extremes."""
+  return {
+    name: amount / float(np.median(timing.seconds)),
+    f"{name}_min": amount / max(timing.seconds),
+    f"{name}_max": amount / min(timing.seconds),
+    "compile_s": timing.compile_s,
+  }
+
+
+def _params(config: lmm.LmmConfig) -> lmm.Params:
+  return jax.jit(lmm.init, static_argnames="config")(
+    jax.random.key(0), config=config
+  )
+
+
+def _tokens(
+  config: lmm.LmmConfig, num_windows: int, num_orders: int
+) -> features.TokenFeatures:
+  """Returns the tokens of `_batch`."""
+  batch = _batch(num_windows, num_orders)
+  return jax.jit(pipeline.tokens)([_tokenizer(config)], batch)
+
+
+def _tokenizer(config: lmm.LmmConfig) -> features.Tokenizer:
+  """Returns bins of equal widths."""
+
+  def fit(most, size):
+    return bins.fit(np.arange(most), size)
+
+  price = fit(201, vocab.NUM_PRICES)
+  return features.Tokenizer(
+    price=price.replace(edges=price.edges - 100),
+    volume=fit(1000, vocab.NUM_VOLUMES),
+    interval=fit(100_000, vocab.NUM_INTERVALS),
+    level_volume=fit(1000, vocab.NUM_VOLUMES),
+    scheme=config.inputs,
+  )
+
+
+def _batch(num_windows: int, num_orders: int) -> pipeline.Item:
+  """Returns random windows, as `pipeline.batches` does."""
+  rng = np.random.default_rng(0)
+
+  def draw(low, high, *shape):
+    shape = (num_windows, num_orders, *shape)
+    return rng.integers(low, high, shape, dtype=np.int32)
+
+  levels = (2, features.SNAPSHOT_LEVELS)
+  before = 10_000 + draw(-100, 101)
+  after = before + draw(-2, 3)
+  return {
+    "market": np.zeros(num_windows, np.int32),
+    "kind": draw(0, 2),
+    "side": draw(0, 2),
+    "price": before + draw(-100, 101),
+    "volume": draw(1, 1000),
+    "interval": draw(0, 100_000),
+    "open_mid": np.full_like(before, 10_000),
+    "mid_before": before,
+    "mid_after": after,
+    "level_price": after[..., None, None] + draw(-20, 21, *levels),
+    "level_volume": draw(0, 1000, *levels),
+    "time": draw(*_DAY),
+  }
+
+
+def _train(
+  config,
+  *,
+  num_windows,
+  length,
+  optimizer,
+  parallel,
+  repeats,
+  on_repeat=lambda: None,
+) -> _Timing:
+  """Times steps of the trainer on all devices; see `train_rate`."""
+  mesh = sharding.make_mesh(parallel)
+  sharding.check(parallel, mesh, config, num_windows)
+  init = functools.partial(trainer.init_state, 0, config, optimizer)
+  shardings = sharding.state_shardings(jax.eval_shape(init), mesh, parallel)
+  step = functools.partial(
+    trainer.train_step,
+    seed=0,
+    config=config,
+    optimizer=optimizer,
+    parallel=parallel,
+  )
+
+  def in_place(state, tokenizers, batch):
+    state, scalars = step(state, tokenizers, batch)
+    return jax.lax.with_sharding_constraint(state, shardings), scalars
+
+  with jax.set_mesh(mesh):
+    state = jax.jit(init, out_shardings=shardings)()
+    tokenizers = sharding.replicate([_tokenizer(config)], mesh)
+    batch = sharding.put_batch(_batch(num_windows, length + 1), mesh)
+    arguments = (state, tokenizers, batch)
+    return _time(in_place, arguments, repeats, on_repeat, carried=1)
+
+
+def _train_row(config: LmmBenchmark, timing: _Timing) -> dict:
+  """Returns the speed of training, and its share of the peak."""
+  num_tokens = config.num_windows * config.length
+  flops = plan.flops_per_token(config.model, config.length)
+  peak = plan.peak_flops(jax.devices()[0]) * jax.device_count()
+  row = _rates(timing, num_tokens, "tokens_per_s")
+  is_known = not math.isnan(peak)
+  return {
+    "devices": jax.device_count(),
+    **row,
+    "flops_per_token": flops,
+    "peak_flops": peak if is_known else None,
+    "mfu": row["tokens_per_s"] * flops / peak if is_known else None,
+  }
+
+
+def _parts(
+  config: LmmBenchmark, num_windows: int, on_repeat: OnRepeat
+) -> list[dict]:
+  """Returns the rows of where the time of a micro-batch goes.
+
+  The embedding and the MLPs of all layers are timed alone, forward and
+  backward, and so is all but the head; attention, with its projections and all
+  else of a layer, and the head are what is left. So the four sum to the whole,
+  and one that is small may come out below 0.
+  """
+  params = _params(config.model)
+  tokens = _tokens(config.model, num_windows, config.length + 1)
+  programs = _programs(config, params, tokens)
+  seconds = {}
+  for name in _PROGRAMS:
+    show = functools.partial(on_repeat, name)
+    timing = _time(*programs[name], config.repeats, show)
+    seconds[name] = float(np.median(timing.seconds))
+  whole, trunk = seconds["whole"], seconds["trunk"]
+  parts = {
+    "forward": seconds["forward"],
+    "forward and backward": whole,
+    "  embedding": seconds["embed"],
+    "  attention": trunk - seconds["embed"] - seconds["mlp"],
+    "  mlp": seconds["mlp"],
+    "  head and loss": whole - trunk,
+    "optimizer, once a step": seconds["optimizer"],
+  }
+  return [
+    {"part": name, "seconds": spent, "share": spent / whole}
+    for name, spent in parts.items()
+  ]
+
+
+def _programs(config, params, tokens) -> dict[str, tuple]:
+  """Returns a function and its arguments for each of `_PROGRAMS`."""
+  c, key = config.model, jax.random.key(0)
+  inputs = jax.tree.map(lambda leaf: leaf[:, :-1], tokens)
+  x = jnp.ones((*inputs.index.shape, c.dim), c.compute_dtype)
+  mean_nats = functools.partial(loss.mean_nats, config=c)
+  optimizer = optimizer_lib.make_optimizer(config.optimizer)
+
+  def trunk(params, inputs, key):
+    keys = jax.random.split(key, len(inputs.index))
+    apply = functools.partial(lmm.apply, config=c)
+    return _sum(
+      jax.vmap(lambda x, key: apply(params, x, key=key)[0])(inputs, keys)
+    )
+
+  def embedding(params, inputs):
+    return _sum(embed.make(c).apply({"params": _cast(params, c)}, inputs))
+
+  def mlps(blocks, x):
+    def body(x, block):
+      return layers.Block(c).apply({"params": block}, x, method=_mlp), None
+
+    body = jax.checkpoint(body, prevent_cse=False) if c.remat else body
+    return _sum(jax.lax.scan(body, x, _cast(blocks, c))[0])
+
+  return {
+    "forward": (mean_nats, (params, tokens, key)),
+    "whole": (jax.value_and_grad(mean_nats), (params, tokens, key)),
+    "trunk": (jax.grad(trunk), (params, inputs, key)),
+    "embed": (jax.grad(embedding), (params["embed"], inputs)),
+    "mlp": (jax.grad(mlps, argnums=(0, 1)), (params["blocks"], x)),
+    "optimizer": (optimizer.update, (params, optimizer.init(params), params)),
+  }
+
+
+def _mlp(block: layers.Block, x: jax.Array) -> jax.Array:
+  """The second half of a block."""
+  gate_up = block.gate_up(block.mlp_norm(x))
+  return x + block.down(jax.nn.silu(gate_up[..., 0, :]) * gate_up[..., 1, :])
+
+
+def _cast(params, config):
+  return jax.tree.map(lambda leaf: leaf.astype(config.compute_dtype), params)
+
+
+def _sum(x: jax.Array) -> jax.Array:
+  return jnp.sum(x, dtype=jnp.float32)
+
+
+def _decode(
+  config, batch, num_steps, repeats, on_repeat=lambda: None
+) -> _Timing:
+  """Times decoding; see `decode_rate`."""
+  step = jax.vmap(
+    functools.partial(lmm.next_order, config=config),
+    in_axes=(None, 0, 0, lmm.CACHE_AXES),
+    out_axes=(0, lmm.CACHE_AXES),
+  )
+
+  def decode(tokens, cache, params, key):
+    def body(carry, key):
+      tokens, cache = carry
+      keys = jax.random.split(key, batch)
+      index, cache = step(params, keys, tokens, cache)
+      return (tokens.replace(index=index), cache), None
+
+    keys = jax.random.split(key, num_steps)
+    return jax.lax.scan(body, (tokens, cache), keys)[0]
+
+  cache = lmm.init_cache(config=config)
+  cache = jax.tree.map(lambda leaf: jnp.stack([leaf] * batch), cache)
+  cache = cache.replace(position=jnp.int32(config.window))  # It is full.
+  tokens = jax.tree.map(lambda x: x[:, 0], _tokens(config, batch, 1))
+  params = _params(config)
+  arguments = (tokens, cache, params, jax.random.key(0))
+  return _time(decode, arguments, repeats, on_repeat, carried=2)
+
+
+def _decode_row(config: LmmBenchmark, number: int, on_repeat: OnRepeat):
+  """Returns the orders a second of so many trajectories."""
+  timing = _decode(
+    config.model,
+    number,
+    config.decode_steps,
+    config.repeats,
+    lambda: on_repeat(f"decode {number}"),
+  )
+  rates = _rates(timing, number * config.decode_steps, "orders_per_s")
+  return {"trajectories": number, **rates}

@@ -1,0 +1,286 @@
+r"""Scores an order model on held-out orders: nats per order, with intervals.
+
+The model is a run of launch/train.py, by its workdir, or a model.npz. The data
+is a folder that launch/prepare_data.py has written, or one day of orders, which
+is replayed here; it need not be what the model was trained on.
+
+  python launch/evaluate_loss.py --checkpoint=out/demo --data=bitstamp-sample
+  python launch/evaluate_loss.py --checkpoint=out/10m --data=out/data \
+      --split=test --baselines
+  python launch/evaluate_loss.py --checkpoint=model.npz --data=out/data \
+      --market=SZSE --max_orders=100000 --json
+
+The bins of the model encode the orders, not those of the data: nats are of the
+alphabet of the model's bins. They compare between data sets and with the
+baselines here, which are counted over the same alphabet, but between models
+only if these have the same bins. A market that a model of several markets has
+no bins for needs --market_bins; a model of one market lends its own.
+
+Beside each mean stands half the width of its 95 % interval. Successive orders
+depend on each other, so that it is taken over the means of --block orders in a
+row, of one market. Over all markets each counts by its orders.
+
+The baselines, fitted to the training split of the data: random flow at the
+rates of each kind of order, given the book (zero intelligence), and the counts
+of orders and of pairs of orders. They score all orders of the split.
+"""
+
+import dataclasses
+import json
+import math
+import pathlib
+
+import common
+from absl import flags
+
+from mars_jax import lmm
+from mars_jax.data import dataset as dataset_lib
+from mars_jax.data import manifest
+from mars_jax.data import readers
+from mars_jax.tokens import vocab
+from mars_jax.train import checkpoint
+from mars_jax.train import intervals
+from mars_jax.train import validation
+
+_CHECKPOINT = flags.DEFINE_string(
+  "checkpoint", None, "A workdir of launch/train.py, or a model.npz."
+)
+_STEP = flags.DEFINE_string(
+  "step",
+  None,
+  "Of a workdir: best (of the lowest validation loss, the default), last, or"
+  " the number of a step.",
+)
+_DATA = flags.DEFINE_string(
+  "data",
+  None,
+  "A folder that prepare_data.py has written, 'bitstamp-sample', or the files"
+  " of one day.",
+)
+_SPLIT = flags.DEFINE_enum(
+  "split", "valid", ["valid", "test"], "What is scored; one day has no test."
+)
+_MARKET = flags.DEFINE_string("market", "", "Which one; all by default.")
+_MARKET_BINS = flags.DEFINE_string(
+  "market_bins",
+  None,
+  "The market whose bins encode those markets that the model does not know.",
+)
+_MAX_ORDERS = flags.DEFINE_integer(
+  "max_orders",
+  None,
+  "Of each market the model scores about so many, in stretches that are spread"
+  " evenly; by default all.",
+  1,
+)
+_BLOCK = flags.DEFINE_integer(
+  "block", 512, "Orders of a batch, whose means the intervals are of.", 1
+)
+_BASELINES = flags.DEFINE_bool(
+  "baselines",
+  False,
+  "Score the baselines too; they hold all orders of a market in memory.",
+)
+_TRAIN_FRACTION = flags.DEFINE_float(
+  "train_fraction",
+  None,
+  "Of one day: the share of its time that is for training, and not scored; by"
+  " default as the model was trained, or 2/3.",
+  0.0,
+  1.0,
+)
+_BOOK_CAPACITY = flags.DEFINE_integer(
+  "book_capacity",
+  4096,
+  "Of one day: orders that a side of the replayed book can hold.",
+  1,
+)
+_JSON = flags.DEFINE_bool(
+  "json", False, "Print the results as one JSON object, on the last line."
+)
+flags.mark_flags_as_required(["checkpoint", "data"])
+
+_NAMES = (*vocab.FIELDS, "all")
+
+
+def main() -> None:
+  """Scores and shows; the top of this file says what."""
+  model = _model(pathlib.Path(_CHECKPOINT.value))
+  dataset = _with_bins_of(model, _load(model))
+  parts = dataset.parts.get(_SPLIT.value, ())
+  if not any(part.stop > max(part.start, 1) for part in parts):
+    raise ValueError(
+      f"{dataset.name} has no order to score in the split {_SPLIT.value!r}"
+    )
+  nats = validation.model_nats(
+    model.params,
+    dataset,
+    config=model.config,
+    split=_SPLIT.value,
+    max_orders=_MAX_ORDERS.value,
+  )
+  scores = {market: _scores(rows) for market, rows in nats.items()}
+  if len(scores) > 1:
+    scores["all markets"] = _over_all(list(scores.values()))
+  results = {
+    "checkpoint": _CHECKPOINT.value,
+    "step": model.card.get("step"),
+    "data": dataset.name,
+    "split": _SPLIT.value,
+    "block": _BLOCK.value,
+    "model": scores,
+    "baselines": _baselines(dataset, nats) if _BASELINES.value else {},
+  }
+  _report(results)
+  if _JSON.value:
+    print(json.dumps(_without_nan(results)))
+
+
+def _model(path: pathlib.Path) -> lmm.Model:
+  """Reads a model of a workdir, or of a file."""
+  if not path.is_dir():
+    if _STEP.value:
+      raise ValueError(f"--step={_STEP.value} is of a workdir, not of {path}")
+    return lmm.load(path)
+  step = _STEP.value or checkpoint.BEST
+  if step == "last":
+    step = None
+  elif step != checkpoint.BEST:
+    if not step.isdecimal():
+      raise ValueError(f"--step={step} is none of best, last, or a number")
+    step = int(step)
+  return checkpoint.load(path / "checkpoints", step)
+
+
+def _load(model: lmm.Model) -> dataset_lib.Dataset:
+  """Opens what is prepared, or reads and replays a day."""
+  folder = pathlib.Path(_DATA.value).expanduser()
+  if (folder / manifest.MANIFEST).exists():
+    return dataset_lib.load(folder, _MARKET.value)
+  share = _TRAIN_FRACTION.value
+  if share is None:  # What is for training must be what was.
+    trained = model.card.get("config", {}).get("data", {})
+    share = trained.get("train_fraction", 2 / 3)
+  config = dataset_lib.DataConfig(
+    path=_DATA.value,
+    market=_MARKET.value,
+    train_fraction=share,
+    book_capacity=_BOOK_CAPACITY.value,
+    window_length=2,  # Windows are for training only.
+    window_stride=1,
+    batch_size=1,
+  )
+  stream = readers.read(config.path)
+  with common.replay_bar(stream) as on_progress:
+    dataset = dataset_lib.prepare(
+      stream, config=config, on_progress=on_progress
+    )
+  if dataset.num_dropped:
+    common.CONSOLE.print(
+      f"note: {dataset.num_dropped:,} orders found the replayed book full;"
+      " raise --book_capacity"
+    )
+  return dataset
+
+
+def _with_bins_of(
+  model: lmm.Model, dataset: dataset_lib.Dataset
+) -> dataset_lib.Dataset:
+  """Returns the data with the model's bins in place of its own."""
+  if _MARKET_BINS.value and _MARKET_BINS.value not in model.tokenizers:
+    raise ValueError(
+      f"--market_bins={_MARKET_BINS.value} is none of the model's markets:"
+      f" {', '.join(model.tokenizers)}"
+    )
+  tokenizers = {}
+  for market in dataset.markets:
+    if market in model.tokenizers or not _MARKET_BINS.value:
+      lender = market
+    else:
+      lender = _MARKET_BINS.value
+    try:
+      tokenizers[market] = model.tokenizer(lender)
+    except ValueError as error:
+      raise ValueError(f"{error}; --market_bins names one to use") from error
+    if market not in model.tokenizers:
+      lender = _MARKET_BINS.value or next(iter(model.tokenizers))
+      common.CONSOLE.print(
+        f"note: the model has no bins for {market}; those for {lender} are used"
+      )
+  return dataclasses.replace(dataset, tokenizers=tokenizers)
+
+
+def _scores(nats) -> dict:
+  """Returns (mean, half width) by field and in all, of nats `[V, F]`."""
+  columns = [*nats.T, nats.sum(axis=1)]
+  means = [intervals.mean_interval(x, _BLOCK.value) for x in columns]
+  return {"orders": len(nats), **dict(zip(_NAMES, means, strict=True))}
+
+
+def _over_all(by_market: list[dict]) -> dict:
+  """Returns the scores over the orders of all markets."""
+  sizes = [scores["orders"] for scores in by_market]
+  return {
+    "orders": sum(sizes),
+    **{
+      name: intervals.pooled([scores[name] for scores in by_market], sizes)
+      for name in _NAMES
+    },
+  }
+
+
+def _baselines(dataset: dataset_lib.Dataset, markets) -> dict:
+  """Returns the scores of the baselines in each market that is scored."""
+  found = {}
+  for market in markets:
+    parts = dataset.market_parts("train", market)
+    if not any(part.stop > max(part.start, 1) for part in parts):
+      common.CONSOLE.print(f"note: {market} has no orders to fit baselines to")
+      continue
+    split = {"market": market, "split": _SPLIT.value}
+    found[market] = {
+      name: {"all": (nats, math.nan)}
+      for name, nats in validation.count_nats(dataset, **split).items()
+    }
+    try:
+      random_flow = validation.zero_intelligence_nats(dataset, **split)
+      found[market]["zero intelligence"] = _scores(random_flow)
+    except ValueError as error:  # There are no rates: no limit orders, say.
+      common.CONSOLE.print(f"note: {market}, zero intelligence: {error}")
+  return found
+
+
+def _report(results: dict) -> None:
+  """Prints the scores, a table for each market."""
+  for market, scores in results["model"].items():
+    columns = {"model": scores, **results["baselines"].get(market, {})}
+    common.print_table(
+      f"{results['data']}, {results['split']}: nats per order, {market}"
+      f" ({scores['orders']:,} orders)",
+      ("", *columns),
+      (
+        (field, *(_text(column.get(field)) for column in columns.values()))
+        for field in _NAMES
+      ),
+    )
+
+
+def _text(mean_and_half: tuple[float, float] | None) -> str:
+  """Returns "1.234 ± 0.005", or what there is of it."""
+  if mean_and_half is None:
+    return ""
+  mean, half = mean_and_half
+  return f"{mean:.3f}" if math.isnan(half) else f"{mean:.3f} ± {half:.3f}"
+
+
+def _without_nan(tree):
+  """Puts None, which JSON has, for NaN."""
+  if isinstance(tree, dict):
+    return {name: _without_nan(leaf) for name, leaf in tree.items()}
+  if isinstance(tree, tuple):
+    return [_without_nan(leaf) for leaf in tree]
+  return None if isinstance(tree, float) and math.isnan(tree) else tree
+
+
+if __name__ == "__main__":
+  common.run(main)
