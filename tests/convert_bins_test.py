@@ -259,8 +259,9 @@ def test_nothing_of_the_converters_class_is_run(tmp_path, monkeypatch):
   def run(*_):
     raise AssertionError("unpickled")
 
-  monkeypatch.setattr(BinConverter, "__new__", run)
+  # Not `__new__`: once patched and restored, a class takes no arguments.
   monkeypatch.setattr(BinConverter, "__setstate__", run, raising=False)
+  monkeypatch.setattr(BinConverter, "__init__", run)
   assert len(convert_bins.load_converter(path).values) == 8
 
 
