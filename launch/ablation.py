@@ -25,8 +25,6 @@ from benchmarks import lmm as lmm_benchmark
 
 from mars_jax import lmm
 from mars_jax.data import dataset as dataset_lib
-from mars_jax.train import optimizer as optimizer_lib
-from mars_jax.train import sharding
 from mars_jax.train import sweep
 from mars_jax.train import trainer
 
@@ -75,13 +73,8 @@ def main() -> None:
 def _configs(name: str) -> dict:
   """Returns the configs of a variant, as `trainer.train` takes them."""
   config = _CONFIGS["get_config"](name)
-  return {
-    "data": dataset_lib.DataConfig(**{**config.data, "path": _DATA.value}),
-    "model": lmm.LmmConfig(**config.model),
-    "optimizer": optimizer_lib.OptimizerConfig(**config.optimizer),
-    "train": trainer.TrainConfig(**config.train),
-    "parallel": sharding.ParallelConfig(**config.parallel),
-  }
+  config.data.path = _DATA.value
+  return trainer.make_configs(config)
 
 
 def _train(name, configs, dataset, out) -> dict:

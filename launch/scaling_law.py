@@ -38,12 +38,9 @@ import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
-from mars_jax import lmm
 from mars_jax.data import dataset as dataset_lib
-from mars_jax.train import optimizer as optimizer_lib
 from mars_jax.train import plan as plan_lib
 from mars_jax.train import scaling
-from mars_jax.train import sharding
 from mars_jax.train import sweep
 from mars_jax.train import trainer
 
@@ -134,7 +131,8 @@ def main() -> None:
 
 def _make_run(config, size: str, budget: int) -> _Run:
   """Returns a run: the config with a size, and what the budget makes of it."""
-  model = {**config.model, **config.sweep.sizes[size]}
+  sections = config.to_dict()
+  model = {**sections["model"], **config.sweep.sizes[size]}
   length = config.data.window_length - 1  # The last order is not an input.
   num_steps = max(round(budget / (config.data.batch_size * length)), 2)
   width = model["dim"] / config.model.dim
@@ -145,13 +143,9 @@ def _make_run(config, size: str, budget: int) -> _Run:
     "learning_rate": config.optimizer.learning_rate
     * width**config.sweep.learning_rate_power,
   }
-  configs = {
-    "model": lmm.LmmConfig(**model),
-    "data": dataset_lib.DataConfig(**config.data),
-    "optimizer": optimizer_lib.OptimizerConfig(**optimizer),
-    "train": trainer.TrainConfig(**config.train),
-    "parallel": sharding.ParallelConfig(**config.parallel),
-  }
+  configs = trainer.make_configs(
+    {**sections, "model": model, "optimizer": optimizer}
+  )
   plan = plan_lib.make(
     **{name: part for name, part in configs.items() if name != "train"},
     num_devices=jax.device_count(),

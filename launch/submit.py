@@ -49,11 +49,7 @@ import common
 from absl import flags
 from ml_collections import config_flags
 
-from mars_jax import lmm
-from mars_jax.data import dataset as dataset_lib
-from mars_jax.train import optimizer as optimizer_lib
 from mars_jax.train import plan as plan_lib
-from mars_jax.train import sharding
 from mars_jax.train import trainer
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -143,12 +139,9 @@ def main(*arguments: str) -> None:
 
 def _plan(config) -> plan_lib.Plan:
   """Checks the config as launch/train.py will, and plans the run."""
-  trainer.TrainConfig(**config.train)
+  configs = trainer.make_configs(config)
   return plan_lib.make(
-    model=lmm.LmmConfig(**config.model),
-    data=dataset_lib.DataConfig(**config.data),
-    optimizer=optimizer_lib.OptimizerConfig(**config.optimizer),
-    parallel=sharding.ParallelConfig(**config.parallel),
+    **{name: part for name, part in configs.items() if name != "train"},
     num_devices=_NODES.value * _DEVICES_PER_NODE.value,
     device_kind=_DEVICE_KIND.value,
   )

@@ -52,7 +52,6 @@ from mars_jax.data import manifest
 from mars_jax.data import readers
 from mars_jax.tokens import vocab
 from mars_jax.train import metrics
-from mars_jax.train import optimizer as optimizer_lib
 from mars_jax.train import plan as plan_lib
 from mars_jax.train import sharding
 from mars_jax.train import trainer
@@ -127,13 +126,7 @@ def main() -> None:
   config = _CONFIG.value
   if _DATA.value:
     config.data.path = _DATA.value
-  configs = {
-    "model": lmm.LmmConfig(**config.model),
-    "data": dataset_lib.DataConfig(**config.data),
-    "optimizer": optimizer_lib.OptimizerConfig(**config.optimizer),
-    "train": trainer.TrainConfig(**config.train),
-    "parallel": sharding.ParallelConfig(**config.parallel),
-  }
+  configs = trainer.make_configs(config)
   with contextlib.ExitStack() as stack:
     if jax.process_index():  # The first process tells for all.
       nowhere = stack.enter_context(open(os.devnull, "w"))
@@ -164,17 +157,12 @@ def _run(workdir: pathlib.Path, configs, as_dict) -> None:
   except trainer.Preempted as stop:
     print(f"{stop}; start again to go on")
     sys.exit(os.EX_TEMPFAIL)
-  nats = {
-    split: validation.model_nats(
-      params,
-      dataset,
-      config=configs["model"],
-      split=split,
-      max_orders=configs["train"].eval_orders or None,
-    )
-    for split in ("valid", "test")
-    if any(part.stop > 1 for part in dataset.parts.get(split, ()))
-  }
+  nats = validation.held_out_nats(
+    params,
+    dataset,
+    config=configs["model"],
+    max_orders=configs["train"].eval_orders or None,
+  )
   params = sharding.gather(params)
   if jax.process_index():
     return

@@ -9,20 +9,11 @@ import pytest
 import runs
 
 from mars_jax import lmm
-from mars_jax.data import dataset as dataset_lib
-from mars_jax.train import optimizer as optimizer_lib
 from mars_jax.train import plan as plan_lib
-from mars_jax.train import sharding
 from mars_jax.train import trainer
 
 _FOLDER = pathlib.Path(__file__).parent.parent / "configs"
-_TYPES = {
-  "data": dataset_lib.DataConfig,
-  "model": lmm.LmmConfig,
-  "optimizer": optimizer_lib.OptimizerConfig,
-  "train": trainer.TrainConfig,
-  "parallel": sharding.ParallelConfig,
-}
+_TYPES = trainer.CONFIG_TYPES
 
 # Parameters of the paper's sizes: counted, of those that were released, or as
 # labelled, in units of 2**20.
@@ -58,8 +49,7 @@ _RUNS = [
 
 
 def _build(module, variant=""):
-  config = module.get_config(variant)
-  return {name: _TYPES[name](**config[name]) for name in _TYPES}
+  return trainer.make_configs(module.get_config(variant))
 
 
 def _num_params(config):

@@ -94,7 +94,7 @@ def outcomes(folder):
 def test_losses_are_those_of_one_process(outcomes):
   parallel = sharding.ParallelConfig()
   mesh = sharding.make_mesh(parallel, jax.devices()[:1])
-  init, _, step = trainer._programs(
+  init, _, step = trainer.programs(
     mesh, 0, _CONFIGS["model"], _CONFIGS["optimizer"], parallel
   )
   _, losses = runs.steps(runs.dataset(), mesh, init(), step, 5)

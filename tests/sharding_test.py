@@ -39,7 +39,7 @@ _OTHER = (4, sharding.ParallelConfig(strategy="zero2", model=2))
 def _programs(num_devices, parallel):
   """Returns a mesh, and the programs of a run on it."""
   mesh = sharding.make_mesh(parallel, jax.devices()[:num_devices])
-  return mesh, *trainer._programs(mesh, 0, MODEL, runs.OPTIMIZER, parallel)
+  return mesh, *trainer.programs(mesh, 0, MODEL, runs.OPTIMIZER, parallel)
 
 
 def _shard_shapes(tree):

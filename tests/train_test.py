@@ -61,7 +61,7 @@ def state():
 def _programs():
   """The programs of the runs here."""
   mesh = sharding.make_mesh(_ONE)
-  return trainer._programs(mesh, TRAIN.seed, MODEL, OPTIMIZER, _ONE)
+  return trainer.programs(mesh, TRAIN.seed, MODEL, OPTIMIZER, _ONE)
 
 
 @pytest.fixture(scope="module")
@@ -302,7 +302,7 @@ class TestLoop:
       events.append("step")
       return step_fn(*args)
 
-    monkeypatch.setattr(trainer, "_programs", lambda *_: (init, shapes, step))
+    monkeypatch.setattr(trainer, "programs", lambda *_: (init, shapes, step))
     train = dataclasses.replace(TRAIN, eval_every=9, checkpoint_every=9)
     _run(
       dataset,
@@ -340,7 +340,7 @@ class TestLoop:
       )
 
     monkeypatch.setattr(
-      trainer, "_programs", lambda *_: (init_nan, shapes, step)
+      trainer, "programs", lambda *_: (init_nan, shapes, step)
     )
     seen = []
     with pytest.raises(FloatingPointError, match="2 steps .* step 2 .*rate"):

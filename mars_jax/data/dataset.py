@@ -108,23 +108,21 @@ class Dataset:
 
     A market that has none is left out; `orders_in_no_window` tells.
     """
-    windows = pipeline.by_market(
-      self.parts["train"],
-      self.markets,
-      config.window_length,
-      config.window_stride,
-    )
+    windows = self._windows(config)
     return {name: source for name, source in windows.items() if len(source)}
 
   def orders_in_no_window(self, config: DataConfig) -> int:
     """Returns how many orders for training `train_windows` leaves out."""
-    windows = pipeline.by_market(
+    return sum(w.num_left_out for w in self._windows(config).values())
+
+  def _windows(self, config: DataConfig) -> dict[str, pipeline.Windows]:
+    """Returns the windows to train on, of markets without one as well."""
+    return pipeline.by_market(
       self.parts["train"],
       self.markets,
       config.window_length,
       config.window_stride,
     )
-    return sum(source.num_left_out for source in windows.values())
 
 
 def prepare(

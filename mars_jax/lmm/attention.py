@@ -17,7 +17,7 @@ _MASKED = -1e30  # Finite, so that a masked row can never become NaN.
 
 # Queries of one chunk in `attend_band`. Scores cost T * (window + C), so small
 # chunks waste little, but too small ones make poor matrix products.
-_CHUNK = 64
+CHUNK = 64
 
 
 def rotate(x: jax.Array, position: jax.Array, *, base: float) -> jax.Array:
@@ -73,7 +73,7 @@ def attend_band(
   """
   length, num_heads, head_dim = queries.shape
   num_groups = keys.shape[1]
-  size = min(_CHUNK, length)
+  size = min(CHUNK, length)
   count = -(-length // size)
   back = min(-(-(window - 1) // size), count - 1)
 

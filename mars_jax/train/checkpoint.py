@@ -107,10 +107,10 @@ class Checkpointer:
       return None
     # First, since the state of another model has other shapes.
     old = _restore(self._manager, step, configs=ocp.args.JsonRestore()).configs
-    if differences := _differences(_compared(old), _compared(self._configs)):
+    if different := differences(old, self._configs):
       raise ValueError(
         f"the checkpoint of step {step} is of a run with other settings:"
-        f" {differences}; set them back or choose a new --workdir"
+        f" {different}; set them back or choose a new --workdir"
       )
     restored = _restore(
       self._manager,
@@ -222,12 +222,23 @@ def _on_one_device(config: lmm.LmmConfig) -> Any:
   )
 
 
-def _compared(configs: dict[str, Any]) -> dict[str, Any]:
-  return {k: v for k, v in configs.items() if k != _NOT_COMPARED}
+def differences(old: dict[str, Any], new: dict[str, Any]) -> str:
+  """Names what makes two runs others, as "a.b was 1, is 2"; empty if nothing.
+
+  Args:
+    old, new: configs by section, as JSON has them. How the work is spread may
+      differ.
+  """
+  return _differences(
+    *(
+      {k: v for k, v in configs.items() if k != _NOT_COMPARED}
+      for configs in (old, new)
+    )
+  )
 
 
 def _differences(old: dict, new: dict, prefix: str = "") -> str:
-  """Names the leaves that differ, as "a.b was 1, is 2"."""
+  """Names the leaves that differ."""
   parts = []
   for name in sorted(old.keys() | new.keys()):
     was, now = old.get(name), new.get(name)

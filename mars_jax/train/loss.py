@@ -9,7 +9,7 @@ from mars_jax import lmm
 from mars_jax.tokens import features as features_lib
 from mars_jax.train import sharding
 
-_JOINT_CHUNK = 2  # Tokens of each window whose 49,152 logits are held at once.
+JOINT_CHUNK = 2  # Tokens of each window whose 49,152 logits are held at once.
 
 
 def nats(
@@ -56,7 +56,7 @@ def _log_prob(params, hidden, index, config):
     return lmm.log_prob(params, *step, config=config)
 
   steps = (jnp.moveaxis(hidden, 1, 0), index.T)
-  scores = jax.lax.map(score, steps, batch_size=_JOINT_CHUNK)
+  scores = jax.lax.map(score, steps, batch_size=JOINT_CHUNK)
   return jnp.moveaxis(scores, 0, 1)
 
 

@@ -25,13 +25,13 @@ import numpy as np
 
 from mars_jax import lmm
 from mars_jax.data import dataset as dataset_lib
+from mars_jax.lmm import attention
 from mars_jax.tokens import vocab
+from mars_jax.train import loss
 from mars_jax.train import optimizer as optimizer_lib
 from mars_jax.train import sharding
 
 _TERA, _GIB = 1e12, 2**30
-_CHUNK = 64  # Queries of `lmm.attention.attend_band` that see keys together.
-_HEAD_CHUNK = 16  # Orders of a window whose joint logits `train.loss` holds.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -288,7 +288,7 @@ def activation_bytes(
   one-hots of what is looked up. With remat a block keeps D numbers, and one
   block at a time all of that. To it come, of one block at a time, the scores of
   attention in float32 and their gradients; and the joint head's logits and
-  theirs, `_HEAD_CHUNK` orders of a window at a time.
+  theirs, `loss.JOINT_CHUNK` orders of a window at a time.
 
   Left out are the buffers of XLA and of the exchange between devices, and the
   fragments between arrays. XLA may keep less, where it computes again.
@@ -309,11 +309,11 @@ def activation_bytes(
   if c.remat:
     kept = c.num_layers * c.dim * itemsize + block
   rest = (30 * c.dim + _one_hot_size(c)) * itemsize
-  seen = min(length, c.window + _CHUNK)
+  seen = min(length, c.window + attention.CHUNK)
   scores = (c.num_heads // num_parts) * seen * (4 + 4 + itemsize)
   total = num_tokens * (kept + rest + scores)
   if c.head == "joint":
-    logits = _HEAD_CHUNK * vocab.NUM_ORDERS // num_parts
+    logits = loss.JOINT_CHUNK * vocab.NUM_ORDERS // num_parts
     total += num_windows * logits * 3 * 4
   return int(total)
 

@@ -6,7 +6,6 @@ again, a sweep trains what is missing.
 """
 
 import collections.abc
-import dataclasses
 import json
 import pathlib
 import shutil
@@ -20,6 +19,7 @@ from mars_jax import lmm
 from mars_jax.data import dataset as dataset_lib
 from mars_jax.data import files
 from mars_jax.tokens import vocab
+from mars_jax.train import checkpoint
 from mars_jax.train import metrics
 from mars_jax.train import plan
 from mars_jax.train import trainer
@@ -79,9 +79,8 @@ def run(
   folder = pathlib.Path(folder)
   path, workdir = folder / f"{name}.json", folder / name
   settings = {
-    **{section: dataclasses.asdict(part) for section, part in configs.items()},
+    **trainer.describe(configs, dataset),
     "max_orders": max_orders,
-    "source": dataset.source,
   }
   if path.exists():
     result = json.loads(path.read_text())
@@ -104,17 +103,9 @@ def _train(configs, dataset, workdir, max_orders, on_progress):
   params = trainer.train(
     dataset, workdir, **configs, on_progress=_timed(on_progress, seconds)
   )
-  splits = [split for split in ("valid", "test") if dataset.parts.get(split)]
-  nats = {
-    split: validation.model_nats(
-      params,
-      dataset,
-      config=configs["model"],
-      split=split,
-      max_orders=max_orders,
-    )
-    for split in splits
-  }
+  nats = validation.held_out_nats(
+    params, dataset, config=configs["model"], max_orders=max_orders
+  )
   data, num_steps = configs["data"], configs["optimizer"].num_steps
   length = data.window_length - 1  # The last order is not an input.
   tokens_per_step = data.batch_size * length
@@ -177,24 +168,8 @@ def _scores(nats: np.ndarray) -> dict[str, float]:
 
 def _check_same(path, old, new) -> None:
   """Raises, naming what differs, unless settings are the same."""
-  old, new = _leaves(old), _leaves(json.loads(json.dumps(new)))
-  differences = [
-    f"{name} was {old.get(name)}, is {new.get(name)}"
-    for name in sorted(old.keys() | new.keys())
-    if old.get(name) != new.get(name)
-  ]
-  if differences:
+  if different := checkpoint.differences(old, json.loads(json.dumps(new))):
     raise ValueError(
-      f"{path} is of a run with other settings: {', '.join(differences)}; set"
-      " them back or choose a new folder"
+      f"{path} is of a run with other settings: {different}; set them back or"
+      " choose a new folder"
     )
-
-
-def _leaves(settings) -> dict[str, Any]:
-  """Returns the values by their names, "model.dim" say, less `parallel`."""
-  settings = {k: v for k, v in settings.items() if k != "parallel"}
-  leaves = jax.tree_util.tree_leaves_with_path(settings)
-  return {
-    jax.tree_util.keystr(path, simple=True, separator="."): leaf
-    for path, leaf in leaves
-  }

@@ -12,6 +12,7 @@ import functools
 import pathlib
 import signal
 import threading
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -66,6 +67,39 @@ class TrainConfig:
         raise ValueError(f"{name} = {getattr(self, name)} must be >= 1")
     if self.eval_orders < 0:
       raise ValueError(f"eval_orders = {self.eval_orders} must be >= 0")
+
+
+# The sections of configs/*.py, and what each one makes.
+CONFIG_TYPES = {
+  "model": lmm.LmmConfig,
+  "data": dataset_lib.DataConfig,
+  "optimizer": optimizer_lib.OptimizerConfig,
+  "train": TrainConfig,
+  "parallel": sharding.ParallelConfig,
+}
+
+
+def make_configs(
+  sections: collections.abc.Mapping[str, collections.abc.Mapping[str, Any]],
+) -> dict[str, Any]:
+  """Returns the configs of `train`, by its names of them.
+
+  Args:
+    sections: as a config file has them; others than `CONFIG_TYPES` names are
+      not looked at.
+
+  Raises:
+    TypeError, ValueError: if a key is unknown or missing, or a value is none.
+  """
+  return {name: made(**sections[name]) for name, made in CONFIG_TYPES.items()}
+
+
+def describe(
+  configs: collections.abc.Mapping[str, Any], dataset: dataset_lib.Dataset
+) -> dict[str, Any]:
+  """Returns what a run is a function of, fit for JSON."""
+  sections = {name: dataclasses.asdict(c) for name, c in configs.items()}
+  return {**sections, "source": dataset.source}
 
 
 class Preempted(Exception):
@@ -181,8 +215,19 @@ def _mean_gradients(params, tokenizers, batch, key, *, config, parallel):
 
 
 @functools.cache  # So that a run that goes on in a process compiles no more.
-def _programs(mesh, seed, model, optimizer, parallel):
+def programs(
+  mesh: jax.sharding.Mesh,
+  seed: int,
+  model: lmm.LmmConfig,
+  optimizer: optimizer_lib.OptimizerConfig,
+  parallel: sharding.ParallelConfig,
+) -> tuple[Any, Any, Any]:
   """Returns what makes a state and what steps it, for a mesh.
+
+  Args:
+    mesh: of all devices.
+    seed: of the run.
+    model, optimizer, parallel: the configs of the run.
 
   Returns:
     `init()`, which makes the state where it lies from then on; that state as
@@ -244,9 +289,7 @@ def train(
     dataset.train_windows(data), batch_size=data.batch_size, seed=train.seed
   )
   tokenizers = sharding.replicate(dataset.tokenizer_list(model.inputs), mesh)
-  init, shapes, step_fn = _programs(
-    mesh, train.seed, model, optimizer, parallel
-  )
+  init, shapes, step_fn = programs(mesh, train.seed, model, optimizer, parallel)
   validate = functools.partial(
     validation.model_nats,
     dataset=dataset,
@@ -255,11 +298,10 @@ def train(
   )
   configs = {"model": model, "data": data, "optimizer": optimizer}
   configs |= {"train": train, "parallel": parallel}
-  configs = {name: dataclasses.asdict(c) for name, c in configs.items()}
   checkpointer = checkpoint.Checkpointer(
     workdir / "checkpoints",
     max_to_keep=train.max_to_keep,
-    configs={**configs, "source": dataset.source},
+    configs=describe(configs, dataset),
     tokenizers=dataset.tokenizers,
   )
   with jax.set_mesh(mesh), checkpointer, _preemption() as is_preempted:

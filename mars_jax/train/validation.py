@@ -84,6 +84,24 @@ def model_nats(
   }
 
 
+def held_out_nats(
+  params: lmm.Params,
+  dataset: dataset_lib.Dataset,
+  *,
+  config: lmm.LmmConfig,
+  max_orders: int | None = None,
+) -> dict[str, dict[str, np.ndarray]]:
+  """Returns {split: `model_nats`} of the splits that have orders to score."""
+  nats = {
+    split: model_nats(
+      params, dataset, config=config, split=split, max_orders=max_orders
+    )
+    for split in ("valid", "test")
+    if split in dataset.parts
+  }
+  return {split: by_market for split, by_market in nats.items() if by_market}
+
+
 def mean_nats(nats: dict[str, np.ndarray]) -> np.ndarray:
   """Returns the float64 `[4]` mean by field over the orders of all markets."""
   return np.concatenate(list(nats.values())).mean(axis=0, dtype=np.float64)
