@@ -221,51 +221,6 @@ def _measure_lmm() -> dict:
   return _run(lmm.run, config)
 
 
-def _print_lmm(results: dict) -> None:
-  """Prints the tables of `lmm.run`."""
-  config, row = results["config"], results["train"]
-  common.print_table(
-    f"Training, {results['parameters']:,} parameters",
-    ("", ""),
-    (
-      ("windows a step", f"{config['num_windows']} of {config['length']}"),
-      ("devices", f"{row['devices']}"),
-      ("tokens a second, median", f"{row['tokens_per_s']:,.0f}"),
-      ("low", f"{row['tokens_per_s_min']:,.0f}"),
-      ("high", f"{row['tokens_per_s_max']:,.0f}"),
-      ("model FLOPs a token", f"{row['flops_per_token']:.3g}"),
-      ("peak FLOP/s of all devices", _known(row["peak_flops"], ".3g")),
-      ("model FLOP utilisation", _known(row["mfu"], ".1%")),
-      ("compile", f"{row['compile_s']:.1f} s"),
-    ),
-  )
-  common.print_table(
-    f"A micro-batch on one device, {results['micro_batch']} windows",
-    ("", "ms", "of forward and backward"),
-    (
-      (row["part"], f"{1e3 * row['seconds']:,.2f}", f"{row['share']:.1%}")
-      for row in results["parts"]
-    ),
-  )
-  common.print_table(
-    f"Decoding on one device, {config['decode_steps']} orders a trajectory",
-    ("trajectories", "orders a second", "low", "high", "compile"),
-    (
-      (
-        f"{row['trajectories']}",
-        *(f"{row[f'orders_per_s{end}']:,.0f}" for end in ("", "_min", "_max")),
-        f"{row['compile_s']:.1f} s",
-      )
-      for row in results["decode"]
-    ),
-  )
-
-
-def _known(number: float | None, form: str) -> str:
-  """Returns a number, if there is one."""
-  return "unknown" if number is None else format(number, form)
-
-
 def _run(run, config) -> dict:
   """Runs a benchmark with a progress bar."""
   done = 0
@@ -300,7 +255,7 @@ _COMMANDS = {
   "lob": (_measure_lob, report.print_lob),
   "data": (_measure_data, report.print_data),
   "synthetic": (_measure_synthetic, report.print_synthetic),
-  "lmm": (_measure_lmm, _print_lmm),
+  "lmm": (_measure_lmm, report.print_lmm),
 }
 
 

@@ -20,6 +20,7 @@ from mars_jax import lmm
 from mars_jax.data import pipeline
 from mars_jax.lmm import embed
 from mars_jax.lmm import layers
+from mars_jax.lmm import order_model
 from mars_jax.tokens import bins
 from mars_jax.tokens import features
 from mars_jax.tokens import vocab
@@ -29,15 +30,6 @@ from mars_jax.train import plan
 from mars_jax.train import sharding
 from mars_jax.train import trainer
 
-_OPTIMIZER = optimizer_lib.OptimizerConfig(
-  learning_rate=1e-3,
-  num_steps=100,
-  warmup_steps=0,
-  weight_decay=0.1,
-  beta2=0.95,
-  max_grad_norm=1.0,
-)
-_PARALLEL = sharding.ParallelConfig()
 _PROGRAMS = ("forward", "whole", "trunk", "embed", "mlp", "optimizer")
 _DAY = (34_200, 54_000)  # Seconds, between which times are.
 
@@ -62,15 +54,14 @@ class LmmBenchmark:
     """Takes what it can from a config of launch/train.py.
 
     Args:
-      config: with the sections data, model, optimizer and parallel.
+      config: its sections.
       **measured: the other fields.
     """
+    configs = trainer.make_configs(config)
     return cls(
-      model=lmm.LmmConfig(**config.model),
-      optimizer=optimizer_lib.OptimizerConfig(**config.optimizer),
-      parallel=sharding.ParallelConfig(**config.parallel),
-      num_windows=config.data.batch_size,
-      length=config.data.window_length - 1,
+      **{name: configs[name] for name in ("model", "optimizer", "parallel")},
+      num_windows=configs["data"].batch_size,
+      length=configs["data"].window_length - 1,
       **measured,
     )
 
@@ -99,15 +90,7 @@ def run(config: LmmBenchmark, on_repeat: OnRepeat) -> dict:
     a micro-batch on one device, and of `decode` by the number of trajectories.
   """
   c = config
-  trained = _train(
-    c.model,
-    num_windows=c.num_windows,
-    length=c.length,
-    optimizer=c.optimizer,
-    parallel=c.parallel,
-    repeats=c.repeats,
-    on_repeat=lambda: on_repeat("train"),
-  )
+  trained = _train(c, on_repeat)
   rows = sharding.make_mesh(c.parallel).shape["data"] * c.parallel.accumulation
   return {
     "benchmark": "lmm",
@@ -118,36 +101,6 @@ def run(config: LmmBenchmark, on_repeat: OnRepeat) -> dict:
     "parts": _parts(c, c.num_windows // rows, on_repeat),
     "decode": [_decode_row(c, number, on_repeat) for number in c.batch],
   }
-
-
-def train_rate(
-  config: lmm.LmmConfig,
-  *,
-  num_windows: int,
-  length: int,
-  repeats: int = 5,
-  optimizer: optimizer_lib.OptimizerConfig = _OPTIMIZER,
-  parallel: sharding.ParallelConfig = _PARALLEL,
-) -> float:
-  """Returns the tokens that a step of `trainer` trains on, a second.
-
-  Args:
-    config: the model.
-    num_windows: of a step, over all devices and micro-batches.
-    length: T, tokens of a window, which has an order more.
-    repeats: steps timed, of which the median counts.
-    optimizer: what updates the parameters.
-    parallel: how the work is spread over all devices here.
-  """
-  timing = _train(
-    config,
-    num_windows=num_windows,
-    length=length,
-    optimizer=optimizer,
-    parallel=parallel,
-    repeats=repeats,
-  )
-  return num_windows * length / float(np.median(timing.seconds))
 
 
 def decode_rate(
@@ -179,17 +132,15 @@ def _time(
   """Times a program, after a call that does not count.
 
   Args:
-    program: a function to jit.
+    program: a jitted function.
     arguments: of it.
     repeats: how many calls count.
     on_repeat: called after each of them.
     carried: how many of its first results take the place of its first arguments
       in the next call, which may be donated.
   """
-  donated = tuple(range(carried))
   began = time.perf_counter()
-  compiled = jax.jit(program, donate_argnums=donated).lower(*arguments)
-  compiled = compiled.compile()
+  compiled = program.lower(*arguments).compile()
   compile_s = time.perf_counter() - began
   seconds = []
   for _ in range(repeats + 1):
@@ -270,39 +221,18 @@ def _batch(num_windows: int, num_orders: int) -> pipeline.Item:
   }
 
 
-def _train(
-  config,
-  *,
-  num_windows,
-  length,
-  optimizer,
-  parallel,
-  repeats,
-  on_repeat=lambda: None,
-) -> _Timing:
-  """Times steps of the trainer on all devices; see `train_rate`."""
-  mesh = sharding.make_mesh(parallel)
-  sharding.check(parallel, mesh, config, num_windows)
-  init = functools.partial(trainer.init_state, 0, config, optimizer)
-  shardings = sharding.state_shardings(jax.eval_shape(init), mesh, parallel)
-  step = functools.partial(
-    trainer.train_step,
-    seed=0,
-    config=config,
-    optimizer=optimizer,
-    parallel=parallel,
-  )
-
-  def in_place(state, tokenizers, batch):
-    state, scalars = step(state, tokenizers, batch)
-    return jax.lax.with_sharding_constraint(state, shardings), scalars
-
+def _train(config: LmmBenchmark, on_repeat: OnRepeat) -> _Timing:
+  """Times steps of the trainer, on all devices."""
+  c = config
+  mesh = sharding.make_mesh(c.parallel)
+  sharding.check(c.parallel, mesh, c.model, c.num_windows)
+  init, _, step = trainer.programs(mesh, 0, c.model, c.optimizer, c.parallel)
   with jax.set_mesh(mesh):
-    state = jax.jit(init, out_shardings=shardings)()
-    tokenizers = sharding.replicate([_tokenizer(config)], mesh)
-    batch = sharding.put_batch(_batch(num_windows, length + 1), mesh)
-    arguments = (state, tokenizers, batch)
-    return _time(in_place, arguments, repeats, on_repeat, carried=1)
+    tokenizers = sharding.replicate([_tokenizer(c.model)], mesh)
+    batch = sharding.put_batch(_batch(c.num_windows, c.length + 1), mesh)
+    arguments = (init(), tokenizers, batch)
+    show = functools.partial(on_repeat, "train")
+    return _time(step, arguments, c.repeats, show, carried=1)
 
 
 def _train_row(config: LmmBenchmark, timing: _Timing) -> dict:
@@ -356,7 +286,7 @@ def _parts(
 
 
 def _programs(config, params, tokens) -> dict[str, tuple]:
-  """Returns a function and its arguments for each of `_PROGRAMS`."""
+  """Returns a jitted function and its arguments for each of `_PROGRAMS`."""
   c, key = config.model, jax.random.key(0)
   inputs = jax.tree.map(lambda leaf: leaf[:, :-1], tokens)
   x = jnp.ones((*inputs.index.shape, c.dim), c.compute_dtype)
@@ -371,16 +301,19 @@ def _programs(config, params, tokens) -> dict[str, tuple]:
     )
 
   def embedding(params, inputs):
-    return _sum(embed.make(c).apply({"params": _cast(params, c)}, inputs))
+    return _sum(
+      embed.make(c).apply({"params": order_model.cast(params, c)}, inputs)
+    )
 
   def mlps(blocks, x):
     def body(x, block):
-      return layers.Block(c).apply({"params": block}, x, method=_mlp), None
+      added = layers.Block(c).apply({"params": block}, x, method="mlp")
+      return x + added, None
 
     body = jax.checkpoint(body, prevent_cse=False) if c.remat else body
-    return _sum(jax.lax.scan(body, x, _cast(blocks, c))[0])
+    return _sum(jax.lax.scan(body, x, order_model.cast(blocks, c))[0])
 
-  return {
+  programs = {
     "forward": (mean_nats, (params, tokens, key)),
     "whole": (jax.value_and_grad(mean_nats), (params, tokens, key)),
     "trunk": (jax.grad(trunk), (params, inputs, key)),
@@ -388,16 +321,7 @@ def _programs(config, params, tokens) -> dict[str, tuple]:
     "mlp": (jax.grad(mlps, argnums=(0, 1)), (params["blocks"], x)),
     "optimizer": (optimizer.update, (params, optimizer.init(params), params)),
   }
-
-
-def _mlp(block: layers.Block, x: jax.Array) -> jax.Array:
-  """The second half of a block."""
-  gate_up = block.gate_up(block.mlp_norm(x))
-  return x + block.down(jax.nn.silu(gate_up[..., 0, :]) * gate_up[..., 1, :])
-
-
-def _cast(params, config):
-  return jax.tree.map(lambda leaf: leaf.astype(config.compute_dtype), params)
+  return {name: (jax.jit(f), inputs) for name, (f, inputs) in programs.items()}
 
 
 def _sum(x: jax.Array) -> jax.Array:
@@ -430,7 +354,8 @@ def _decode(
   tokens = jax.tree.map(lambda x: x[:, 0], _tokens(config, batch, 1))
   params = _params(config)
   arguments = (tokens, cache, params, jax.random.key(0))
-  return _time(decode, arguments, repeats, on_repeat, carried=2)
+  program = jax.jit(decode, donate_argnums=(0, 1))
+  return _time(program, arguments, repeats, on_repeat, carried=2)
 
 
 def _decode_row(config: LmmBenchmark, number: int, on_repeat: OnRepeat):

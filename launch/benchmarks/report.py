@@ -160,6 +160,46 @@ def print_synthetic(results: dict) -> None:
   )
 
 
+def print_lmm(results: dict) -> None:
+  """Prints the tables of `lmm.run`."""
+  config, row = results["config"], results["train"]
+  common.print_table(
+    f"Training, {results['parameters']:,} parameters",
+    ("", ""),
+    (
+      ("windows a step", f"{config['num_windows']} of {config['length']}"),
+      ("devices", f"{row['devices']}"),
+      ("tokens a second, median", f"{row['tokens_per_s']:,.0f}"),
+      ("low", f"{row['tokens_per_s_min']:,.0f}"),
+      ("high", f"{row['tokens_per_s_max']:,.0f}"),
+      ("model FLOPs a token", f"{row['flops_per_token']:.3g}"),
+      ("peak FLOP/s of all devices", _known(row["peak_flops"], ".3g")),
+      ("model FLOP utilisation", _known(row["mfu"], ".1%")),
+      ("compile", f"{row['compile_s']:.1f} s"),
+    ),
+  )
+  common.print_table(
+    f"A micro-batch on one device, {results['micro_batch']} windows",
+    ("", "ms", "of forward and backward"),
+    (
+      (row["part"], f"{1e3 * row['seconds']:,.2f}", f"{row['share']:.1%}")
+      for row in results["parts"]
+    ),
+  )
+  common.print_table(
+    f"Decoding on one device, {config['decode_steps']} orders a trajectory",
+    ("trajectories", "orders a second", "low", "high", "compile"),
+    (
+      (
+        f"{row['trajectories']}",
+        *(f"{row[f'orders_per_s{end}']:,.0f}" for end in _ENDS),
+        f"{row['compile_s']:.1f} s",
+      )
+      for row in results["decode"]
+    ),
+  )
+
+
 def _stream_rows(
   by_batch: list[dict],
 ) -> collections.abc.Iterator[tuple[str, ...]]:
@@ -193,3 +233,8 @@ def _short(rate: float) -> str:
   unit, name = (1e6, "M") if rate >= 1e6 else (1e3, "k")
   scaled = rate / unit
   return f"{scaled:.{max(0, 2 - int(math.log10(max(scaled, 1))))}f}{name}"
+
+
+def _known(number: float | None, form: str) -> str:
+  """Returns a number, if there is one."""
+  return "unknown" if number is None else format(number, form)

@@ -148,6 +148,10 @@ class Block(nn.Module):
       key, mlp_key = jax.random.split(key)
       attended = dropout(key, attended, rate)
     x = x + attended
-    gate_up = self.gate_up(self.mlp_norm(x))
-    out = self.down(jax.nn.silu(gate_up[..., 0, :]) * gate_up[..., 1, :])
+    out = self.mlp(x)
     return x + (dropout(mlp_key, out, rate) if rate else out)
+
+  def mlp(self, x: jax.Array) -> jax.Array:
+    """Returns what the SwiGLU adds to `x` `[..., D]`."""
+    gate_up = self.gate_up(self.mlp_norm(x))
+    return self.down(jax.nn.silu(gate_up[..., 0, :]) * gate_up[..., 1, :])

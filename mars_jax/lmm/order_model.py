@@ -127,7 +127,7 @@ def apply(
     of the last W tokens, to decode from position T. With one: `[D]`, and the
     cache with the token appended.
   """
-  params = _cast(params, config)
+  params = cast(params, config)
   if cache is None:
     return _apply_sequence(params, features, key, config)
   if key is not None:
@@ -135,8 +135,8 @@ def apply(
   return _apply_token(params, features, cache, config)
 
 
-def _cast(params, config):
-  """Returns the parameters in the type of the arithmetic."""
+def cast(params: Params, config: config_lib.LmmConfig) -> Params:
+  """Returns parameters, or some of them, in the type of the arithmetic."""
   dtype = config.compute_dtype
   return jax.tree.map(lambda leaf: leaf.astype(dtype), params)
 
@@ -222,7 +222,7 @@ def log_prob(
     `[..., 4]` float32: kind, price given kind, volume given both, interval
     given all. The sum over the last axis is the order's log-probability.
   """
-  head = _cast(params["head"], config)
+  head = cast(params["head"], config)
   return heads.make(config).apply(
     {"params": head}, hidden, index, method="log_prob"
   )
@@ -249,7 +249,7 @@ def sample(
   """
   uniforms = jax.random.uniform(key, (len(vocab.FIELD_SIZES),), jnp.float32)
   fields = heads.make(config).apply(
-    {"params": _cast(params["head"], config)},
+    {"params": cast(params["head"], config)},
     hidden,
     uniforms,
     method="sample",
