@@ -7,6 +7,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from absl.testing import absltest
 from absl.testing import parameterized
 
@@ -25,6 +26,8 @@ _CONFIG = lmm.LmmConfig(
   window=5,
   dropout=0.2,
 )
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 _AXES = lmm.KvCache(keys=0, values=0, position=None)
 _init = jax.jit(lmm.init, static_argnames="config")
 _apply = jax.jit(lmm.apply, static_argnames="config")

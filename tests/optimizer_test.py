@@ -8,28 +8,22 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import runs
 
 from mars_jax import lmm
 from mars_jax.train import optimizer as optimizer_lib
 
-MODEL = lmm.LmmConfig(
-  dim=16,
-  num_layers=2,
-  num_heads=4,
-  num_kv_heads=2,
-  head_dim=4,
-  mlp_dim=24,
-  window=8,
-)
-CONFIG = optimizer_lib.OptimizerConfig(
+MODEL = runs.MODEL
+CONFIG = dataclasses.replace(
+  runs.OPTIMIZER,
   name="muon",
   learning_rate=1.0,
-  num_steps=10,
   warmup_steps=0,
   weight_decay=0.0,
-  beta2=0.98,
   max_grad_norm=1e6,
 )
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 @pytest.fixture(scope="module")

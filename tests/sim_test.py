@@ -6,6 +6,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from absl.testing import absltest
 from absl.testing import parameterized
 
@@ -18,6 +19,8 @@ from mars_jax.tokens import vocab
 
 ASK, BID = types.Side.ASK, types.Side.BID
 _CAPACITY = 256
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def _random_flow(params, key, token, cache):
