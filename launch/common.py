@@ -1,7 +1,8 @@
-"""What the launch scripts share: errors in one line, tables, progress bars."""
+"""What the launch scripts share: errors, tables, progress bars, data sets."""
 
 import collections.abc
 import contextlib
+import pathlib
 import sys
 import time
 
@@ -12,7 +13,10 @@ from absl import flags
 from absl import logging
 from rich import progress
 
+from mars_jax.data import dataset as dataset_lib
 from mars_jax.data import events
+from mars_jax.data import manifest
+from mars_jax.data import readers
 
 CONSOLE = rich.console.Console()
 _USER_ERRORS = (
@@ -117,6 +121,36 @@ def replay_bar(
       show(done, f"{done / (time.time() - began):,.0f} events/s")
 
     yield on_progress
+
+
+def load(config: dataset_lib.DataConfig) -> dataset_lib.Dataset:
+  """Opens what is prepared, or reads and replays a day; says what it is.
+
+  Args:
+    config: where it is, and how a day is replayed and split.
+
+  Raises:
+    OSError, ValueError, events.DataError: as of `readers.read` and of
+      `dataset.load` and `dataset.prepare`.
+  """
+  folder = pathlib.Path(config.path).expanduser()
+  if (folder / manifest.MANIFEST).exists():
+    dataset = dataset_lib.load(folder, config.market)
+    print(dataset.name)
+    return dataset
+  stream = readers.read(config.path)
+  print(f"{stream.name}: {len(stream):,} events")
+  print("  " + ", ".join(f"{k} {v:,}" for k, v in stream.counts.items()))
+  with replay_bar(stream) as on_progress:
+    dataset = dataset_lib.prepare(
+      stream, config=config, on_progress=on_progress
+    )
+  if dataset.num_dropped:
+    print(
+      f"note: {dataset.num_dropped:,} orders found the replayed book full;"
+      " raise book_capacity"
+    )
+  return dataset
 
 
 def print_table(

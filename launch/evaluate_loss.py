@@ -35,8 +35,6 @@ from absl import flags
 
 from mars_jax import lmm
 from mars_jax.data import dataset as dataset_lib
-from mars_jax.data import manifest
-from mars_jax.data import readers
 from mars_jax.tokens import vocab
 from mars_jax.train import checkpoint
 from mars_jax.train import intervals
@@ -106,7 +104,7 @@ _NAMES = (*vocab.FIELDS, "all")
 def main() -> None:
   """Scores and shows; the top of this file says what."""
   model = _model(pathlib.Path(_CHECKPOINT.value))
-  dataset = _with_bins_of(model, _load(model))
+  dataset = _with_bins_of(model, common.load(_data_config(model)))
   parts = dataset.parts.get(_SPLIT.value, ())
   if not any(part.stop > max(part.start, 1) for part in parts):
     raise ValueError(
@@ -152,16 +150,13 @@ def _model(path: pathlib.Path) -> lmm.Model:
   return checkpoint.load(path / "checkpoints", step)
 
 
-def _load(model: lmm.Model) -> dataset_lib.Dataset:
-  """Opens what is prepared, or reads and replays a day."""
-  folder = pathlib.Path(_DATA.value).expanduser()
-  if (folder / manifest.MANIFEST).exists():
-    return dataset_lib.load(folder, _MARKET.value)
+def _data_config(model: lmm.Model) -> dataset_lib.DataConfig:
+  """Returns where the data is, and how a day is replayed and split."""
   share = _TRAIN_FRACTION.value
   if share is None:  # What is for training must be what was.
     trained = model.card.get("config", {}).get("data", {})
     share = trained.get("train_fraction", 2 / 3)
-  config = dataset_lib.DataConfig(
+  return dataset_lib.DataConfig(
     path=_DATA.value,
     market=_MARKET.value,
     train_fraction=share,
@@ -170,17 +165,6 @@ def _load(model: lmm.Model) -> dataset_lib.Dataset:
     window_stride=1,
     batch_size=1,
   )
-  stream = readers.read(config.path)
-  with common.replay_bar(stream) as on_progress:
-    dataset = dataset_lib.prepare(
-      stream, config=config, on_progress=on_progress
-    )
-  if dataset.num_dropped:
-    common.CONSOLE.print(
-      f"note: {dataset.num_dropped:,} orders found the replayed book full;"
-      " raise --book_capacity"
-    )
-  return dataset
 
 
 def _with_bins_of(

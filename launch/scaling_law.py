@@ -18,7 +18,8 @@ differ, and so do levels; what can be compared is how steep the laws are.
 
 --data is a folder that launch/prepare_data.py has written. Killed and started
 again, it trains what is missing: --out holds a JSON file of each run, and
-scaling.json with all that was found.
+scaling.json with all that was found. A law that the runs are too few to tell is
+left out.
 """
 
 import collections.abc
@@ -114,13 +115,7 @@ def main() -> None:
     sys.exit(os.EX_TEMPFAIL)
   _print_runs(runs, results)
   with common.CONSOLE.status("fitting laws to resamples of the runs"):
-    laws = {
-      question.title: {
-        who: _answer(question, points)
-        for who, points in _points(results).items()
-      }
-      for question in _QUESTIONS
-    }
+    laws = _laws(results)
   _print_laws(laws)
   text = json.dumps({"laws": laws, "runs": results}, indent=2)
   (out / "scaling.json").write_text(text)
@@ -284,7 +279,7 @@ class _Question:
 
 
 _POWER = {
-  "c": lambda law: law.scales[0],
+  "ln c": lambda law: law.log_scales[0],
   "a": lambda law: law.exponents[0],
 }
 _QUESTIONS = (
@@ -294,9 +289,9 @@ _QUESTIONS = (
     held=None,
     values={
       "E": lambda law: law.floor,
-      "A": lambda law: law.scales[0],
+      "ln A": lambda law: law.log_scales[0],
       "alpha": lambda law: law.exponents[0],
-      "B": lambda law: law.scales[1],
+      "ln B": lambda law: law.log_scales[1],
       "beta": lambda law: law.exponents[1],
       # The N that is best for its FLOPs, if they go with N D, goes with their
       # power of this; from [1] of `scaling`.
@@ -316,8 +311,26 @@ _QUESTIONS = (
 )
 
 
+def _laws(results: list[dict]) -> dict[str, dict[str, dict]]:
+  """Returns {title: {who: `_answer`}}; says what is left out, and why."""
+  laws = {}
+  for question in _QUESTIONS:
+    try:
+      laws[question.title] = {
+        who: _answer(question, points)
+        for who, points in _points(results).items()
+      }
+    except ValueError as error:
+      print(f"{question.title}: left out: {error}")
+  return laws
+
+
 def _answer(question: _Question, points: np.ndarray) -> dict[str, dict]:
-  """Returns each value with its interval, fit for JSON."""
+  """Returns each value with its interval, fit for JSON.
+
+  Raises:
+    ValueError: if the runs are too few to tell the law.
+  """
   if question.held is not None:
     held = points[:, question.held]
     points = points[held == held.max()]
@@ -353,7 +366,7 @@ def _text(estimate: dict) -> str:
 
 
 def _draw(results: list[dict], path: pathlib.Path, title: str) -> None:
-  """Draws the losses of the runs and the law, over N and over D.
+  """Draws the losses of the runs and the law if any, over N and over D.
 
   Args:
     results: of the runs.
@@ -361,18 +374,21 @@ def _draw(results: list[dict], path: pathlib.Path, title: str) -> None:
     title: of the picture.
   """
   points = _points(results)["ours"]
-  law = scaling.fit(points[:, :2], points[:, 2])
+  try:
+    law = scaling.fit(points[:, :2], points[:, 2])
+    (ln_a, ln_b), (alpha, beta) = law.log_scales, law.exponents
+    title += (
+      f": {law.floor:.2f} + e^{ln_a:.2f} N^-{alpha:.3g}"
+      f" + e^{ln_b:.2f} D^-{beta:.3g}"
+    )
+  except ValueError:  # The runs do not tell it, as `_laws` has said.
+    law = None
   figure = matplotlib.figure.Figure(figsize=(11, 4.5), dpi=150)
   left, right = figure.subplots(1, 2, sharey=True)
   _draw_panel(left, points, law, 0, "parameters", "{} orders seen")
   _draw_panel(right, points, law, 1, "orders seen", "{} parameters")
   left.set_ylabel("validation loss, nats an order")
-  a, b = law.exponents
-  figure.suptitle(
-    f"{title}: {law.floor:.2f} + {law.scales[0]:.3g} N^-{a:.3g}"
-    f" + {law.scales[1]:.3g} D^-{b:.3g}",
-    fontsize=9,
-  )
+  figure.suptitle(title, fontsize=9)
   figure.tight_layout()
   figure.savefig(path)
 
@@ -380,7 +396,7 @@ def _draw(results: list[dict], path: pathlib.Path, title: str) -> None:
 def _draw_panel(
   axes: matplotlib.axes.Axes,
   points: np.ndarray,
-  law: scaling.Law,
+  law: scaling.Law | None,
   column: int,
   xlabel: str,
   label: str,
@@ -390,7 +406,7 @@ def _draw_panel(
   Args:
     axes: where.
     points: as of `_points`.
-    law: of N and D.
+    law: of N and D, None if the runs do not tell it.
     column: 0 or 1.
     xlabel: of the axis.
     label: of a line, with a place for the value.
@@ -402,7 +418,8 @@ def _draw_panel(
     rows = points[points[:, 1 - column] == value]
     line = np.full((len(x), 2), value)
     line[:, column] = x
-    axes.plot(x, law(line), color=color, lw=1)
+    if law is not None:
+      axes.plot(x, law(line), color=color, lw=1)
     axes.plot(
       rows[:, column],
       rows[:, 2],

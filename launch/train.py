@@ -48,8 +48,6 @@ from ml_collections import config_flags
 
 from mars_jax import lmm
 from mars_jax.data import dataset as dataset_lib
-from mars_jax.data import manifest
-from mars_jax.data import readers
 from mars_jax.tokens import vocab
 from mars_jax.train import metrics
 from mars_jax.train import plan as plan_lib
@@ -151,7 +149,12 @@ def _print_plan(configs) -> None:
 def _run(workdir: pathlib.Path, configs, as_dict) -> None:
   """Trains, scores and saves."""
   began = time.time()
-  dataset = _load(configs["data"])
+  dataset = common.load(configs["data"])
+  print(
+    f"  train {dataset.num_orders('train'):,} orders, of which"
+    f" {dataset.orders_in_no_window(configs['data']):,} in no window, valid"
+    f" {dataset.num_orders('valid'):,}"
+  )
   try:
     params = _train(dataset, workdir, configs)
   except trainer.Preempted as stop:
@@ -177,39 +180,6 @@ def _run(workdir: pathlib.Path, configs, as_dict) -> None:
   lmm.save(workdir / "model.npz", model)
   _report(card)
   print(f"{workdir / 'model.npz'} written, {time.time() - began:.0f} s in all")
-
-
-def _load(config: dataset_lib.DataConfig) -> dataset_lib.Dataset:
-  """Opens what is prepared, or reads and replays a day; says what there is."""
-  folder = pathlib.Path(config.path).expanduser()
-  if (folder / manifest.MANIFEST).exists():
-    dataset = dataset_lib.load(folder, config.market)
-    print(dataset.name)
-  else:
-    dataset = _prepare(config)
-  print(
-    f"  train {dataset.num_orders('train'):,} orders, of which"
-    f" {dataset.orders_in_no_window(config):,} in no window, valid"
-    f" {dataset.num_orders('valid'):,}"
-  )
-  return dataset
-
-
-def _prepare(config: dataset_lib.DataConfig) -> dataset_lib.Dataset:
-  """Reads and replays a day, with a progress bar."""
-  stream = readers.read(config.path)
-  print(f"{stream.name}: {len(stream):,} events")
-  print("  " + ", ".join(f"{k} {v:,}" for k, v in stream.counts.items()))
-  with common.replay_bar(stream) as on_progress:
-    dataset = dataset_lib.prepare(
-      stream, config=config, on_progress=on_progress
-    )
-  if dataset.num_dropped:
-    print(
-      f"{dataset.num_dropped:,} orders found the replayed book full; raise"
-      " config.data.book_capacity"
-    )
-  return dataset
 
 
 def _train(dataset, workdir: pathlib.Path, configs) -> lmm.Params:

@@ -1,96 +1,29 @@
-"""Released bin converters: the same bins as theirs, and no code is run.
-
-Their class is typed again from its description, under the name that the files
-give it, and pickled.
-"""
+"""Released bin converters: the same bins as theirs, and no code is run."""
 
 import io
 import os
 import pickle
-import sys
-import types
 import zipfile
 
 import numpy as np
 import pytest
+import released
 
 from mars_jax.lmm import convert_bins
 from mars_jax.tokens import bins as bins_lib
 
-if sys.version_info >= (3, 14):
-  from compression import zstd
-else:
-  from backports import zstd
-
-_MODULE = "market_simulation.utils.bin_converter"
-
-
-class BinConverter:
-  """Bounds, and for each bin values with probabilities."""
-
-  def __init__(self, bounds, bin_values, bin_counts):
-    self.num_bins = len(bounds) - 1
-    self.bins = np.array(bounds)
-    self.bin_values = [np.array(values) for values in bin_values]
-    self.bin_probs = [np.array(x) / max(sum(x), 1) for x in bin_counts]
-
-  def get_bin_index(self, values):
-    """The rule of the released code, of arrays."""
-    index = np.digitize(values, self.bins, right=True) - 1
-    return np.clip(index, 0, self.num_bins - 1)
-
-
-BinConverter.__module__ = _MODULE
-
-
-@pytest.fixture(autouse=True)
-def module(monkeypatch):
-  """Lets the class be pickled under its name, and never be unpickled."""
-  module = types.ModuleType(_MODULE)
-  module.BinConverter = BinConverter
-  for name in ("market_simulation", "market_simulation.utils", _MODULE):
-    monkeypatch.setitem(sys.modules, name, module)
-
-
-def _random(num_bins, unit, low, high, seed=0):
-  """A converter of whole units; the first and the last value have own bins."""
-  rng = np.random.default_rng(seed)
-  inner = rng.choice(np.arange(low + 1, high), num_bins - 1, replace=False)
-  bounds = np.concatenate([[low - 1], np.sort(inner), [high]])
-  values = [
-    rng.permutation(np.arange(first + 1, last + 1))[:100] * unit
-    for first, last in zip(bounds[:-1], bounds[1:], strict=True)
-  ]
-  counts = [-np.sort(-rng.integers(1, 1000, len(x))) for x in values]
-  return BinConverter(bounds * unit, values, counts)
-
-
-def _write(path, content, protocol=4):
-  pickled = content
-  if not isinstance(content, bytes):
-    pickled = pickle.dumps(content, protocol=protocol)
-  path.write_bytes(zstd.compress(pickled))
-  return path
-
 
 @pytest.fixture
 def folder(tmp_path):
-  """All converters of a tokenizer, in the units of the released ones."""
-  for name, num_bins, unit, low, high in (
-    ("price-level", 32, 100, -80, 80),
-    ("order-volume", 32, 1, 1, 30_000),
-    ("pred-order-volume", 32, 1, 1, 40_000),
-    ("order-interval", 16, 0.01, 0, 500),
-    ("lob-volume", 32, 1, 1, 90_000),
-  ):
-    _write(tmp_path / f"{name}.zstd", _random(num_bins, unit, low, high))
+  """All converters of a tokenizer."""
+  released.write_converters(tmp_path)
   return tmp_path
 
 
 @pytest.mark.parametrize("protocol", [3, 4, 5])
 def test_arrays_come_back_as_they_were(protocol, tmp_path):
-  theirs = _random(32, 1, 1, 5000)
-  path = _write(tmp_path / "x.zstd", theirs, protocol)
+  theirs = released.random_converter(32, 1, 1, 5000)
+  path = released.write_converter(tmp_path / "x.zstd", theirs, protocol)
   ours = convert_bins.load_converter(path)
   np.testing.assert_array_equal(ours.bounds, theirs.bins)
   for found, wanted in (
@@ -102,10 +35,10 @@ def test_arrays_come_back_as_they_were(protocol, tmp_path):
 
 
 def test_a_file_of_numpy_1_is_read(tmp_path):
-  pickled = pickle.dumps(_random(8, 1, 1, 500), protocol=3)
+  pickled = pickle.dumps(released.random_converter(8, 1, 1, 500), protocol=3)
   assert b"cnumpy._core." in pickled
   pickled = pickled.replace(b"cnumpy._core.", b"cnumpy.core.")
-  path = _write(tmp_path / "x.zstd", pickled)
+  path = released.write_converter(tmp_path / "x.zstd", pickled)
   assert len(convert_bins.load_converter(path).values) == 8
 
 
@@ -131,8 +64,8 @@ def test_a_value_at_a_bound_is_of_the_bin_below():
   [(1, 1, 3000), (100, -300, 300), (1e-6, 0, 9000), (0.01, 0, 900)],
 )
 def test_every_integer_is_of_the_bin_that_theirs_is(unit, low, high, tmp_path):
-  theirs = _random(16, unit, low, high)
-  path = _write(tmp_path / "x.zstd", theirs)
+  theirs = released.random_converter(16, unit, low, high)
+  path = released.write_converter(tmp_path / "x.zstd", theirs)
   bins, num_rounded = convert_bins.to_bins(
     convert_bins.load_converter(path), unit=unit
   )
@@ -144,7 +77,7 @@ def test_every_integer_is_of_the_bin_that_theirs_is(unit, low, high, tmp_path):
 
 def test_seconds_as_a_clock_gives_them_are_of_the_right_bin():
   microseconds = np.unique(np.random.default_rng(0).integers(0, 2e9, 3001))
-  theirs = BinConverter(microseconds / 1e6, [[]] * 3000, [[]] * 3000)
+  theirs = released.BinConverter(microseconds / 1e6, [[]] * 3000, [[]] * 3000)
   converter = convert_bins.Converter(
     theirs.bins, tuple(theirs.bin_values), tuple(theirs.bin_probs)
   )
@@ -197,7 +130,10 @@ def test_a_tokenizer_is_made_of_five_converters(folder):
 
 
 def test_volumes_are_encoded_by_one_converter_and_decoded_by_another(folder):
-  _write(folder / "order-volume.zstd", _random(32, 1, 1, 900, seed=1))
+  released.write_converter(
+    folder / "order-volume.zstd",
+    released.random_converter(32, 1, 1, 900, seed=1),
+  )
   volume = convert_bins.load_tokenizer(folder)[0].volume
   encoder = convert_bins.load_converter(folder / "order-volume.zstd")
   np.testing.assert_array_equal(volume.edges, encoder.bounds[1:-1])
@@ -212,7 +148,9 @@ def test_a_lot_that_volumes_do_not_fill_is_refused(folder):
 
 
 def test_another_number_of_bins_is_refused(folder):
-  _write(folder / "order-interval.zstd", _random(32, 0.01, 0, 500))
+  released.write_converter(
+    folder / "order-interval.zstd", released.random_converter(32, 0.01, 0, 500)
+  )
   with pytest.raises(ValueError, match="32 bins, where the model has 16"):
     convert_bins.load_tokenizer(folder)
 
@@ -245,28 +183,30 @@ class _Call:
 def test_a_pickle_that_calls_a_function_is_refused(function, name, tmp_path):
   trap = tmp_path / "trap"
   command = f"touch {trap}" if function is os.system else f"open('{trap}', 'w')"
-  converter = _random(8, 1, 1, 500)
+  converter = released.random_converter(8, 1, 1, 500)
   converter.extra = _Call(function, command)
-  path = _write(tmp_path / "x.zstd", converter)
+  path = released.write_converter(tmp_path / "x.zstd", converter)
   with pytest.raises(ValueError, match=f"{name}, which is refused"):
     convert_bins.load_converter(path)
   assert not trap.exists()
 
 
 def test_nothing_of_the_converters_class_is_run(tmp_path, monkeypatch):
-  path = _write(tmp_path / "x.zstd", _random(8, 1, 1, 500))
+  path = released.write_converter(
+    tmp_path / "x.zstd", released.random_converter(8, 1, 1, 500)
+  )
 
   def run(*_):
     raise AssertionError("unpickled")
 
   # Not `__new__`: once patched and restored, a class takes no arguments.
-  monkeypatch.setattr(BinConverter, "__setstate__", run, raising=False)
-  monkeypatch.setattr(BinConverter, "__init__", run)
+  monkeypatch.setattr(released.BinConverter, "__setstate__", run, raising=False)
+  monkeypatch.setattr(released.BinConverter, "__init__", run)
   assert len(convert_bins.load_converter(path).values) == 8
 
 
 def _changed(**attributes):
-  converter = _random(3, 1, 1, 500)
+  converter = released.random_converter(3, 1, 1, 500)
   vars(converter).update(attributes)
   return converter
 
@@ -278,7 +218,7 @@ def _changed(**attributes):
     np.arange(3.0),
     b"no pickle",
     b"",
-    pickle.dumps(_random.__name__)[:-3],
+    pickle.dumps("a name")[:-3],
     _changed(bins=np.array([0.0, 2.0, 1.0, 3.0])),
     _changed(bins=np.array([0.0, np.nan, 1.0, 3.0])),
     _changed(bins=np.array([0.0, 1.0, 2.0])),
@@ -292,7 +232,7 @@ def _changed(**attributes):
   ],
 )
 def test_what_is_no_converter_is_refused(content, tmp_path):
-  path = _write(tmp_path / "x.zstd", content)
+  path = released.write_converter(tmp_path / "x.zstd", content)
   with pytest.raises(ValueError, match=r"x\.zstd: not a bin converter"):
     convert_bins.load_converter(path)
 
@@ -308,6 +248,6 @@ def test_a_file_of_torch_is_refused(tmp_path):
 
 
 def test_a_file_that_swells_is_refused(tmp_path):
-  path = _write(tmp_path / "x.zstd", bytes(2**26 + 1))
+  path = released.write_converter(tmp_path / "x.zstd", bytes(2**26 + 1))
   with pytest.raises(ValueError, match="more than 67108864 bytes"):
     convert_bins.load_converter(path)

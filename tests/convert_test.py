@@ -1,12 +1,11 @@
 """Released weights: every tensor finds its place, and the logits are the same.
 
-The released files cannot be had here, so that files of their shapes with random
-numbers stand for them. Two oracles say what the logits must be: a LLaMA in
-plain numpy, and, where they are installed, PyTorch and transformers.
+Files of their shapes with random numbers stand for them. Two oracles say what
+the logits must be: a LLaMA in plain numpy, and, where they are installed,
+PyTorch and transformers.
 """
 
 import functools
-import json
 import sys
 
 import chex
@@ -14,92 +13,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import safetensors.numpy
+import released
 
 from mars_jax import lmm
 from mars_jax.lmm import convert
 from mars_jax.tokens import features as features_lib
 from tests.oracles import llama
 
-_EMBED = "order_info_tokenizer."
-_SIZES = {"2m": (16, 1, 2), "5m": (32, 1, 4), "10m": (64, 2, 8)}  # D, L, H
 _NUM_PARAMS = {"2m": 2_524_624, "5m": 5_008_288, "10m": 10_065_856}
-_BLOCK_SHAPES = {  # In units of D.
-  "input_layernorm": (1,),
-  "self_attn.q_proj": (1, 1),
-  "self_attn.k_proj": (1, 1),
-  "self_attn.v_proj": (1, 1),
-  "self_attn.o_proj": (1, 1),
-  "post_attention_layernorm": (1,),
-  "mlp.gate_proj": (4, 1),
-  "mlp.up_proj": (4, 1),
-  "mlp.down_proj": (1, 4),
-}
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 _apply = jax.jit(lmm.apply, static_argnames="config")
 _log_prob = jax.jit(lmm.log_prob, static_argnames="config")
 
 
-def _shapes(dim, num_layers):
-  """The tensors of a released file."""
-  shapes = {
-    f"{_EMBED}emb_order_type.weight": (3, dim),
-    f"{_EMBED}emb_price_level.weight": (32, dim),
-    f"{_EMBED}emb_pred_order_volume.weight": (32, dim),
-    f"{_EMBED}emb_order_interval.weight": (16, dim),
-    f"{_EMBED}emb_volume_ratio.weight": (11, dim),
-    f"{_EMBED}emb_trans_ratio.weight": (11, dim),
-    f"{_EMBED}emb_chg_to_open.weight": (4001, dim),
-    f"{_EMBED}emb_time_to_open.weight": (2881, dim),
-    f"{_EMBED}lob_tokenizer.0.weight": (dim, 10),
-    f"{_EMBED}lob_tokenizer.0.bias": (dim,),
-    f"{_EMBED}lob_tokenizer.1.weight": (dim,),
-    f"{_EMBED}lob_tokenizer.1.bias": (dim,),
-    "decoder.model.embed_tokens.weight": (49152, dim),
-    "decoder.model.norm.weight": (dim,),
-    "decoder.lm_head.weight": (49152, dim),
-    "linear_head.0.weight": (dim,),
-    "linear_head.0.bias": (dim,),
-    "linear_head.1.weight": (49152, dim),
-    "linear_head.1.bias": (49152,),
-  }
-  for layer in range(num_layers):
-    for name, factors in _BLOCK_SHAPES.items():
-      name = f"decoder.model.layers.{layer}.{name}.weight"
-      shapes[name] = tuple(factor * dim for factor in factors)
-  return shapes
-
-
-@functools.cache
-def _random_tensors(size):
-  """Tensors with which all parts of the model matter, logits near 1."""
-  rng = np.random.default_rng(0)
-  dim, num_layers, _ = _SIZES[size]
-  tensors = {}
-  for name, shape in _shapes(dim, num_layers).items():
-    x = rng.standard_normal(shape, np.float32)
-    if "norm" in name or name == f"{_EMBED}lob_tokenizer.1.weight":
-      x = 1 + x / 4
-    elif "_proj" in name or "lm_head" in name:
-      x /= shape[1] ** 0.5
-    tensors[name] = x
-  return tensors
-
-
 @pytest.fixture
 def write(tmp_path):
-  """Writes the tensors of a size to a file, some changed, None: left out."""
-
-  def write(size="2m", changes=(), about=None):
-    tensors = {**_random_tensors(size), **dict(changes)}
-    tensors = {name: x for name, x in tensors.items() if x is not None}
-    safetensors.numpy.save_file(tensors, tmp_path / "model.safetensors")
-    if about is not None:
-      (tmp_path / "config.json").write_text(json.dumps(about))
-    return tmp_path / "model.safetensors"
-
-  return write
+  """`released.write_weights`, in a folder of the test's own."""
+  return functools.partial(released.write_weights, tmp_path)
 
 
 def _tokens(length):
@@ -139,7 +70,7 @@ def _logits(converted, tokens):
   return _hidden(converted, tokens) @ converted.params["head"]["kernel"].T
 
 
-@pytest.mark.parametrize("size", _SIZES)
+@pytest.mark.parametrize("size", released.SIZES)
 def test_the_released_shapes_sum_to_the_released_counts(size, write):
   converted = convert.load(write(size))
   assert converted.num_source_params == _NUM_PARAMS[size]
@@ -149,14 +80,14 @@ def test_the_released_shapes_sum_to_the_released_counts(size, write):
 
 def test_the_file_of_the_2m_has_the_size_of_the_released_one(write):
   # Which the names have a part in.
-  assert len(_random_tensors("2m")) == 28
+  assert len(released.random_tensors("2m")) == 28
   assert write("2m").stat().st_size == 10_101_496
 
 
-@pytest.mark.parametrize("size", _SIZES)
+@pytest.mark.parametrize("size", released.SIZES)
 def test_the_parameters_are_those_that_the_config_asks_for(size, write):
   converted = convert.load(write(size))
-  dim, num_layers, num_heads = _SIZES[size]
+  dim, num_layers, num_heads = released.SIZES[size]
   config = converted.config
   assert (config.dim, config.num_layers) == (dim, num_layers)
   assert (config.num_heads, config.head_dim) == (num_heads, 8)
@@ -174,17 +105,19 @@ def test_what_the_released_model_does_not_read_is_named(write):
     "linear_head.0.bias": (16,),
     "linear_head.1.weight": (49152, 16),
     "linear_head.1.bias": (49152,),
-    f"{_EMBED}emb_volume_ratio.weight": (11, 16),
-    f"{_EMBED}emb_trans_ratio.weight": (11, 16),
+    f"{released.EMBED}emb_volume_ratio.weight": (11, 16),
+    f"{released.EMBED}emb_trans_ratio.weight": (11, 16),
   }
 
 
-@pytest.mark.parametrize("size", _SIZES)
+@pytest.mark.parametrize("size", released.SIZES)
 def test_logits_are_those_of_a_plain_llama(size, write):
   tokens = _tokens(length=100)
   converted = convert.load(write(size))
   found = _logits(converted, tokens)
-  wanted = llama.logits(_random_tensors(size), tokens, _SIZES[size][2])
+  wanted = llama.logits(
+    released.random_tensors(size), tokens, released.SIZES[size][2]
+  )
   assert wanted.std() > 0.5
   np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4)
 
@@ -197,19 +130,20 @@ def test_the_probability_of_an_order_is_the_softmax_of_a_plain_llama(write):
   found = _log_prob(
     converted.params, hidden, index, config=converted.config
   ).sum(axis=-1)
-  logits = llama.logits(_random_tensors("2m"), tokens, num_heads=2)[:-1]
+  logits = llama.logits(released.random_tensors("2m"), tokens, num_heads=2)[:-1]
   wanted = logits[np.arange(19), index] - np.log(np.exp(logits).sum(axis=-1))
   np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("size", _SIZES)
+@pytest.mark.parametrize("size", released.SIZES)
 def test_logits_are_those_of_pytorch(size, write):
   torch = pytest.importorskip("torch")
   transformers = pytest.importorskip("transformers")
   nn = torch.nn
-  dim, num_layers, num_heads = _SIZES[size]
+  dim, num_layers, num_heads = released.SIZES[size]
   tensors = {
-    name: torch.from_numpy(x) for name, x in _random_tensors(size).items()
+    name: torch.from_numpy(x)
+    for name, x in released.random_tensors(size).items()
   }
   model = transformers.LlamaForCausalLM(
     transformers.LlamaConfig(
@@ -231,11 +165,13 @@ def test_logits_are_those_of_pytorch(size, write):
   )
 
   def table(name):
-    return nn.Embedding.from_pretrained(tensors[f"{_EMBED}{name}.weight"])
+    return nn.Embedding.from_pretrained(
+      tensors[f"{released.EMBED}{name}.weight"]
+    )
 
   project, norm = nn.Linear(10, dim), nn.LayerNorm(dim)
   for i, module in enumerate((project, norm)):
-    prefix = f"{_EMBED}lob_tokenizer.{i}."
+    prefix = f"{released.EMBED}lob_tokenizer.{i}."
     module.load_state_dict(
       {name: tensors[prefix + name] for name in ("weight", "bias")}
     )
@@ -258,7 +194,7 @@ def test_logits_are_those_of_pytorch(size, write):
 
 def test_half_precision_weights_become_float32(write):
   name = "decoder.model.norm.weight"
-  half = _random_tensors("2m")[name].astype(np.float16)
+  half = released.random_tensors("2m")[name].astype(np.float16)
   scale = convert.load(write(changes={name: half})).params["norm"]["scale"]
   assert scale.dtype == np.float32
   np.testing.assert_array_equal(scale, half)
@@ -290,14 +226,14 @@ def test_heads_that_do_not_divide_the_width_are_refused(num_heads, write):
 @pytest.mark.parametrize(
   "name, tensor",
   [
-    (f"{_EMBED}emb_time_to_open.weight", None),
+    (f"{released.EMBED}emb_time_to_open.weight", None),
     ("decoder.model.layers.0.mlp.up_proj.weight", None),
     ("decoder.model.layers.2.mlp.up_proj.weight", np.zeros((64, 16))),
     ("decoder.lm_head.weight", np.zeros((49151, 16))),
-    (f"{_EMBED}lob_tokenizer.0.weight", np.zeros((10, 16))),
+    (f"{released.EMBED}lob_tokenizer.0.weight", np.zeros((10, 16))),
     ("decoder.model.norm.weight", np.zeros(16, np.int32)),
     ("linear_head.1.weight", np.zeros((16, 49152))),
-    (f"{_EMBED}emb_trans_ratio.weight", np.zeros((12, 16))),
+    (f"{released.EMBED}emb_trans_ratio.weight", np.zeros((12, 16))),
     ("decoder.model.layers.0.self_attn.q_proj.bias", np.zeros(16)),
   ],
 )
@@ -308,13 +244,17 @@ def test_a_file_of_other_tensors_is_refused(name, tensor, write):
 
 
 def test_one_of_the_two_unknown_tables_alone_is_refused(write):
-  changes = {f"{_EMBED}emb_trans_ratio.weight": None}
+  changes = {f"{released.EMBED}emb_trans_ratio.weight": None}
   with pytest.raises(ValueError, match="emb_volume_ratio.* is unknown"):
     convert.load(write(changes=changes))
 
 
 def test_a_plain_llama_is_refused(write):
-  changes = {x: None for x in _random_tensors("2m") if x.startswith(_EMBED)}
+  changes = {
+    x: None
+    for x in released.random_tensors("2m")
+    if x.startswith(released.EMBED)
+  }
   with pytest.raises(ValueError, match="no tables of orders"):
     convert.load(write(changes=changes))
 

@@ -1,42 +1,29 @@
 """Released weights become a model file that says what it is."""
 
-import convert_bins_test
-import convert_test
 import jax
 import numpy as np
 import pytest
+import released
 import scripts
 
 from mars_jax import lmm
 from mars_jax.lmm import convert
 from mars_jax.lmm import convert_bins
 
-# The files that these tests read are written by fixtures of the tests of the
-# modules, in the same folder.
-write = convert_test.write
-module = convert_bins_test.module
-folder = convert_bins_test.folder
 
-
-@pytest.fixture
-def result(write, folder):
-  """The script's run; what is written lies in the folder."""
-  return scripts.run(
-    *("convert_weights", f"--weights={write('2m')}", f"--converters={folder}"),
-    *("--window=64", f"--out={folder}/out/model.npz", "--market=X"),
+def test_the_file_has_the_weights_the_bins_and_where_they_are_from(tmp_path):
+  path = released.write_weights(tmp_path)
+  released.write_converters(tmp_path)
+  result = scripts.run(
+    *("convert_weights", f"--weights={path}", f"--converters={tmp_path}"),
+    *("--window=64", f"--out={tmp_path}/out/model.npz", "--market=X"),
   )
-
-
-def test_the_file_has_the_weights_the_bins_and_where_they_are_from(
-  result, folder
-):
   assert result.returncode == 0, result.stderr
-  model = lmm.load(folder / "out" / "model.npz")
-  path = folder / "model.safetensors"
+  model = lmm.load(tmp_path / "out" / "model.npz")
   wanted = convert.load(path, window=64)
   assert model.config == wanted.config
   jax.tree.map(np.testing.assert_array_equal, model.params, wanted.params)
-  bins, num_rounded = convert_bins.load_tokenizer(folder)
+  bins, num_rounded = convert_bins.load_tokenizer(tmp_path)
   assert model.tokenizers.keys() == {"X"}
   assert model.tokenizer("X").scheme == "ticks"
   jax.tree.map(np.testing.assert_array_equal, model.tokenizer("X"), bins)

@@ -14,7 +14,7 @@ import scripts
 from mars_jax import lmm
 from mars_jax.train import scaling
 
-_LAW = scaling.Law(4.5, np.array([8.0, 60.0]), np.array([0.25, 0.35]))
+_LAW = scaling.Law(4.5, np.log([8.0, 60.0]), np.array([0.25, 0.35]))
 _SIZES = np.array([48e3, 156e3, 487e3, 1.48e6, 5.03e6])
 _BUDGETS = np.array([125e3, 250e3, 500e3, 1e6])
 _RUNS = np.array([(n, d) for n in _SIZES for d in _BUDGETS])
@@ -26,11 +26,15 @@ def _noise(size, scale, seed=0):
   return np.exp(np.random.default_rng(seed).normal(0, scale, size))
 
 
+def test_a_law_is_a_floor_and_a_power_of_each_variable():
+  assert _LAW(np.array([16.0, 1.0])) == pytest.approx(4.5 + 8 / 2 + 60)
+
+
 class TestFit:
   def test_losses_of_a_law_give_the_law_back(self):
     found = scaling.fit(_RUNS, _LAW(_RUNS))
     assert found.floor == pytest.approx(4.5, rel=1e-4)
-    np.testing.assert_allclose(found.scales, _LAW.scales, rtol=1e-2)
+    np.testing.assert_allclose(found.log_scales, _LAW.log_scales, atol=1e-2)
     np.testing.assert_allclose(found.exponents, _LAW.exponents, rtol=1e-3)
 
   def test_a_run_that_went_wrong_does_not_move_it(self):
@@ -47,7 +51,9 @@ class TestFit:
     np.testing.assert_allclose(other.floor, one.floor, rtol=1e-4)
     np.testing.assert_allclose(other.exponents, one.exponents, rtol=1e-4)
     np.testing.assert_allclose(
-      other.scales, one.scales * 1e6**-one.exponents, rtol=1e-3
+      other.log_scales,
+      one.log_scales - one.exponents * np.log(1e6),
+      atol=1e-3,
     )
 
   def test_where_there_is_no_floor_none_is_found(self):
@@ -56,11 +62,19 @@ class TestFit:
     assert found.floor < 0.01
     assert found.exponents[0] == pytest.approx(0.05, rel=1e-3)
 
+  def test_a_step_is_a_law_whose_scale_is_beyond_all_floats(self):
+    x = np.array([[27e3], [28e3], [29e3], [30e3]])
+    loss = np.array([9.0, 8.0, 8.0, 8.0])
+    with np.errstate(over="raise", invalid="raise"):
+      found = scaling.fit(x, loss)
+      np.testing.assert_allclose(found(x), loss, rtol=1e-4)
+    assert np.log(np.finfo(float).max) < found.log_scales < np.inf
+
   @pytest.mark.parametrize(
     ("x", "loss", "message"),
     [
-      (_RUNS[:4], np.ones(4), "4 runs do not tell a law of 5 unknowns"),
-      (_RUNS[:8], np.ones(8), "3 values of each variable"),
+      (_RUNS[:4], np.ones(4), "5 unknowns .* of runs there are 4"),
+      (_RUNS[:8], np.ones(8), "3 values of .* of values 2 and 4"),
       (_RUNS, np.ones(19), "must be"),
       (_RUNS * 0, np.ones(20), "must be positive"),
       (_RUNS, np.full(20, np.nan), "must be positive"),
@@ -109,10 +123,10 @@ class TestPaper:
       np.log(_PAPER_SIZES[:, 0]), np.log(_PAPER_LOSSES), 1
     )
     np.testing.assert_allclose(law.exponents, -slope, rtol=1e-5)
-    np.testing.assert_allclose(law.scales, np.exp(start), rtol=1e-5)
+    np.testing.assert_allclose(law.log_scales, start, atol=1e-5)
     # Found by others from the same points.
     np.testing.assert_allclose(law.exponents, 0.01753, rtol=2e-3)
-    np.testing.assert_allclose(law.scales, 9.994, rtol=1e-3)
+    np.testing.assert_allclose(law.log_scales, np.log(9.994), atol=1e-3)
 
   def test_with_a_floor_the_squares_are_as_small_as_others_have_found(self):
     law = scaling.fit(_PAPER_SIZES, _PAPER_LOSSES, delta=1.0)
@@ -154,6 +168,7 @@ def test_the_sizes_go_from_28k_to_5m_parameters():
 
 
 # Runs the script on a data set and with results that are made up here: a law.
+# Once more, it has runs of one budget only.
 _SCRIPT = """
 import sys
 sys.path[:0] = ["launch", "tests"]
@@ -185,15 +200,23 @@ import scaling_law
 flags.FLAGS(sys.argv)
 for flags.FLAGS.dry_run in (True, False):
   scaling_law.main()
+print("one budget")
+flags.FLAGS.config.sweep.budgets = (512,)
+flags.FLAGS.out += "/one"
+flags.FLAGS.plot = flags.FLAGS.out + "/points.png"
+scaling_law.main()
 """
 
 
-def test_the_script_plans_the_runs_and_finds_their_law(tmp_path):
-  plot = tmp_path / "law.png"
+@pytest.fixture(scope="module")
+def sweeps(tmp_path_factory):
+  """What the script printed, and its folder."""
+  folder = tmp_path_factory.mktemp("sweeps")
   result = subprocess.run(
     [
       *(sys.executable, "-c", _SCRIPT, "--config=configs/scaling.py:tiny"),
-      *("--data=x", f"--out={tmp_path}", "--resamples=3", f"--plot={plot}"),
+      *("--data=x", f"--out={folder}", "--resamples=3"),
+      f"--plot={folder}/law.png",
     ],
     cwd=scripts.ROOT,
     env={**os.environ, "JAX_PLATFORMS": "cpu", "COLUMNS": "150"},
@@ -201,15 +224,45 @@ def test_the_script_plans_the_runs_and_finds_their_law(tmp_path):
     text=True,
   )
   assert result.returncode == 0, result.stderr
-  plan, _, rest = result.stdout.partition("in all")
+  assert "Warning" not in result.stderr
+  return result.stdout, folder
+
+
+def test_the_script_plans_the_runs_and_finds_their_law(sweeps):
+  text, folder = sweeps
+  plan, _, rest = text.partition("one budget")[0].partition("in all")
   assert all(word in plan for word in ("FLOPs", "minutes", "512", "2,048"))
   assert "epochs are too many" not in rest
   assert "Orders were seen again" in rest
-  found = json.loads((tmp_path / "scaling.json").read_text())
+  assert "left out" not in rest
+  found = json.loads((folder / "scaling.json").read_text())
   assert len(found["runs"]) == 9
   law = found["laws"]["E + A N^-alpha + B D^-beta, all runs"]
   for name, value in {"E": 5, "alpha": 0.4, "beta": 0.5}.items():
     assert law["ours"][name]["value"] == pytest.approx(value, rel=1e-2)
   assert law["MarS"]["alpha"]["value"] == pytest.approx(0.173, abs=1e-3)
   assert "0.173 (" in rest
-  assert plot.read_bytes().startswith(b"\x89PNG")
+  assert (folder / "law.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_law_that_the_runs_do_not_tell_is_left_out_in_a_line(sweeps):
+  text, folder = sweeps
+  lines = text.partition("one budget")[2].splitlines()
+  found = json.loads((folder / "one" / "scaling.json").read_text())
+  assert len(found["runs"]) == 3
+  powers = {"c N^-a, at the largest D", "E + c N^-a, at the largest D"}
+  assert found["laws"].keys() == powers
+  left_out = [line for line in lines if "left out" in line]
+  assert len(left_out) == 2
+  for line, (title, runs, values) in zip(
+    left_out,
+    [
+      ("E + A N^-alpha + B D^-beta, all runs", "3", "3 and 1"),
+      ("c D^-a, of the largest N", "1", "1"),
+    ],
+    strict=True,
+  ):
+    assert line.startswith(f"{title}: left out: a law of ")
+    assert line.endswith(f" of runs there are {runs}, of values {values}")
+  points = folder / "one" / "points.png"
+  assert points.read_bytes().startswith(b"\x89PNG")

@@ -8,7 +8,9 @@ things differ. The loss is minimised as a sum, in units of 1e-6: as a mean it
 ends too early, which is why the intervals of [1] were off [2]. Variables are
 centred, so that the terms at the middle of the runs, not far-off constants, are
 what is sought. And with so few unknowns, BFGS keeps all of the Hessian. The
-same code fits a law in one variable, with or without a floor.
+same code fits a law in one variable, with or without a floor. Scales are told
+as their logarithms, as they are fitted: where only the smallest size is worse
+than the rest, the best exponent is steep, and its scale beyond all floats.
 
 Intervals are percentiles over resamples of the runs. They tell how far the law
 hangs on single runs, not what other data or hyper-parameters would give.
@@ -92,17 +94,18 @@ class Law:
 
   Attributes:
     floor: nats; what no size and no data take away. 0 if the law has none.
-    scales: float64 `[K]`, c of each variable.
+    log_scales: float64 `[K]`, ln c of each variable.
     exponents: float64 `[K]`, a of each variable.
   """
 
   floor: float
-  scales: np.ndarray
+  log_scales: np.ndarray
   exponents: np.ndarray
 
   def __call__(self, x: np.ndarray) -> np.ndarray:
     """Returns the loss at points `[..., K]`, float64 `[...]`."""
-    return self.floor + np.sum(self.scales * x**-self.exponents, axis=-1)
+    logs = self.log_scales - self.exponents * np.log(x)
+    return self.floor + np.exp(logs).sum(axis=-1)
 
 
 def fit(
@@ -189,9 +192,11 @@ def _check(x: np.ndarray, loss: np.ndarray, has_floor: bool) -> None:
     raise ValueError("losses must be positive")
   num_unknown = 2 * x.shape[1] + has_floor
   if len(x) < num_unknown or not _tells(x, has_floor):
+    counts = [str(len(np.unique(column))) for column in x.T]
     raise ValueError(
-      f"{len(x)} runs do not tell a law of {num_unknown} unknowns: that needs"
-      f" as many runs, and {2 + has_floor} values of each variable"
+      f"a law of {num_unknown} unknowns needs as many runs, and"
+      f" {2 + has_floor} values of each variable; of runs there are {len(x)},"
+      f" of values {' and '.join(counts)}"
     )
 
 
@@ -272,6 +277,6 @@ def _law(theta, centre) -> Law:
   exponents = theta[k : 2 * k]
   return Law(
     floor=float(np.exp(theta[2 * k :]).sum()),
-    scales=np.exp(theta[:k] + exponents * centre),
+    log_scales=theta[:k] + exponents * centre,
     exponents=exponents,
   )
