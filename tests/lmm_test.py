@@ -28,7 +28,7 @@ _CONFIG = lmm.LmmConfig(
 )
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
-_AXES = lmm.KvCache(keys=0, values=0, position=None)
+_AXES = lmm.cache.AXES
 _init = jax.jit(lmm.init, static_argnames="config")
 _apply = jax.jit(lmm.apply, static_argnames="config")
 
@@ -102,7 +102,7 @@ class ApplyTest(parameterized.TestCase):
   def test_decoding_token_by_token_equals_the_whole_sequence(self, length):
     features = _features(length)
     whole, whole_cache = _apply(self.params, features, config=_CONFIG)
-    cache = lmm.init_cache(config=_CONFIG)
+    cache = lmm.cache.init(config=_CONFIG)
     hidden, cache = _decode(self.params, features, cache, _CONFIG)
     chex.assert_trees_all_close(hidden, whole, atol=1e-5)
     chex.assert_trees_all_close(cache, whole_cache, atol=1e-5)
@@ -113,7 +113,7 @@ class ApplyTest(parameterized.TestCase):
     config = _config(**_VARIANTS[name])
     params, features = _init(jax.random.key(1), config=config), _features(9)
     whole, _ = _apply(params, features, config=config)
-    cache = lmm.init_cache(config=config)
+    cache = lmm.cache.init(config=config)
     hidden, _ = _decode(params, features, cache, config)
     chex.assert_trees_all_close(hidden, whole, atol=1e-5)
 
@@ -149,7 +149,7 @@ class ApplyTest(parameterized.TestCase):
       hidden, cache = _apply(params, features, config=half)
       self.assertEqual(hidden.dtype, jnp.bfloat16)
       chex.assert_trees_all_equal_shapes_and_dtypes(
-        cache, lmm.init_cache(config=half).replace(position=cache.position)
+        cache, lmm.cache.init(config=half)
       )
       scores = [
         lmm.log_prob(
@@ -238,11 +238,11 @@ class ApplyTest(parameterized.TestCase):
     prefix, token = _at(features, np.s_[:, :17]), _at(features, np.s_[:, 17])
     run = functools.partial(_apply, self.params, config=_CONFIG)
     _, cache = jax.vmap(run, out_axes=(0, _AXES))(prefix)
-    self.assertEqual(cache.position.shape, ())
+    self.assertEqual(cache.written.shape, ())
     batch, after = jax.vmap(run, in_axes=(0, _AXES), out_axes=(0, _AXES))(
       token, cache
     )
-    self.assertEqual(after.position, 18)
+    self.assertEqual(after.position.tolist(), [18] * 3)
     for b in range(3):
       _, single = run(_at(prefix, b))
       hidden, _ = run(_at(token, b), single)
@@ -273,7 +273,7 @@ class ApplyTest(parameterized.TestCase):
     one, other = run(key=jax.random.key(1)), run(key=jax.random.key(2))
     self.assertGreater(np.abs(one[0] - other[0]).max(), 1e-2)
     chex.assert_trees_all_equal(one, run(key=jax.random.key(1)))
-    cache = lmm.init_cache(config=_CONFIG)
+    cache = lmm.cache.init(config=_CONFIG)
     with self.assertRaisesRegex(ValueError, "dropout"):
       _apply(
         self.params,

@@ -153,7 +153,7 @@ def test_model_has_read_all_that_it_can_see(moment, model):
     jax.device_get(moment.start.token),
   )
   apply = jax.jit(functools.partial(lmm.apply, config=CONFIG))
-  cache = lmm.init_cache(config=CONFIG)
+  cache = lmm.cache.init(config=CONFIG)
   for t in range(NUM_PAST - 60, NUM_PAST):  # Far more than it can see.
     token = jax.tree.map(lambda leaf, t=t: leaf[t], tokens)
     expected, cache = apply(model.params, token, cache)

@@ -95,7 +95,7 @@ def _step_fn():
 
 def _day_nats(params, tokens):
   """Scores of all orders of a day but the first, `[T - 1, 4]`, one by one."""
-  cache, nats = lmm.init_cache(config=MODEL), []
+  cache, nats = lmm.cache.init(config=MODEL), []
   for t in range(len(tokens.index) - 1):
     token = jax.tree.map(lambda leaf, t=t: leaf[t], tokens)
     score, cache = _step_fn()(params, token, cache, tokens.index[t + 1])

@@ -334,8 +334,8 @@ def _decode(
   """Times decoding; see `decode_rate`."""
   step = jax.vmap(
     functools.partial(lmm.next_order, config=config),
-    in_axes=(None, 0, 0, lmm.CACHE_AXES),
-    out_axes=(0, lmm.CACHE_AXES),
+    in_axes=(None, 0, 0, lmm.cache.AXES),
+    out_axes=(0, lmm.cache.AXES),
   )
 
   def decode(tokens, cache, params, key):
@@ -348,9 +348,10 @@ def _decode(
     keys = jax.random.split(key, num_steps)
     return jax.lax.scan(body, (tokens, cache), keys)[0]
 
-  cache = lmm.init_cache(config=config)
-  cache = jax.tree.map(lambda leaf: jnp.stack([leaf] * batch), cache)
-  cache = cache.replace(position=jnp.int32(config.window))  # It is full.
+  cache = lmm.cache.init(config=config)
+  full = jnp.int32(config.window)
+  cache = cache.replace(position=full, written=full, fewest=full)
+  cache = jax.vmap(lambda _: cache, out_axes=lmm.cache.AXES)(jnp.arange(batch))
   tokens = jax.tree.map(lambda x: x[:, 0], _tokens(config, batch, 1))
   params = _params(config)
   arguments = (tokens, cache, params, jax.random.key(0))

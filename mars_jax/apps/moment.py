@@ -91,7 +91,7 @@ def at(
   tokens = tokenize.encode(tokenizer, past)
   start = _start(model, past, tokens, lob.resize(small, capacity), next_id)
   next_order = functools.partial(lmm.next_order, config=model.config)
-  flow = sim.OrderFlow(next_order, lmm.CACHE_AXES)
+  flow = sim.OrderFlow(next_order, lmm.cache.AXES)
   num_cut = int(small.dropped - book.dropped)
   return Moment(start, flow, tokenizer, past, future, num_cut)
 

@@ -3,33 +3,32 @@
 `LmmConfig` fixes a model, `init` makes its parameters, `apply` runs it over a
 sequence or one token against a `KvCache`, `log_prob` and `sample` turn what it
 returns into the probability of an order and into an order. `next_order` is all
-of that for the simulator; `save` and `load` keep a trained `Model` in a file.
+of that for the simulator, and the module `cache` how many trajectories share a
+history; `save` and `load` keep a trained `Model` in a file.
 """
 
+from mars_jax.lmm import cache
+from mars_jax.lmm.cache import KvCache
 from mars_jax.lmm.config import LmmConfig
 from mars_jax.lmm.model_file import Model
 from mars_jax.lmm.model_file import load
 from mars_jax.lmm.model_file import save
-from mars_jax.lmm.order_model import KvCache
 from mars_jax.lmm.order_model import Params
 from mars_jax.lmm.order_model import apply
 from mars_jax.lmm.order_model import init
-from mars_jax.lmm.order_model import init_cache
 from mars_jax.lmm.order_model import log_prob
 from mars_jax.lmm.order_model import num_params
 from mars_jax.lmm.order_model import sample
-from mars_jax.lmm.sampling import CACHE_AXES
 from mars_jax.lmm.sampling import next_order
 
 __all__ = (
-  "CACHE_AXES",
   "KvCache",
   "LmmConfig",
   "Model",
   "Params",
   "apply",
+  "cache",
   "init",
-  "init_cache",
   "load",
   "log_prob",
   "next_order",

@@ -5,12 +5,14 @@ are float32 whatever the inputs are. A token attends to itself and to the
 `window - 1` before it.
 
 Dimensions: T tokens, W window, H query heads, G key/value heads (H = G * R),
-K head dimension, C tokens of a chunk, S keys that a chunk can see.
+K head dimension, C tokens of a chunk, S keys that a chunk can see, or slots of
+a ring buffer.
 """
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import struct
 from jax import lax
 
 _MASKED = -1e30  # Finite, so that a masked row can never become NaN.
@@ -18,6 +20,20 @@ _MASKED = -1e30  # Finite, so that a masked row can never become NaN.
 # Queries of one chunk in `attend_band`. Scores cost T * (window + C), so small
 # chunks waste little, but too small ones make poor matrix products.
 CHUNK = 64
+
+BLOCK = 64  # Slots that `attend_cache` takes at once.
+
+
+@struct.dataclass
+class Sums:
+  """A softmax in the making, over some of the tokens that one attends to.
+
+  What it mixes is `mixed / weight`.
+  """
+
+  most: jax.Array  # [R] float32, the greatest score
+  weight: jax.Array  # [R] float32, the sum of exp(score - most)
+  mixed: jax.Array  # [R, K] float32, the sum of exp(score - most) value
 
 
 def rotate(x: jax.Array, position: jax.Array, *, base: float) -> jax.Array:
@@ -107,26 +123,111 @@ def _band_mask(count: int, size: int, back: int, window: int) -> jax.Array:
   return real & (key <= query) & (key > query - window)
 
 
-def attend_cache(
-  queries: jax.Array, keys: jax.Array, values: jax.Array, position: jax.Array
-) -> jax.Array:
-  """Attention of one token, for one key/value head, to its ring buffer.
+def attend_prefix(
+  queries: jax.Array,
+  keys: jax.Array,
+  values: jax.Array,
+  age: jax.Array,
+  *,
+  window: int,
+) -> Sums:
+  """Sums over the ring buffer of a history that many trajectories share.
+
+  Under `jax.vmap` over the queries alone, that is one matrix product for all
+  trajectories: the history is read once.
 
   Args:
-    queries: `[R, K]`, rotated.
-    keys: `[K, W]`, rotated, this token's among them; in this layout the scores
+    queries: `[R, K]`, rotated and scaled.
+    keys: `[K, S]`, rotated.
+    values: `[S, K]`
+    age: `[S]` int32, how many tokens before this one each is; below 0 for a
+      slot that is empty.
+    window: W.
+  """
+  scores = jnp.matmul(queries, keys, preferred_element_type=jnp.float32)
+  return _sums(scores, (age >= 0) & (age < window), values)
+
+
+def attend_cache(
+  queries: jax.Array,
+  keys: jax.Array,
+  values: jax.Array,
+  before: Sums,
+  *,
+  newest: jax.Array,
+  length: jax.Array,
+) -> jax.Array:
+  """Attention of one token, for one key/value head, to its own ring buffer.
+
+  Block by block, and only of those blocks that are in use: the softmax is kept
+  as sums, scaled by the greatest score so far.
+
+  Args:
+    queries: `[R, K]`, rotated and scaled.
+    keys: `[K, S]`, rotated, this token's among them; in this layout the scores
       are a plain matrix product.
-    values: `[W, K]`
-    position: [] int32, tokens before this one; slots above it are still empty.
+    values: `[S, K]`
+    before: the sums over what else the token attends to, or `no_sums`.
+    newest: [] int32, tokens that were written before this one: its slot is
+      `newest % S`. One number for all trajectories, so that they loop together.
+    length: [] int32, tokens to attend to, this one too, <= S.
 
   Returns:
     `[R, K]`
   """
-  scores = jnp.matmul(
-    queries * queries.shape[-1] ** -0.5,
-    keys,
-    preferred_element_type=jnp.float32,
+  slots = keys.shape[-1]
+  size = block_size(slots)
+
+  def add(i: jax.Array, sums: Sums) -> Sums:
+    start = i * size
+    block = lax.dynamic_slice_in_dim(keys, start, size, axis=1)
+    scores = jnp.matmul(queries, block, preferred_element_type=jnp.float32)
+    age = (newest - start - jnp.arange(size)) % slots
+    rows = lax.dynamic_slice_in_dim(values, start, size)
+    return _add(sums, _sums(scores, age < length, rows))
+
+  used = jnp.minimum(newest // size + 1, slots // size)
+  sums = lax.fori_loop(0, used, add, before)
+  return (sums.mixed / sums.weight[:, None]).astype(values.dtype)
+
+
+def no_sums(num_queries: int, head_dim: int) -> Sums:
+  """Returns the sums over nothing."""
+  return Sums(
+    most=jnp.full((num_queries,), _MASKED, jnp.float32),
+    weight=jnp.zeros((num_queries,), jnp.float32),
+    mixed=jnp.zeros((num_queries, head_dim), jnp.float32),
   )
-  filled = (jnp.arange(keys.shape[-1]) <= position)[None]
-  weights = jax.nn.softmax(jnp.where(filled, scores, _MASKED))
-  return weights.astype(values.dtype) @ values
+
+
+def num_slots(window: int) -> int:
+  """Returns the slots S of a ring buffer: the window in whole blocks."""
+  size = min(BLOCK, window)
+  return -(-window // size) * size
+
+
+def block_size(slots: int) -> int:
+  """Returns the slots of a block of a ring buffer of S."""
+  return min(BLOCK, slots)
+
+
+def _sums(scores: jax.Array, is_seen: jax.Array, values: jax.Array) -> Sums:
+  """Sums over some slots: `[R, n]`, `[n]` bool and `[n, K]`."""
+  scores = jnp.where(is_seen[None], scores, _MASKED)
+  most = scores.max(axis=-1)
+  weights = jnp.where(is_seen[None], jnp.exp(scores - most[:, None]), 0.0)
+  mixed = jnp.matmul(
+    weights.astype(values.dtype), values, preferred_element_type=jnp.float32
+  )
+  return Sums(most=most, weight=weights.sum(axis=-1), mixed=mixed)
+
+
+def _add(a: Sums, b: Sums) -> Sums:
+  """Sums over the slots of both."""
+  most = jnp.maximum(a.most, b.most)
+  scale_a, scale_b = jnp.exp(a.most - most), jnp.exp(b.most - most)
+  return Sums(
+    most=most,
+    weight=a.weight * scale_a + b.weight * scale_b,
+    mixed=a.mixed * scale_a[:, None] + b.mixed * scale_b[:, None],
+  )

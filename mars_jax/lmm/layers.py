@@ -5,8 +5,8 @@ sequence or on one token, `[..., D]`; batch with `jax.vmap`. The transformer is
 LLaMA's (MarS, section 3 and appendix B.2): RMSNorm before each sublayer, rotary
 positions, SwiGLU, no biases.
 
-Dimensions: T tokens, W window, D embedding, H query heads, G key/value heads,
-R = H / G, K head dimension, F mlp.
+Dimensions: T tokens, S slots of a ring buffer, D embedding, H query heads, G
+key/value heads, R = H / G, K head dimension, F mlp.
 """
 
 import functools
@@ -14,6 +14,7 @@ import functools
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax import struct
 from jax import lax
 
 from mars_jax.lmm import attention
@@ -48,6 +49,43 @@ def dropout(key: jax.Array, x: jax.Array, rate: float) -> jax.Array:
   """Zeroes elements with probability `rate`, scales the others; any shape."""
   keep = jax.random.bernoulli(key, 1.0 - rate, x.shape)
   return jnp.where(keep, x / (1.0 - rate), 0.0)
+
+
+@struct.dataclass
+class LayerCache:
+  """Keys, rotated, and values of one layer, an array a key/value head.
+
+  XLA on a CPU then writes a token in place; from arrays with an axis of layers,
+  or of heads, it copies all of the cache at every step.
+  """
+
+  keys: tuple[jax.Array, ...]  # G x [K, S], a ring buffer
+  values: tuple[jax.Array, ...]  # G x [S, K]
+  # Those of the tokens that trajectories share, or None.
+  prefix_keys: tuple[jax.Array, ...] | None = None  # G x [K, S]
+  prefix_values: tuple[jax.Array, ...] | None = None  # G x [S, K]
+
+
+@struct.dataclass
+class Place:
+  """Where one token stands among those that it attends to."""
+
+  position: jax.Array  # [] int32, tokens before it
+  newest: jax.Array  # [] int32, tokens in the ring buffer before it, ever
+  length: jax.Array  # [] int32, slots of the ring buffer to attend to
+  is_new: jax.Array  # [] bool, whether it enters the ring buffer
+  prefix_age: jax.Array  # [S] int32, tokens since each of the prefix, or < 0
+  sees_prefix: jax.Array  # [] bool, whether any trajectory sees the prefix
+
+
+def _write(
+  old: jax.Array, new: jax.Array, at: Place, *, axis: int
+) -> jax.Array:
+  """Puts a token into its slot of a ring buffer, along `axis`."""
+  slot = at.newest % old.shape[axis]
+  kept = lax.dynamic_slice_in_dim(old, slot, 1, axis)
+  new = jnp.where(at.is_new, new, kept)
+  return lax.dynamic_update_slice_in_dim(old, new, slot, axis)
 
 
 class Block(nn.Module):
@@ -94,40 +132,57 @@ class Block(nn.Module):
     return self._mix(x, attended, key), (k, v)
 
   def decode(
-    self,
-    x: jax.Array,
-    keys: tuple[jax.Array, ...],
-    values: tuple[jax.Array, ...],
-    position: jax.Array,
-  ) -> tuple[jax.Array, tuple[jax.Array, ...], tuple[jax.Array, ...]]:
+    self, x: jax.Array, layer: LayerCache, at: Place
+  ) -> tuple[jax.Array, LayerCache]:
     """Transforms one token, which takes the oldest token's place in the cache.
 
     Args:
       x: `[D]`
-      keys: G arrays `[K, W]`, rotated.
-      values: G arrays `[W, K]`.
-      position: [] int32, tokens before this one.
+      layer: keys and values of the tokens before.
+      at: where the token stands.
 
     Returns:
       `[D]`, and the keys and values with this token.
     """
-    q, k, v = self._project(x, position)
-    slot = position % self.config.window
-    write = lax.dynamic_update_slice
+    c = self.config
+    q, k, v = self._project(x, at.position)
+    queries = jnp.split(q * c.head_dim**-0.5, c.num_kv_heads)
     keys = tuple(
-      write(old, new[:, None], (0, slot))
-      for old, new in zip(keys, k, strict=True)
+      _write(old, new[:, None], at, axis=1)
+      for old, new in zip(layer.keys, k, strict=True)
     )
     values = tuple(
-      write(old, new[None], (slot, 0))
-      for old, new in zip(values, v, strict=True)
+      _write(old, new[None], at, axis=0)
+      for old, new in zip(layer.values, v, strict=True)
     )
-    groups = jnp.split(q, self.config.num_kv_heads)
     attended = [
-      attention.attend_cache(*group, position)
-      for group in zip(groups, keys, values, strict=True)
+      attention.attend_cache(
+        queries[g],
+        keys[g],
+        values[g],
+        self._attend_prefix(queries[g], layer, g, at),
+        newest=at.newest,
+        length=at.length,
+      )
+      for g in range(c.num_kv_heads)
     ]
-    return self._mix(x, jnp.concatenate(attended)), keys, values
+    layer = layer.replace(keys=keys, values=values)
+    return self._mix(x, jnp.concatenate(attended)), layer
+
+  def _attend_prefix(self, queries, layer, group, at):
+    """Sums over the tokens that trajectories share, if it has any."""
+    nothing = attention.no_sums(*queries.shape)
+    if layer.prefix_keys is None:
+      return nothing
+    return lax.cond(
+      at.sees_prefix,
+      functools.partial(attention.attend_prefix, window=self.config.window),
+      lambda *_: nothing,
+      queries,
+      layer.prefix_keys[group],
+      layer.prefix_values[group],
+      at.prefix_age,
+    )
 
   def _project(self, x, position):
     """Queries `[..., H, K]`, keys and values `[..., G, K]`; `x` `[..., D]`."""

@@ -15,15 +15,10 @@ an order costs one token however long the day; the head is factored unless the
 config says otherwise; dropout is on the embedding and the sublayers' outputs,
 not on the attention weights.
 
-Everything is written for one sequence; batch with `jax.vmap`. Trajectories that
-decode in step share `position`, which keeps the cache's update a slice:
+Everything is written for one sequence; batch with `jax.vmap`, and the caches of
+trajectories that decode in step as `cache` says.
 
-  axes = KvCache(keys=0, values=0, position=None)
-  decode = functools.partial(apply, config=config)
-  jax.vmap(decode, in_axes=(None, 0, axes), out_axes=(0, axes))
-
-Dimensions: T tokens, W window, D embedding, G key/value heads, K head
-dimension.
+Dimensions: T tokens, W window, D embedding.
 """
 
 import dataclasses
@@ -31,8 +26,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 
+from mars_jax.lmm import cache as cache_lib
 from mars_jax.lmm import config as config_lib
 from mars_jax.lmm import embed
 from mars_jax.lmm import heads
@@ -42,24 +37,6 @@ from mars_jax.tokens import vocab
 
 TokenFeatures = features_lib.TokenFeatures
 Params = Any  # A nested dict of float32 arrays.
-
-
-@struct.dataclass
-class KvCache:
-  """Keys and values of the last W tokens, a ring buffer for each layer.
-
-  Token `t` lies in slot `t % W`. Keys are stored rotated at their absolute
-  position: as attention depends on differences of positions only, the window
-  slides without touching them.
-
-  There is one array for each layer and key/value head. XLA on a CPU then writes
-  a token in place; from arrays with an axis of layers, or of heads, it copies
-  all of the cache at every step.
-  """
-
-  keys: tuple[tuple[jax.Array, ...], ...]  # layers x G x [K, W]
-  values: tuple[tuple[jax.Array, ...], ...]  # layers x G x [W, K]
-  position: jax.Array  # [] int32, tokens seen, < 2 ** 31
 
 
 def init(key: jax.Array, *, config: config_lib.LmmConfig) -> Params:
@@ -92,35 +69,26 @@ def init(key: jax.Array, *, config: config_lib.LmmConfig) -> Params:
   }
 
 
-def init_cache(*, config: config_lib.LmmConfig) -> KvCache:
-  """An empty cache: decoding from it equals `apply` on the whole sequence."""
-  shape, dtype = (config.head_dim, config.window), config.compute_dtype
-  keys = ((jnp.zeros(shape, dtype),) * config.num_kv_heads,)
-  values = ((jnp.zeros(shape[::-1], dtype),) * config.num_kv_heads,)
-  return KvCache(
-    keys=keys * config.num_layers,
-    values=values * config.num_layers,
-    position=jnp.zeros((), jnp.int32),
-  )
-
-
 def apply(
   params: Params,
   features: TokenFeatures,
-  cache: KvCache | None = None,
+  cache: cache_lib.KvCache | None = None,
   *,
   config: config_lib.LmmConfig,
   key: jax.Array | None = None,
-) -> tuple[jax.Array, KvCache]:
+  is_new: jax.Array | bool = True,
+) -> tuple[jax.Array, cache_lib.KvCache]:
   """Describes the order that follows each token of one sequence.
 
   Args:
     params: as returned by `init`.
     features: without a cache leaves `[T]`, volumes `[T, 10]`, T >= 1, from the
       start of the sequence; with one a single token, without the axis T.
-    cache: what `apply` or `init_cache` returned, or None.
+    cache: what `apply`, `cache.init` or `cache.share` returned, or None.
     config: the model; static.
     key: typed PRNG key, consumed: dropout is on (training). Not with a cache.
+    is_new: bool `[]`, with a cache: whether the token is appended to it. If
+      not, the trajectory sits this step out while others go on.
 
   Returns:
     Without a cache: `[T, D]`, row `t` a function of tokens `0..t`, and a cache
@@ -132,7 +100,7 @@ def apply(
     return _apply_sequence(params, features, key, config)
   if key is not None:
     raise ValueError("dropout (key) is for whole sequences, without a cache")
-  return _apply_token(params, features, cache, config)
+  return _apply_token(params, features, cache, jnp.asarray(is_new), config)
 
 
 def cast(params: Params, config: config_lib.LmmConfig) -> Params:
@@ -158,48 +126,23 @@ def _apply_sequence(params, features, key, config):
   if config.remat:
     body = jax.checkpoint(body, prevent_cse=False)
   x, (k, v) = jax.lax.scan(body, x, (params["blocks"], keys))
-  k, v = _ring(k, config.window), _ring(v, config.window)
-  cache = KvCache(
-    keys=tuple(tuple(head.T for head in layer) for layer in k),
-    values=tuple(tuple(layer) for layer in v),
-    position=jnp.asarray(x.shape[0], jnp.int32),
-  )
+  cache = cache_lib.of_sequence(k, v, window=config.window)
   return layers.norm().apply({"params": params["norm"]}, x), cache
 
 
-def _ring(x: jax.Array, window: int) -> jax.Array:
-  """Puts token t of the last W in slot t % W.
-
-  Args:
-    x: `[layers, T, G, K]`
-    window: W.
-
-  Returns:
-    `[layers, G, W, K]`, zeros in the slots that are not used yet.
-  """
-  length = x.shape[1]
-  if length < window:
-    x = jnp.pad(x, [(0, 0), (0, window - length), (0, 0), (0, 0)])
-  else:
-    x = jnp.roll(x[:, -window:], length % window, axis=1)
-  return x.transpose(0, 2, 1, 3)
-
-
-def _apply_token(params, features, cache, config):
+def _apply_token(params, features, cache, is_new, config):
   """`apply` to one token at `cache.position`."""
   x = embed.make(config).apply({"params": params["embed"]}, features)
-  keys, values = [], []
-  for i, (k, v) in enumerate(zip(cache.keys, cache.values, strict=True)):
+  place = cache_lib.place(cache, is_new, window=config.window)
+  new = []
+  for i, layer in enumerate(cache_lib.layers(cache)):
     block = jax.tree.map(lambda leaf, i=i: leaf[i], params["blocks"])
-    x, k, v = layers.Block(config).apply(
-      {"params": block}, x, k, v, cache.position, method="decode"
+    x, layer = layers.Block(config).apply(
+      {"params": block}, x, layer, place, method="decode"
     )
-    keys.append(k)
-    values.append(v)
+    new.append(layer)
   hidden = layers.norm().apply({"params": params["norm"]}, x)
-  return hidden, KvCache(
-    keys=tuple(keys), values=tuple(values), position=cache.position + 1
-  )
+  return hidden, cache_lib.advance(cache, new, is_new)
 
 
 def log_prob(

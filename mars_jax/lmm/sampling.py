@@ -1,26 +1,22 @@
-"""The order model as a generator of orders: the function that `sim` asks for.
-
-Trajectories in step share the position in their caches, which `CACHE_AXES`
-tells `jax.vmap`: the ring buffer is then written as a slice.
-"""
+"""The order model as a generator of orders, as `sim` asks for it."""
 
 import jax
 
+from mars_jax.lmm import cache as cache_lib
 from mars_jax.lmm import config as config_lib
 from mars_jax.lmm import order_model
 from mars_jax.tokens import features
-
-CACHE_AXES = order_model.KvCache(keys=0, values=0, position=None)
 
 
 def next_order(
   params: order_model.Params,
   key: jax.Array,
   token: features.TokenFeatures,
-  cache: order_model.KvCache,
+  cache: cache_lib.KvCache,
+  is_new: jax.Array | bool = True,
   *,
   config: config_lib.LmmConfig,
-) -> tuple[jax.Array, order_model.KvCache]:
+) -> tuple[jax.Array, cache_lib.KvCache]:
   """Takes in one order and draws the one after it.
 
   Args:
@@ -28,10 +24,14 @@ def next_order(
     key: typed PRNG key, consumed.
     token: the order and the book that it left, leaves `[]`.
     cache: of the orders before it.
+    is_new: bool `[]`, whether the order enters the cache; if not, the
+      trajectory sits this step out.
     config: of the order model; static.
 
   Returns:
     The int32 `[]` index of the next order, and the cache with the token.
   """
-  hidden, cache = order_model.apply(params, token, cache, config=config)
+  hidden, cache = order_model.apply(
+    params, token, cache, is_new=is_new, config=config
+  )
   return order_model.sample(params, key, hidden, config=config), cache
