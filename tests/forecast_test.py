@@ -12,6 +12,7 @@ from mars_jax import lob
 from mars_jax import sim
 from mars_jax import types
 from mars_jax.apps import forecast
+from mars_jax.lob import session
 from mars_jax.tokens import bins
 from mars_jax.tokens import features
 from mars_jax.tokens import vocab
@@ -214,7 +215,7 @@ class TestSummary:
     assert summary.realised_class is None
 
 
-def _random_flow(params, key, token, cache):
+def _random_flow(params, key, token, cache, is_new):
   """Any order, as likely as any other; counts what it saw."""
   del params, token
   return jax.random.randint(key, (), 0, vocab.NUM_ORDERS), cache + 1
@@ -239,7 +240,7 @@ def simulate(monkeypatch):
   zero = jnp.int32(0)
   start = sim.Start(
     clock=types.Timestamp(jnp.int32(100), jnp.int32(999_500_000)),
-    book=lob.init(64),
+    venue=session.init(lob.init(64), reference=1000),
     mid=jnp.int32(1000),
     open_mid=jnp.int32(1000),
     next_id=zero,

@@ -86,7 +86,7 @@ def _python_rows(side, tmp_path):
 
 @pytest.mark.parametrize("side", [types.Side.ASK, types.Side.BID])
 def test_book_is_that_of_the_market(moment, side, tmp_path):
-  book = jax.device_get(moment.start.book)
+  book = jax.device_get(moment.start.venue.book)
   assert _rows(book, side) == _python_rows(side, tmp_path)
   assert moment.num_cut == 0
   best = book.price[:, 0]
@@ -98,9 +98,9 @@ def test_a_small_book_starts_with_the_best_orders_and_room_for_more(
   stream, model, time, moment
 ):
   small = _at(stream, time, model=model, capacity=40)
-  assert small.start.book.price.shape == (2, 40)
-  whole = jax.device_get(moment.start.book)
-  book = jax.device_get(small.start.book)
+  assert small.start.venue.book.price.shape == (2, 40)
+  whole = jax.device_get(moment.start.venue.book)
+  book = jax.device_get(small.start.venue.book)
   num_cut = 0
   for side in (types.Side.ASK, types.Side.BID):
     rows = _rows(whole, side)
@@ -141,7 +141,7 @@ def test_corrections_before_the_moment_count_as_its_market(stream, model, time):
   # New ids are above all that may rest, the mid is that of the book.
   assert moment.past.order.id.max() < stream.order_id[:cut].max()
   assert moment.start.next_id == stream.order_id[:cut].max() + 1
-  best = np.asarray(moment.start.book.price[:, 0])
+  best = np.asarray(moment.start.venue.book.price[:, 0])
   assert moment.past.mid_after[-1] != best[1] + (best[0] - best[1]) // 2
   assert moment.start.mid == best[1] + (best[0] - best[1]) // 2
 
@@ -163,7 +163,11 @@ def test_model_has_read_all_that_it_can_see(moment, model):
 
 def test_flow_draws_an_order_in_range(moment, model):
   index, _ = jax.jit(moment.flow.next_order)(
-    model.params, jax.random.key(0), moment.start.token, moment.start.cache
+    model.params,
+    jax.random.key(0),
+    moment.start.token,
+    moment.start.cache,
+    True,
   )
   assert index.shape == ()
   assert 0 <= index < 3 * 32 * 32 * 16

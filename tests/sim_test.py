@@ -13,6 +13,7 @@ from absl.testing import parameterized
 from mars_jax import lob
 from mars_jax import sim
 from mars_jax import types
+from mars_jax.lob import session
 from mars_jax.tokens import bins
 from mars_jax.tokens import features
 from mars_jax.tokens import vocab
@@ -23,16 +24,16 @@ _CAPACITY = 256
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
-def _random_flow(params, key, token, cache):
+def _random_flow(params, key, token, cache, is_new):
   """Any order, as likely as any other; counts what it saw."""
   del params, token
-  return jax.random.randint(key, (), 0, vocab.NUM_ORDERS), cache + 1
+  return jax.random.randint(key, (), 0, vocab.NUM_ORDERS), cache + is_new
 
 
-def _scripted_flow(params, key, token, cache):
+def _scripted_flow(params, key, token, cache, is_new):
   """The orders of `params`, one after the other."""
   del key, token
-  return params[cache], cache + 1
+  return params[cache], cache + is_new
 
 
 RANDOM = sim.OrderFlow(_random_flow)
@@ -58,7 +59,7 @@ def _start(orders=()):
   zero = jnp.int32(0)
   return sim.Start(
     clock=types.Timestamp(jnp.int32(100), jnp.int32(999_500_000)),
-    book=book,
+    venue=session.init(book, reference=1000),
     mid=lob.mid(book, fallback=jnp.int32(1000)),
     open_mid=jnp.int32(1000),
     next_id=jnp.int32(len(orders)),
@@ -92,7 +93,9 @@ def _index(kind, offset, volume, interval_bin=0):
 def _run_script(script, orders):
   """The events of scripted order indices, and the last state."""
   params = jnp.array([*script, script[-1]], jnp.int32)
-  state = sim.init(params, jax.random.key(0), _start(orders), flow=SCRIPTED)
+  state = sim.init(
+    params, _tokenizer(), jax.random.key(0), _start(orders), flow=SCRIPTED
+  )
   return _rollout(params, state, SCRIPTED, len(script))
 
 
@@ -117,11 +120,11 @@ class StepTest(parameterized.TestCase):
     self.assertEqual(events.order.price[0], 1000 - 3)
     self.assertEqual(events.order.id[0], 4)
     self.assertEqual(state.next_id, 5)
-    self.assertEqual(state.book.volume[BID].tolist()[:3], [10, 20, 7])
+    self.assertEqual(state.venue.book.volume[BID].tolist()[:3], [10, 20, 7])
 
   def test_marketable_order_trades_and_moves_the_mid(self):
     state, events = _run_script([_index(vocab.KIND_BID, 1, 12)], _QUOTES)
-    self.assertEqual(events.traded[0], 10)
+    self.assertEqual(events.report.traded[0], 10)
     # The rest of 2 at 1001 is the best bid now, the ask 1003 the best ask.
     self.assertEqual(events.mid[0], 1002)
     self.assertEqual(state.mid, 1002)
@@ -139,16 +142,16 @@ class StepTest(parameterized.TestCase):
     order = jax.tree.map(lambda leaf: leaf[0], events.order)
     self.assertEqual((order.price, order.volume, order.id), expected)
     self.assertEqual(state.next_id, 4)
-    self.assertEqual(state.book.unknown, 0)
+    self.assertEqual(state.venue.book.unknown, 0)
 
   def test_cancel_of_an_empty_side_does_nothing(self):
     state, events = _run_script(
       [_index(vocab.KIND_CANCEL, 5, 3)], ((BID, 999, 10),)
     )
     self.assertEqual(events.order.volume[0], 0)
-    before = _start(((BID, 999, 10),)).book
-    chex.assert_trees_all_equal(state.book.volume, before.volume)
-    rejected = state.book.counts - before.counts
+    before = _start(((BID, 999, 10),)).venue.book
+    chex.assert_trees_all_equal(state.venue.book.volume, before.volume)
+    rejected = state.venue.book.counts - before.counts
     self.assertEqual(rejected[types.Reason.NO_VOLUME], 1)
 
   def test_clock_carries_nanoseconds_into_seconds(self):
@@ -158,11 +161,13 @@ class StepTest(parameterized.TestCase):
     self.assertEqual(state.clock.nanoseconds, 599_500_000)
 
   def test_model_is_told_what_was_done_with_the_book_that_it_left(self):
-    def flow(params, key, token, cache):
+    def flow(params, key, token, cache, is_new):
       return jnp.int32(_index(vocab.KIND_BID, 1, 12)), token
 
     start = _start(_QUOTES).replace(cache=_start().token)
-    state = sim.init(0, jax.random.key(0), start, flow=sim.OrderFlow(flow))
+    state = sim.init(
+      0, _tokenizer(), jax.random.key(0), start, flow=sim.OrderFlow(flow)
+    )
     state, event = sim.step(0, _tokenizer(), state, flow=sim.OrderFlow(flow))
     wanted = features.encode(
       _tokenizer(),
@@ -171,7 +176,9 @@ class StepTest(parameterized.TestCase):
       open_mid=jnp.int32(1000),
       mid_before=jnp.int32(1000),
       mid_after=jnp.int32(1002),
-      snapshot=lob.snapshot(state.book, num_levels=features.SNAPSHOT_LEVELS),
+      snapshot=lob.snapshot(
+        state.venue.book, num_levels=features.SNAPSHOT_LEVELS
+      ),
       time=jnp.int32(100),
     )
     chex.assert_trees_all_equal(state.cache, wanted)
@@ -186,10 +193,10 @@ class RolloutTest(parameterized.TestCase):
     self.start = _start(_QUOTES)
 
   def _states(self):
-    return sim.init_many(0, self.keys, self.start, flow=RANDOM)
+    return sim.init_many(0, _tokenizer(), self.keys, self.start, flow=RANDOM)
 
   def test_scan_is_a_python_loop(self):
-    state = sim.init(0, self.keys[0], self.start, flow=RANDOM)
+    state = sim.init(0, _tokenizer(), self.keys[0], self.start, flow=RANDOM)
     last, events = _rollout(0, state, RANDOM, 50)
     step = jax.jit(functools.partial(sim.step, flow=RANDOM))
     for i in range(50):
@@ -200,7 +207,7 @@ class RolloutTest(parameterized.TestCase):
     chex.assert_trees_all_equal(
       jax.random.key_data(last.key), jax.random.key_data(state.key)
     )
-    chex.assert_trees_all_equal(last.book, state.book)
+    chex.assert_trees_all_equal(last.venue.book, state.venue.book)
 
   def test_trajectories_together_are_those_alone(self):
     chunks = sim.chunks(
@@ -213,7 +220,7 @@ class RolloutTest(parameterized.TestCase):
     )
     _, together = next(chunks)
     for b, key in enumerate(self.keys):
-      state = sim.init(0, key, self.start, flow=RANDOM)
+      state = sim.init(0, _tokenizer(), key, self.start, flow=RANDOM)
       _, alone = _rollout(0, state, RANDOM, 60)
       chex.assert_trees_all_equal(
         alone, jax.tree.map(lambda leaf, b=b: leaf[b], together)
@@ -246,7 +253,7 @@ class RolloutTest(parameterized.TestCase):
       self._states(),
       flow=RANDOM,
       num_events=num_events,
-      observe_fn=lambda state, event: (event, state.book),
+      observe_fn=lambda state, event: (event, state.venue.book),
     )
     last, (events, books) = next(chunks)
     self.assertTrue((last.cache == num_events + 1).all())
@@ -256,14 +263,14 @@ class RolloutTest(parameterized.TestCase):
     self.assertTrue((best[both][:, BID] < best[both][:, ASK]).all())
     time = events.time.seconds * 1e9 + events.time.nanoseconds
     self.assertTrue((np.diff(time, axis=1) >= 0).all())
-    self.assertTrue((last.book.unknown == 0).all())
-    self.assertGreater(events.traded.sum(), 0)
-    if not last.book.dropped.any():
+    self.assertTrue((last.venue.book.unknown == 0).all())
+    self.assertGreater(events.report.traded.sum(), 0)
+    if not last.venue.book.dropped.any():
       is_limit = events.order.kind == types.OrderKind.LIMIT
       sent = np.where(is_limit, events.order.volume, 0).sum(axis=1) + 45
       taken = np.where(is_limit, 0, events.order.volume).sum(axis=1)
-      rests = last.book.volume.sum(axis=(1, 2))
-      both_sides = 2 * events.traded.sum(axis=1)
+      rests = last.venue.book.volume.sum(axis=(1, 2))
+      both_sides = 2 * events.report.traded.sum(axis=1)
       np.testing.assert_array_equal(sent, rests + taken + both_sides)
     else:
       self.fail("the book of this test is meant to be large enough")

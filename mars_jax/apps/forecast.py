@@ -150,7 +150,9 @@ def simulate(
   chunks = sim.chunks(
     params,
     tokenizer,
-    jax.jit(functools.partial(sim.init_many, flow=flow))(params, keys, start),
+    jax.jit(functools.partial(sim.init_many, flow=flow))(
+      params, tokenizer, keys, start
+    ),
     flow=flow,
     num_events=min(_CHUNK, most),
     observe_fn=lambda state, event: event,
@@ -170,7 +172,7 @@ def simulate(
   events = jax.tree.map(
     lambda *leaves: np.concatenate(leaves, axis=1)[:, :most], *kept
   )
-  return _trajectories(start, events, state.book.dropped)
+  return _trajectories(start, events, state.venue.book.dropped)
 
 
 def _trajectories(
@@ -186,8 +188,8 @@ def _trajectories(
     side=events.order.side.astype(np.int8),
     price=events.order.price,
     volume=events.order.volume,
-    traded=events.traded,
-    dropped=np.asarray(dropped - start.book.dropped),
+    traded=events.report.traded,
+    dropped=np.asarray(dropped - start.venue.book.dropped),
   )
 
 

@@ -14,6 +14,7 @@ from mars_jax import sim
 from mars_jax.data import events
 from mars_jax.data import replay
 from mars_jax.data import tokenize
+from mars_jax.lob import session
 from mars_jax.tokens import features
 
 _FILL = 0.75  # Share of the simulated book that the start may take up.
@@ -91,7 +92,12 @@ def at(
   tokens = tokenize.encode(tokenizer, past)
   start = _start(model, past, tokens, lob.resize(small, capacity), next_id)
   next_order = functools.partial(lmm.next_order, config=model.config)
-  flow = sim.OrderFlow(next_order, lmm.cache.AXES)
+  flow = sim.OrderFlow(
+    next_order,
+    cache_axes=lmm.cache.AXES,
+    start_axes=lmm.cache.HISTORY_AXES,
+    align_cache=lmm.cache.align,
+  )
   num_cut = int(small.dropped - book.dropped)
   return Moment(start, flow, tokenizer, past, future, num_cut)
 
@@ -103,7 +109,11 @@ def _start(
   book: lob.Book,
   next_id: int,
 ) -> sim.Start:
-  """Has the model read all of the past that it can see, but the last order."""
+  """Has the model read all of the past that it can see, but the last order.
+
+  What the venue's rules count from is the first mid of the day: a stream does
+  not tell the previous close.
+  """
   num_seen = model.config.num_layers * model.config.window
   tokens = jax.tree.map(lambda leaf: leaf[-num_seen:], tokens)
   read = jax.jit(functools.partial(lmm.apply, config=model.config))
@@ -111,12 +121,12 @@ def _start(
   _, cache = read(model.params, earlier)
   start = sim.Start(
     clock=tokenize.timestamps(past.time[-1]),
-    book=book,
+    venue=session.init(book, reference=past.mid_before[0]),
     mid=lob.mid(book, fallback=past.mid_after[-1]),
     open_mid=past.mid_before[0],
     next_id=next_id,
     token=jax.tree.map(lambda leaf: leaf[-1], tokens),
-    cache=cache,
+    cache=lmm.cache.share(cache),
   )
   return jax.tree.map(jnp.asarray, start)
 

@@ -282,6 +282,11 @@ _TAKES_CANCELS = np.array([0, 1, 1, 0, 1, 0, 0], bool)
 _MATCHES = np.array([0, 0, 0, 0, 1, 0, 0], bool)
 
 
+def takes_orders(phase: int) -> bool:
+  """Tells whether new orders may be sent in a phase."""
+  return bool(_TAKES_ORDERS[phase])
+
+
 def matches(phase: jax.Array) -> jax.Array:
   """Tells whether orders match as they arrive: bool `[]`."""
   return jnp.asarray(_MATCHES)[phase]

@@ -1,8 +1,8 @@
 """Many events of many markets: scans inside, chunks on the host.
 
-`rollout` is one market and one scan. `init_many` turns one market into many
-trajectories, and `chunks` runs these from the host, so that a long horizon
-shows its progress and its memory is that of what is kept.
+`rollout` is one market and one scan. `init_many` turns one market, or several,
+into many trajectories, and `chunks` runs these from the host, so that a long
+horizon shows its progress and its memory is that of what is kept.
 """
 
 import collections.abc
@@ -10,8 +10,11 @@ import functools
 from typing import TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from mars_jax import types
+from mars_jax.sim import clock
 from mars_jax.sim import state as state_lib
 from mars_jax.sim import step as step_lib
 from mars_jax.tokens import features
@@ -24,8 +27,10 @@ def rollout(
   params: state_lib.Params,
   tokenizer: features.Tokenizer,
   state: state_lib.SimState,
+  until: types.Timestamp | None = None,
   *,
   flow: state_lib.OrderFlow,
+  config: state_lib.SimConfig = state_lib.DEFAULT,
   num_events: int,
   observe_fn: ObserveFn,
 ) -> tuple[state_lib.SimState, T]:
@@ -35,16 +40,21 @@ def rollout(
     params: of the model.
     tokenizer: the bins.
     state: the market to start from; its key decides all that is drawn.
+    until: the end; see `step`. A state that had come to an earlier one goes on
+      after `resume`.
     flow: the model; static.
-    num_events: how many; static.
-    observe_fn: `(state, event) -> tree`, what to keep of each event.
+    config: static.
+    num_events: steps, of which those after the end are none; static.
+    observe_fn: `(state, event) -> tree`, what to keep of each step.
 
   Returns:
     The last state, and what was kept, leaves `[num_events, ...]`.
   """
 
   def body(state, _):
-    state, event = step_lib.step(params, tokenizer, state, flow=flow)
+    state, event = step_lib.step(
+      params, tokenizer, state, until, flow=flow, config=config
+    )
     return state, observe_fn(state, event)
 
   return jax.lax.scan(body, state, length=num_events)
@@ -52,62 +62,166 @@ def rollout(
 
 def init_many(
   params: state_lib.Params,
+  tokenizer: features.Tokenizer,
   keys: jax.Array,
   start: state_lib.Start,
   *,
   flow: state_lib.OrderFlow,
+  config: state_lib.SimConfig = state_lib.DEFAULT,
 ) -> state_lib.SimState:
-  """Returns trajectories of one market, which differ by their keys only.
+  """Returns trajectories of one market, or of several, which differ by key.
 
   Args:
     params: of the model.
-    keys: typed PRNG keys `[B]`.
-    start: the market.
+    tokenizer: the bins.
+    keys: typed PRNG keys `[B]`, or `[S, B]` for S starts.
+    start: the market; leaves `[S, ...]` for several, as `stack` makes them.
     flow: the model; static.
+    config: static.
 
   Returns:
-    The state of B markets, with the axes of `state_lib.state_axes`.
+    The state of B markets, or S times B, with the axes of
+    `state_lib.state_axes`.
   """
-  init = functools.partial(state_lib.init, flow=flow)
-  axes = state_lib.state_axes(flow)
-  return jax.vmap(init, in_axes=(None, 0, None), out_axes=axes)(
-    params, keys, start
+
+  def init(key, start):
+    return state_lib.init(
+      params, tokenizer, key, start, flow=flow, config=config
+    )
+
+  init = jax.vmap(init, (0, None), state_lib.state_axes(flow))
+  if keys.ndim == 2:
+    axes = state_lib.state_axes(flow, of_starts=True)
+    starts = _start_axes(flow)
+    init = jax.vmap(init, (0, starts), axes)
+  return init(keys, start)
+
+
+def stack(
+  starts: collections.abc.Sequence[state_lib.Start],
+  *,
+  flow: state_lib.OrderFlow,
+) -> state_lib.Start:
+  """Returns several starts, of books of one capacity, as one for `init_many`.
+
+  Args:
+    starts: S of them.
+    flow: the model; what it has caches of several starts share must be equal.
+  """
+
+  def join(axis, *parts):
+    if axis is None:
+      return parts[0]
+    return jax.tree.map(lambda *x: jnp.stack(x), *parts)
+
+  return jax.tree.map(join, _start_axes(flow), *starts, is_leaf=_is_none)
+
+
+def _start_axes(flow):
+  """Returns the axes of several starts."""
+  return state_lib.Start(
+    clock=0,
+    venue=0,
+    mid=0,
+    open_mid=0,
+    next_id=0,
+    token=0,
+    cache=flow.start_axes,
   )
+
+
+def resume(
+  state: state_lib.SimState, *, flow: state_lib.OrderFlow
+) -> state_lib.SimState:
+  """Lets trajectories go on that had come to the end of an earlier rollout.
+
+  Args:
+    state: of one market or of many.
+    flow: the model; static.
+  """
+  return state.replace(cache=flow.align_cache(state.cache))
 
 
 def chunks(
   params: state_lib.Params,
   tokenizer: features.Tokenizer,
   state: state_lib.SimState,
+  until: types.Timestamp | None = None,
   *,
   flow: state_lib.OrderFlow,
+  config: state_lib.SimConfig = state_lib.DEFAULT,
   num_events: int,
   observe_fn: ObserveFn,
+  mesh: jax.sharding.Mesh | None = None,
 ) -> collections.abc.Iterator[tuple[state_lib.SimState, T]]:
-  """Simulates many markets in step for ever, some events at a time.
+  """Simulates many markets in step, some events at a time, until all end.
 
   Args:
     params: of the model.
     tokenizer: the bins.
-    state: of B markets, as `init_many` returns it.
+    state: of B markets, or of S times B, as `init_many` returns it.
+    until: the end; see `step`. Trajectories that come to it wait for the
+      others.
     flow: the model; static.
+    config: static.
     num_events: events of a chunk.
     observe_fn: as for `rollout`.
+    mesh: devices to cut the B trajectories over, along its first axis; B must
+      be a multiple of their number. None for the default device.
 
   Yields:
     The state after each chunk, and what was kept, numpy leaves
-    `[B, num_events, ...]`. Chunks in a row are the same as one long rollout.
+    `[B, num_events, ...]`, or `[S, B, num_events, ...]`. Chunks in a row are
+    the same as one long rollout. A state is valid until the next chunk, which
+    takes over its memory.
   """
-  axes = state_lib.state_axes(flow)
-  run = jax.jit(
-    jax.vmap(
-      functools.partial(
-        rollout, flow=flow, num_events=num_events, observe_fn=observe_fn
-      ),
-      in_axes=(None, None, axes),
-      out_axes=(axes, 0),
-    )
+  if until is None:
+    until = clock.add(clock.never(), -1)
+  one = functools.partial(
+    rollout,
+    flow=flow,
+    config=config,
+    num_events=num_events,
+    observe_fn=observe_fn,
   )
+  run = jax.jit(
+    _over_devices(one, flow, mesh, has_starts=state.mid.ndim == 2),
+    donate_argnums=2,
+  )
+  # A copy, since the chunks take over the memory of what they are given.
+  state = jax.jit(functools.partial(resume, flow=flow))(state)
   while True:
-    state, kept = run(params, tokenizer, state)
+    before = np.asarray(state.num_events)
+    state, kept = run(params, tokenizer, state, until)
+    moved = np.asarray(state.num_events) - before
     yield state, jax.tree.map(np.asarray, kept)
+    if moved.max() < num_events:
+      return
+
+
+def _over_devices(one, flow, mesh, *, has_starts):
+  """Returns `one` for many trajectories, cut over the devices of a mesh."""
+  axes = state_lib.state_axes(flow)
+  many = jax.vmap(one, (None, None, axes, None), (axes, 0))
+  if has_starts:
+    of_starts = state_lib.state_axes(flow, of_starts=True)
+    many = jax.vmap(many, (None, None, of_starts, None), (of_starts, 0))
+  if mesh is None:
+    return many
+  whole = jax.sharding.PartitionSpec()
+  lead = (None,) if has_starts else ()
+  cut = jax.sharding.PartitionSpec(*lead, mesh.axis_names[0])
+  specs = jax.tree.map(
+    lambda axis: whole if axis is None else cut, axes, is_leaf=_is_none
+  )
+  return jax.shard_map(
+    many,
+    mesh=mesh,
+    in_specs=(whole, whole, specs, whole),
+    out_specs=(specs, cut),
+    check_vma=False,
+  )
+
+
+def _is_none(x):
+  return x is None
