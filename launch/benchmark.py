@@ -4,6 +4,7 @@ r"""Times mars_jax on this machine.
   python launch/benchmark.py data --data=bitstamp-sample
   python launch/benchmark.py synthetic --messages=500000
   python launch/benchmark.py lmm --config=configs/demo.py
+  python launch/benchmark.py sim --devices=2
 
 lob: how many messages a second the clearing house takes, with 1 to 4096 books
 in one program, beside two other order books that get the same messages: that of
@@ -47,20 +48,36 @@ full caches, without book and tokens. Orders are random, no data is needed.
 
   python launch/benchmark.py lmm --config=configs/order_model_2m.py \
       --config.data.batch_size=4 --config.parallel.accumulation=1
+
+sim: how many orders a second are simulated, the model, the clearing house and
+the features in one program: --batch futures of one history of 1,024 orders,
+which they share, with either head; what share of the time the book and the
+features, the layers of the model and its head take; and the floor, the time to
+read the parameters, the history and what each future has added, once. The model
+has --sim_dim and --sim_layers. --devices cuts the futures over so many devices:
+on a CPU, one a core. With a clone of MarS the forward pass of its order model
+of the same size, which it takes for every order, is timed in the same run:
+
+  git clone https://github.com/microsoft/MarS
+  python launch/benchmark.py sim --devices=2 --peer_path=MarS
 """
 
 import json
 import pathlib
 
 import common
+import jax
 from absl import flags
 from benchmarks import data
-from benchmarks import lmm
+from benchmarks import lmm as lmm_benchmark
 from benchmarks import lob
 from benchmarks import picture
 from benchmarks import report
+from benchmarks import sim
 from benchmarks import synthetic
 from ml_collections import config_flags
+
+from mars_jax import lmm
 
 _BOOKS = (1, 256, 1024, 4096)
 _TRAJECTORIES = (1, 16, 128)
@@ -74,7 +91,8 @@ _PLOT = flags.DEFINE_string(
 _PEER_PATH = flags.DEFINE_string(
   "peer_path",
   None,
-  "A clone of https://github.com/Sat-A/JaxMARL-HFT, to time its book as well.",
+  "A clone to time as well: for lob of https://github.com/Sat-A/JaxMARL-HFT,"
+  " for sim of https://github.com/microsoft/MarS.",
 )
 _PEER_CAPACITY = flags.DEFINE_integer(
   "peer_capacity",
@@ -91,8 +109,8 @@ _VMAP_ONE = flags.DEFINE_bool(
 _BATCH = flags.DEFINE_list(
   "batch",
   None,
-  "How many books, or trajectories of lmm, for each run; by default"
-  " 1,256,1024,4096, of lmm 1,16,128.",
+  "How many books, or trajectories of lmm and sim, for each run; by default"
+  " 1,256,1024,4096, of lmm and sim 1,16,128.",
 )
 _CAPACITY = flags.DEFINE_integer(
   "capacity", 128, "Orders that a side of a book can hold.", 2
@@ -121,7 +139,9 @@ _SEED = flags.DEFINE_integer(
 _DATA = flags.DEFINE_string(
   "data", None, "data only: a file of a day, or the name of a sample."
 )
-_WINDOW = flags.DEFINE_integer("window", 1024, "Orders of a window.", 2)
+_WINDOW = flags.DEFINE_integer(
+  "window", 1024, "Orders of a window, or of the history of sim.", 2
+)
 _WINDOWS = flags.DEFINE_integer(
   "windows", 1000, "Windows that a repetition reads.", 1
 )
@@ -132,6 +152,19 @@ _CONFIG = config_flags.DEFINE_config_file(
   "config",
   str(pathlib.Path(__file__).parent.parent / "configs" / "demo.py"),
   "lmm only: a run of launch/train.py.",
+)
+_DEVICES = flags.DEFINE_integer(
+  "devices",
+  None,
+  "sim only: devices to use; on a CPU any number, on others those there are.",
+  1,
+)
+_SIM_DIM = flags.DEFINE_integer(
+  "sim_dim", 128, "sim only: the width of the model, a multiple of 32.", 32
+)
+_SIM_LAYERS = flags.DEFINE_integer("sim_layers", 4, "sim only: its layers.", 1)
+_EVENTS = flags.DEFINE_integer(
+  "events", 128, "sim only: orders of each future.", 1
 )
 _DECODE_STEPS = flags.DEFINE_integer(
   "decode_steps", 128, "lmm only: orders that a trajectory draws.", 1
@@ -148,7 +181,9 @@ def main(*arguments: str) -> None:
     )
   if _PLOT.value and command != "lob":
     raise ValueError(f"--plot={_PLOT.value} is for lob only")
-  if command != "lmm" and report.num_cores() > 1:
+  if _DEVICES.value and jax.config.jax_platforms in (None, "cpu"):
+    jax.config.update("jax_num_cpu_devices", _DEVICES.value)
+  if command not in ("lmm", "sim") and report.num_cores() > 1:
     common.CONSOLE.print(
       f"note: {report.num_cores()} cores are in use; --help says how to keep to"
       " one"
@@ -212,13 +247,37 @@ def _measure_synthetic() -> dict:
 
 def _measure_lmm() -> dict:
   """Returns the results of `lmm.run`."""
-  config = lmm.LmmBenchmark.of(
+  config = lmm_benchmark.LmmBenchmark.of(
     _CONFIG.value,
     batch=_batch(_TRAJECTORIES),
     decode_steps=_DECODE_STEPS.value,
     repeats=_REPEATS.value,
   )
-  return _run(lmm.run, config)
+  return _run(lmm_benchmark.run, config)
+
+
+def _measure_sim() -> dict:
+  """Returns the results of `sim.run`."""
+  dim = _SIM_DIM.value
+  if dim % 32:
+    raise ValueError(f"--sim_dim={dim} is no multiple of 32")
+  config = sim.SimBenchmark(
+    model=lmm.LmmConfig(
+      dim=dim,
+      num_layers=_SIM_LAYERS.value,
+      num_heads=dim // 32,
+      head_dim=32,
+      mlp_dim=dim * 11 // 4,
+      window=_WINDOW.value,
+    ),
+    heads=("factored", "joint"),
+    batch=_batch(_TRAJECTORIES),
+    capacity=_CAPACITY.value,
+    num_events=_EVENTS.value,
+    repeats=_REPEATS.value,
+    peer_path=_PEER_PATH.value,
+  )
+  return _run(sim.run, config)
 
 
 def _run(run, config) -> dict:
@@ -256,6 +315,7 @@ _COMMANDS = {
   "data": (_measure_data, report.print_data),
   "synthetic": (_measure_synthetic, report.print_synthetic),
   "lmm": (_measure_lmm, report.print_lmm),
+  "sim": (_measure_sim, report.print_sim),
 }
 
 

@@ -102,7 +102,7 @@ def test_the_windows_are_like_those_of_data():
 @pytest.mark.parametrize("scheme", ["levels", "ticks"])
 def test_the_orders_are_of_many_bins(scheme):
   config = dataclasses.replace(runs.MODEL, inputs=scheme)
-  tokens = lmm_benchmark._tokens(config, 4, 200)
+  tokens = lmm_benchmark.random_tokens(config, 4, 200)
   assert len(np.unique(tokens.index)) > 700
   assert len(np.unique(tokens.volumes)) == 33
 
@@ -112,7 +112,7 @@ def test_what_is_timed_is_the_gradient_of_the_training_loss():
   config = _CONFIG.model
   shapes = jax.eval_shape(lambda: lmm.init(jax.random.key(1), config=config))
   params = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
-  tokens = lmm_benchmark._tokens(config, 2, 17)
+  tokens = lmm_benchmark.random_tokens(config, 2, 17)
   programs = lmm_benchmark._programs(_CONFIG, params, tokens)
   assert programs.keys() == set(lmm_benchmark._PROGRAMS)
   shapes = {

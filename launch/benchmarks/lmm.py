@@ -170,15 +170,15 @@ def _params(config: lmm.LmmConfig) -> lmm.Params:
   )
 
 
-def _tokens(
+def random_tokens(
   config: lmm.LmmConfig, num_windows: int, num_orders: int
 ) -> features.TokenFeatures:
-  """Returns the tokens of `_batch`."""
+  """Returns random tokens, leaves `[num_windows, num_orders]`."""
   batch = _batch(num_windows, num_orders)
-  return jax.jit(pipeline.tokens)([_tokenizer(config)], batch)
+  return jax.jit(pipeline.tokens)([make_tokenizer(config)], batch)
 
 
-def _tokenizer(config: lmm.LmmConfig) -> features.Tokenizer:
+def make_tokenizer(config: lmm.LmmConfig) -> features.Tokenizer:
   """Returns bins of equal widths."""
 
   def fit(most, size):
@@ -228,7 +228,7 @@ def _train(config: LmmBenchmark, on_repeat: OnRepeat) -> _Timing:
   sharding.check(c.parallel, mesh, c.model, c.num_windows)
   init, _, step = trainer.programs(mesh, 0, c.model, c.optimizer, c.parallel)
   with jax.set_mesh(mesh):
-    tokenizers = sharding.replicate([_tokenizer(c.model)], mesh)
+    tokenizers = sharding.replicate([make_tokenizer(c.model)], mesh)
     batch = sharding.put_batch(_batch(c.num_windows, c.length + 1), mesh)
     arguments = (init(), tokenizers, batch)
     show = functools.partial(on_repeat, "train")
@@ -262,7 +262,7 @@ def _parts(
   and one that is small may come out below 0.
   """
   params = _params(config.model)
-  tokens = _tokens(config.model, num_windows, config.length + 1)
+  tokens = random_tokens(config.model, num_windows, config.length + 1)
   programs = _programs(config, params, tokens)
   seconds = {}
   for name in _PROGRAMS:
@@ -352,7 +352,8 @@ def _decode(
   full = jnp.int32(config.window)
   cache = cache.replace(position=full, written=full, fewest=full)
   cache = jax.vmap(lambda _: cache, out_axes=lmm.cache.AXES)(jnp.arange(batch))
-  tokens = jax.tree.map(lambda x: x[:, 0], _tokens(config, batch, 1))
+  cache = jax.tree.map(jnp.copy, cache)  # Each its own memory, to give away.
+  tokens = jax.tree.map(lambda x: x[:, 0], random_tokens(config, batch, 1))
   params = _params(config)
   arguments = (tokens, cache, params, jax.random.key(0))
   program = jax.jit(decode, donate_argnums=(0, 1))

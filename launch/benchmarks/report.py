@@ -200,6 +200,50 @@ def print_lmm(results: dict) -> None:
   )
 
 
+def print_sim(results: dict) -> None:
+  """Prints the table of `sim.run`."""
+  config, peer = results["config"], results["peer"]
+  model = config["model"]
+  common.print_table(
+    f"Simulated orders a second: D {model['dim']}, {model['num_layers']}"
+    f" layers, window {model['window']}, sides of {config['capacity']}, "
+    f"{config['num_events']} orders a future, {results['devices']} devices",
+    (
+      "head",
+      "futures",
+      "median",
+      "low",
+      "high",
+      "ms a step",
+      "book",
+      "layers",
+      "head",
+      "floor ms",
+      "ratio",
+      "compile",
+    ),
+    (
+      (
+        row["head"],
+        f"{row['trajectories']}",
+        *(f"{row[f'orders_per_s{end}']:,.0f}" for end in _ENDS),
+        f"{1e3 * row['step_s']:.2f}",
+        *(f"{row[f'share_{part}']:.0%}" for part in ("book", "layers", "head")),
+        f"{1e3 * row['floor_s']:.2f}",
+        f"{row['ratio']:,.0f}" if peer else "",
+        f"{row['compile_s']:.1f} s",
+      )
+      for row in results["rows"]
+    ),
+  )
+  if peer:
+    common.CONSOLE.print(
+      f"MarS, {peer['trajectories']} futures, {peer['threads']} threads,"
+      f" PyTorch {peer['torch']}: {peer['orders_per_s']:.2f} orders a second"
+      " (ratio: ours to that)"
+    )
+
+
 def _stream_rows(
   by_batch: list[dict],
 ) -> collections.abc.Iterator[tuple[str, ...]]:

@@ -91,15 +91,21 @@ def at(
   next_id = stream.order_id[:cut].max() + 1
   tokens = tokenize.encode(tokenizer, past)
   start = _start(model, past, tokens, lob.resize(small, capacity), next_id)
-  next_order = functools.partial(lmm.next_order, config=model.config)
-  flow = sim.OrderFlow(
-    next_order,
+  num_cut = int(small.dropped - book.dropped)
+  return Moment(
+    start, order_flow(model.config), tokenizer, past, future, num_cut
+  )
+
+
+@functools.lru_cache
+def order_flow(config: lmm.LmmConfig) -> sim.OrderFlow:
+  """Returns an order model as the simulator takes it."""
+  return sim.OrderFlow(
+    functools.partial(lmm.next_order, config=config),
     cache_axes=lmm.cache.AXES,
     start_axes=lmm.cache.HISTORY_AXES,
     align_cache=lmm.cache.align,
   )
-  num_cut = int(small.dropped - book.dropped)
-  return Moment(start, flow, tokenizer, past, future, num_cut)
 
 
 def _start(

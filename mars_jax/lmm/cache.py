@@ -170,10 +170,21 @@ def align(cache: KvCache) -> KvCache:
     index = (slot - cache.lag[..., None]) % slots
     return jnp.take_along_axis(x, jnp.expand_dims(index, -3 - axis), axis)
 
+  def roll_all(keys, values):
+    keys = jax.tree.map(lambda x: roll(x, -1), keys)
+    return keys, jax.tree.map(lambda x: roll(x, -2), values)
+
+  keys, values = jax.lax.cond(
+    (cache.lag > 0).any(),
+    roll_all,
+    lambda *same: same,
+    cache.keys,
+    cache.values,
+  )
   own = cache.position - _lead(cache.prefix_length, cache.position)
   return cache.replace(
-    keys=jax.tree.map(lambda x: roll(x, -1), cache.keys),
-    values=jax.tree.map(lambda x: roll(x, -2), cache.values),
+    keys=keys,
+    values=values,
     lag=jnp.zeros_like(cache.lag),
     fewest=own.min().astype(jnp.int32),
   )

@@ -8,6 +8,7 @@ Dimensions: D embedding, V = 49,152 orders.
 """
 
 import itertools
+import math
 
 import flax.linen as nn
 import jax
@@ -70,7 +71,7 @@ class FactoredHead(nn.Module):
     inner = self.inner(hidden)
     fields = jnp.zeros((0,), jnp.int32)
     for uniform in uniforms:
-      chosen = _draw(self._logits(inner, fields), uniform)
+      chosen = _draw(_weights(self._logits(inner, fields)), uniform)
       fields = jnp.append(fields, chosen)
     return fields
 
@@ -116,12 +117,32 @@ class JointHead(nn.Module):
     return jnp.stack([*parts, total - known], axis=-1)
 
   def sample(self, hidden: jax.Array, uniforms: jax.Array) -> jax.Array:
-    """Draws the four fields, by a uniform each: `[D]`, `[4]` to int32 `[4]`."""
-    fields = jnp.zeros((0,), jnp.int32)
-    for f, level in enumerate(self._levels(hidden)[1:]):
-      logits = _pick(level, fields)
-      fields = jnp.append(fields, _draw(logits, uniforms[f]))
-    return fields
+    """Draws the four fields, by a uniform each: `[D]`, `[4]` to int32 `[4]`.
+
+    Kind and price at a time, the weights of volumes are summed over intervals:
+    the logits of all orders are never in memory at once, and of those drawn the
+    16 intervals are computed again.
+    """
+    kinds, prices, volumes, intervals = vocab.FIELD_SIZES
+    rows = self.kernel.reshape(kinds * prices, volumes, intervals, -1)
+
+    def logits(kernel):
+      return jnp.matmul(kernel, hidden, preferred_element_type=jnp.float32)
+
+    def add(_, kernel):
+      x = logits(kernel)
+      most = x.max()
+      return None, (most, jnp.exp(x - most).sum(axis=-1))
+
+    _, (most, weights) = jax.lax.scan(add, None, rows)
+    weights *= jnp.exp(most - most.max())[:, None]
+    by_price = weights.sum(axis=-1).reshape(kinds, prices)
+    kind = _draw(by_price.sum(axis=-1), uniforms[0])
+    price = _draw(by_price[kind], uniforms[1])
+    row = kind * prices + price
+    volume = _draw(weights[row], uniforms[2])
+    interval = _draw(_weights(logits(rows[row, volume])), uniforms[3])
+    return jnp.stack([kind, price, volume, interval])
 
   def _levels(self, hidden):
     """Log-sums of exponentials of logits over the fields not yet known.
@@ -148,16 +169,23 @@ class JointHead(nn.Module):
 
 def _pick(level, fields):
   """Elements of `[..., n_1, .., n_f, ...]` at the fields `[..., f]`."""
-  for f in range(fields.shape[-1]):
-    at = fields[..., f].reshape(
-      *fields.shape[:-1], *(1,) * (level.ndim - fields.ndim + 1)
-    )
-    level = jnp.take_along_axis(level, at, axis=fields.ndim - 1)
-    level = jnp.squeeze(level, fields.ndim - 1)
-  return level
+  lead, count = fields.ndim - 1, fields.shape[-1]
+  sizes, rest = level.shape[lead : lead + count], level.shape[lead + count :]
+  row = jnp.zeros(fields.shape[:-1], jnp.int32)
+  for f, size in enumerate(sizes):
+    row = row * size + fields[..., f]
+  shape = (*level.shape[:lead], math.prod(sizes), math.prod(rest))
+  rows = level.reshape(shape)
+  picked = jnp.take_along_axis(rows, row[..., None, None], axis=-2)
+  return picked.reshape(*level.shape[:lead], *rest)
 
 
-def _draw(logits, uniform):
-  """Draws by inverse CDF: `[n]` logits and a uniform to an int32."""
-  cdf = jnp.cumsum(jnp.exp(logits - logits.max()))
+def _weights(logits):
+  """Returns probabilities of `[n]` logits, times a number."""
+  return jnp.exp(logits - logits.max())
+
+
+def _draw(weights, uniform):
+  """Draws by inverse CDF: `[n]` weights and a uniform to an int32."""
+  cdf = jnp.cumsum(weights)
   return jnp.sum(cdf <= uniform * cdf[-1]).astype(jnp.int32)

@@ -19,6 +19,8 @@ from mars_jax.sim import state as state_lib
 from mars_jax.sim import step as step_lib
 from mars_jax.tokens import features
 
+_PROGRAMS = 16  # That are kept compiled.
+
 T = TypeVar("T")
 ObserveFn = collections.abc.Callable[[state_lib.SimState, state_lib.Event], T]
 
@@ -165,7 +167,8 @@ def chunks(
     flow: the model; static.
     config: static.
     num_events: events of a chunk.
-    observe_fn: as for `rollout`.
+    observe_fn: as for `rollout`; one function for all calls, since another one
+      is another program to compile.
     mesh: devices to cut the B trajectories over, along its first axis; B must
       be a multiple of their number. None for the default device.
 
@@ -177,19 +180,11 @@ def chunks(
   """
   if until is None:
     until = clock.add(clock.never(), -1)
-  one = functools.partial(
-    rollout,
-    flow=flow,
-    config=config,
-    num_events=num_events,
-    observe_fn=observe_fn,
-  )
-  run = jax.jit(
-    _over_devices(one, flow, mesh, has_starts=state.mid.ndim == 2),
-    donate_argnums=2,
+  run = _program(
+    flow, config, num_events, observe_fn, mesh, has_starts=state.mid.ndim == 2
   )
   # A copy, since the chunks take over the memory of what they are given.
-  state = jax.jit(functools.partial(resume, flow=flow))(state)
+  state = jax.tree.map(jnp.copy, _resume_program(flow)(state))
   while True:
     before = np.asarray(state.num_events)
     state, kept = run(params, tokenizer, state, until)
@@ -197,6 +192,26 @@ def chunks(
     yield state, jax.tree.map(np.asarray, kept)
     if moved.max() < num_events:
       return
+
+
+@functools.lru_cache(maxsize=_PROGRAMS)
+def _program(flow, config, num_events, observe_fn, mesh, *, has_starts):
+  """Returns the compiled chunk, which later calls of `chunks` use again."""
+  one = functools.partial(
+    rollout,
+    flow=flow,
+    config=config,
+    num_events=num_events,
+    observe_fn=observe_fn,
+  )
+  many = _over_devices(one, flow, mesh, has_starts=has_starts)
+  return jax.jit(many, donate_argnums=2)
+
+
+@functools.lru_cache(maxsize=_PROGRAMS)
+def _resume_program(flow):
+  """Returns `resume`, compiled once."""
+  return jax.jit(functools.partial(resume, flow=flow))
 
 
 def _over_devices(one, flow, mesh, *, has_starts):
