@@ -145,7 +145,7 @@ def simulate(
   keys = jax.vmap(lambda b: jax.random.fold_in(key, b))(
     np.arange(num_trajectories)
   )
-  start_time = _nanoseconds(start.clock)
+  start_time = nanoseconds(start.clock)
   most = horizon.orders or horizon.max_orders
   chunks = sim.chunks(
     params,
@@ -164,7 +164,7 @@ def simulate(
     num_events += events.mid.shape[1]
     share = num_events / most
     if horizon.seconds is not None:
-      passed = _nanoseconds(state.clock).min() - start_time
+      passed = nanoseconds(state.clock).min() - start_time
       share = max(share, passed / types.NANOSECONDS / horizon.seconds)
     on_progress(min(share, 1.0), num_events * num_trajectories)
     if share >= 1:
@@ -180,9 +180,9 @@ def _trajectories(
 ) -> Trajectories:
   """Returns events `[B, E]` as trajectories."""
   return Trajectories(
-    start=int(_nanoseconds(start.clock)),
+    start=int(nanoseconds(start.clock)),
     start_mid=int(start.mid),
-    time=_nanoseconds(events.time),
+    time=nanoseconds(events.time),
     mid=events.mid,
     kind=events.order.kind.astype(np.int8),
     side=events.order.side.astype(np.int8),
@@ -193,7 +193,7 @@ def _trajectories(
   )
 
 
-def _nanoseconds(time) -> np.ndarray:
+def nanoseconds(time) -> np.ndarray:
   """Returns a `types.Timestamp` as int64 nanoseconds since midnight."""
   seconds = np.asarray(time.seconds, np.int64)
   return seconds * types.NANOSECONDS + np.asarray(time.nanoseconds)

@@ -157,7 +157,7 @@ def init(key: jax.Array, market: Market, *, config: CrowdConfig) -> Crowd:
     )
     state, wake = jax.vmap(agent.init)(keys, seen)
     states.append(state)
-    wakes.append(wake)
+    wakes.append(clock.later(wake, seen.time))
   return crowd.replace(states=tuple(states), wake=_join(wakes))
 
 
@@ -345,8 +345,8 @@ def message(
 
   Returns:
     The order, whose owner is its sender. Where a cancel or a modify means a
-    slot in which nothing rests, or a new order one that is taken, its volume is
-    0: `is_refused` turns it away.
+    slot in which nothing rests, or an order that may rest one that is taken, its
+    volume is 0: `is_refused` turns it away.
   """
   sender = index // config.outbox
   order = jax.tree.map(lambda x: x.ravel()[index], crowd.outbox)
@@ -354,7 +354,10 @@ def message(
   takes_back = (order.kind == kinds.CANCEL) | (order.kind == kinds.MODIFY)
   slot = jnp.clip(order.id, 0, config.slots - 1)
   resting = jax.tree.map(lambda x: x[sender, slot], crowd.orders)
-  is_possible = (slot == order.id) & (takes_back == (resting.volume > 0))
+  may_rest = (order.kind == kinds.LIMIT) | (order.kind == kinds.POST_ONLY)
+  is_taken = resting.volume > 0
+  is_possible = jnp.where(takes_back, is_taken, ~(may_rest & is_taken))
+  is_possible &= slot == order.id
   is_cancel = order.kind == kinds.CANCEL
   volume = jnp.where(
     is_cancel, jnp.minimum(order.volume, resting.volume), order.volume

@@ -52,8 +52,13 @@ def carry(limbs: jax.Array) -> jax.Array:
 
 def to_float(amount: jax.Array) -> jax.Array:
   """Returns amounts `[..., 4]` as float32 `[...]`, to 1e-7 of them."""
-  weights = jnp.asarray([2.0 ** (_BITS * i) for i in range(LIMBS)], jnp.float32)
-  return amount.astype(jnp.float32) @ weights
+  sign = jnp.where(amount[..., -1] < 0, -1, 1)
+  # Of a negative amount the limbs cancel out: those of its size do not.
+  size = carry(amount * sign[..., None])
+  parts = [
+    size[..., i].astype(jnp.float32) * 2.0 ** (_BITS * i) for i in range(LIMBS)
+  ]
+  return sum(parts) * sign
 
 
 def to_int(amount: np.ndarray) -> np.ndarray:

@@ -63,14 +63,27 @@ def make(
   return Plan(index, _open_time(rules, now, interval), mid)
 
 
+def when_open(
+  rules: rules_lib.Rules, time: types.Timestamp
+) -> types.Timestamp:
+  """Returns a time, or where the venue takes no orders then, when it does."""
+  for start, end in _closed(rules):
+    is_inside = (time.seconds >= start) & (time.seconds < end)
+    time = clock.select(is_inside, clock.at_second(end), time)
+  return time
+
+
+def end_of_day(rules: rules_lib.Rules) -> types.Timestamp:
+  """Returns from when on a venue takes nothing any more."""
+  starts = [start for start, end in _closed(rules) if end == clock.NEVER]
+  return clock.at_second(min([*starts, clock.NEVER - 1]))
+
+
 def _open_time(
   rules: rules_lib.Rules, now: types.Timestamp, interval: jax.Array
 ) -> types.Timestamp:
   """Returns the time `interval` microseconds of open venue later."""
-  time = now
-  for start, end in _closed(rules):
-    is_inside = (time.seconds >= start) & (time.seconds < end)
-    time = clock.select(is_inside, clock.at_second(end), time)
+  time = when_open(rules, now)
   seconds, microseconds = jnp.divmod(interval, _MICROSECONDS)
   parts = seconds, microseconds * features.MICROSECOND
   begun, time = time, clock.add_parts(time, *parts)

@@ -47,15 +47,16 @@ def step(
     tokenizer: the bins that the model was trained with.
     state: the market before the event.
     until: orders after this moment do not come: the trajectory has ended, and
-      the step does nothing. None for the end of the venue's day.
+      the step does nothing. None for the end of the venue's day, which ends it
+      in any case.
     flow: the model; static.
     config: static.
 
   Returns:
     The market after it, and what happened.
   """
-  if until is None:
-    until = clock.add(clock.never(), -1)
+  end = plan_lib.end_of_day(config.rules)
+  until = end if until is None else clock.earlier(until, end)
   key, order_key, index_key, plan_key = jax.random.split(state.key, 4)
   with jax.named_scope("agents"):
     state = _until_next_order(state, until, config)
@@ -124,7 +125,9 @@ def _plan_time(state: state_lib.SimState, config) -> types.Timestamp:
   """Returns when the plan is sent: one that meets a halt waits for its end."""
   if config.rules.halt is None:
     return state.plan.time
-  return clock.later(state.plan.time, clock.at_second(state.venue.resumes))
+  resumes = clock.at_second(state.venue.resumes)
+  time = clock.later(state.plan.time, resumes)
+  return plan_lib.when_open(config.rules, time)
 
 
 def _auction_time(state: state_lib.SimState, config) -> types.Timestamp:
@@ -265,7 +268,9 @@ def _settle(state, order, report, message, is_event, config):
   slot = crowd.outbox.id.ravel()[message]
   crowd = crowd_lib.take(crowd, message, is_injected)
   crowd = crowd_lib.settle(crowd, order, slot, report, state.venue.book)
-  return _keep_view(state.replace(crowd=crowd), config)
+  kept = _keep_view(state.replace(crowd=crowd), config).crowd
+  # Else a trajectory that has ended would forget what it may look back to.
+  return state.replace(crowd=_select(is_event, kept, crowd))
 
 
 def _as_token(

@@ -1,8 +1,19 @@
 """Trading agents that live in a simulation, beside the order flow.
 
-`base` says what an agent is; a module a kind follows.
+`base` says what an agent is. A module a kind has a `Config` and `make`, which
+takes its fields: `twap.make(side=types.Side.BID, volume=1000)`.
 """
 
+from mars_jax.sim.agents import execution
+from mars_jax.sim.agents import market_maker
+from mars_jax.sim.agents import momentum
+from mars_jax.sim.agents import noise
+from mars_jax.sim.agents import pov
+from mars_jax.sim.agents import replay
+from mars_jax.sim.agents import twap
+from mars_jax.sim.agents import value
+from mars_jax.sim.agents import vwap
+from mars_jax.sim.agents import zero_intelligence
 from mars_jax.sim.agents.base import Account
 from mars_jax.sim.agents.base import Action
 from mars_jax.sim.agents.base import Agent
@@ -23,6 +34,16 @@ __all__ = (
   "OpenOrders",
   "View",
   "cancel",
+  "execution",
+  "market_maker",
+  "momentum",
+  "noise",
   "order",
   "orders",
+  "pov",
+  "replay",
+  "twap",
+  "value",
+  "vwap",
+  "zero_intelligence",
 )

@@ -114,6 +114,14 @@ class Delays:
       if not isinstance(value, int) or not 0 <= value < 2**30 * 10**9:
         raise ValueError(f"{name} must be nanoseconds >= 0, not {value!r}")
 
+  @property
+  def round_trip(self) -> int:
+    """Nanoseconds from waking up to seeing what became of the orders."""
+    return self.computation + self.communication + self.observation
+
+
+NO_DELAYS = Delays()
+
 
 @dataclasses.dataclass(frozen=True)
 class Agent:
@@ -132,7 +140,7 @@ class Agent:
   init: InitFn
   act: ActFn
   count: int = 1
-  delays: Delays = Delays()
+  delays: Delays = NO_DELAYS
 
   def __post_init__(self):
     if self.count < 1:
@@ -166,7 +174,9 @@ def order(
   )
 
 
-def cancel(slot: int, *, condition: jax.Array | bool = True) -> types.Order:
+def cancel(
+  slot: jax.Array | int, *, condition: jax.Array | bool = True
+) -> types.Order:
   """Returns a cancel of all that rests in a slot, where the condition holds."""
   kinds = types.OrderKind
   kind = jnp.where(jnp.asarray(condition), kinds.CANCEL, kinds.NONE)

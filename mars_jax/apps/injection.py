@@ -1,0 +1,243 @@
+"""Do markets answer to an order? The same futures with it and without it.
+
+Both runs draw the same random numbers, so that until the order arrives they are
+the same to the bit. What the order does to the mid shows by trajectory. What it
+does to the orders that come after it is a question of their distribution: how
+often the model plans each kind at each distance from the mid. Orders of one
+trajectory hang together, so trajectories are what is compared, and a p-value
+comes from shuffling which run they are of.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+
+from mars_jax import sim
+from mars_jax import types
+from mars_jax.apps import forecast
+from mars_jax.lob import rules as rules_lib
+from mars_jax.sim import agents
+from mars_jax.sim import clock
+from mars_jax.tokens import features
+from mars_jax.tokens import vocab
+
+_CHUNK = 128  # Events of a trajectory in one compiled call.
+_SHUFFLES = 999
+_CELLS = vocab.NUM_KINDS * vocab.NUM_PRICES
+
+
+@dataclasses.dataclass(frozen=True)
+class Injection:
+  """A market order of somebody, at a moment of all futures.
+
+  Attributes:
+    side: `types.Side`.
+    volume: lots.
+    after_s: seconds from the start.
+  """
+
+  side: int
+  volume: int
+  after_s: float
+
+  def __post_init__(self):
+    if self.volume < 1 or self.after_s <= 0:
+      raise ValueError("volume and after_s of an injection must be positive")
+
+
+@dataclasses.dataclass(frozen=True)
+class Futures:
+  """One run, numpy.
+
+  Attributes:
+    time: int64 `[B, E]` nanoseconds since midnight, of each event.
+    mid: int32 `[B, E]` ticks, after it.
+    cell: int32 `[B, E]` kind and price bin of the order that the model plans
+      after it, numbered together.
+    is_event: bool `[B, E]`; the rest is of no concern.
+  """
+
+  time: np.ndarray
+  mid: np.ndarray
+  cell: np.ndarray
+  is_event: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Response:
+  """What an injected order did.
+
+  Attributes:
+    axis: `[n]` seconds from the start.
+    mid: int32 `[2, B, n]` ticks, without the order and with it.
+    impact: `[n]` ticks, the mean of the difference by trajectory.
+    impact_error: `[n]` its standard error.
+    shares: `[2, 96]` how often the model plans each kind at each price bin
+      after the moment of the order, without it and with it.
+    statistic: the distance of these two, in squares of their standard errors.
+    p_value: how often a shuffle of the trajectories gives as much.
+  """
+
+  axis: np.ndarray
+  mid: np.ndarray
+  impact: np.ndarray
+  impact_error: np.ndarray
+  shares: np.ndarray
+  statistic: float
+  p_value: float
+
+
+def compare(
+  params: sim.Params,
+  tokenizer: features.Tokenizer,
+  key: jax.Array,
+  start: sim.Start,
+  *,
+  flow: sim.OrderFlow,
+  injection: Injection,
+  num_trajectories: int,
+  horizon_s: float,
+  rules: rules_lib.Rules = rules_lib.CONTINUOUS,
+  num_points: int = 121,
+) -> Response:
+  """Simulates futures with an order and without it, and compares them.
+
+  Args:
+    params: of the model.
+    tokenizer: the bins.
+    key: typed PRNG key, consumed, of both runs.
+    start: the market.
+    flow: the model.
+    injection: the order.
+    num_trajectories: B.
+    horizon_s: seconds from the start.
+    rules: of the venue.
+    num_points: n, of the axis.
+
+  Raises:
+    ValueError: if the order comes after the horizon.
+  """
+  if injection.after_s >= horizon_s:
+    raise ValueError(
+      f"the order comes after {injection.after_s} s, the horizon is {horizon_s}"
+    )
+  begin = int(forecast.nanoseconds(start.clock))
+  moment = begin + round(injection.after_s * types.NANOSECONDS)
+  runs = [
+    _simulate(
+      params,
+      tokenizer,
+      jax.random.split(key, num_trajectories),
+      start,
+      begin + round(horizon_s * types.NANOSECONDS),
+      flow=flow,
+      config=sim.SimConfig(rules=rules, crowd=sim.CrowdConfig(agents=sent)),
+    )
+    for sent in ((), (_sender(injection, moment),))
+  ]
+  axis = np.linspace(0.0, horizon_s, num_points)
+  times = begin + np.round(axis * types.NANOSECONDS).astype(np.int64)
+  mid = np.stack([_mid_at(run, times, int(start.mid)) for run in runs])
+  change = mid[1] - mid[0]
+  counts = [_counts(run, moment) for run in runs]
+  statistic, p_value = _test(*counts)
+  return Response(
+    axis=axis,
+    mid=mid,
+    impact=change.mean(axis=0),
+    impact_error=change.std(axis=0, ddof=1) / np.sqrt(num_trajectories),
+    shares=np.stack([x.sum(axis=0) / x.sum() for x in counts]),
+    statistic=statistic,
+    p_value=p_value,
+  )
+
+
+def _sender(injection: Injection, moment: int) -> agents.Agent:
+  """Returns an agent that sends the order."""
+  seconds, nanoseconds = divmod(moment, types.NANOSECONDS)
+  return agents.replay.make(
+    name="injected",
+    seconds=np.array([seconds]),
+    nanoseconds=np.array([nanoseconds]),
+    kind=np.array([types.OrderKind.MARKET]),
+    side=np.array([injection.side]),
+    price=np.array([0]),
+    volume=np.array([injection.volume]),
+    slot=np.array([0]),
+  )
+
+
+def _observe(state: sim.SimState, event: sim.Event):
+  return event.is_event, event.time, event.mid, state.plan.index
+
+
+def _simulate(params, tokenizer, keys, start, end, *, flow, config) -> Futures:
+  """Returns futures up to a moment in nanoseconds since midnight."""
+  make = functools.partial(sim.init_many, flow=flow, config=config)
+  seconds, nanoseconds = divmod(end, types.NANOSECONDS)
+  until = clock.add(clock.at_second(seconds), nanoseconds)
+  chunks = sim.chunks(
+    params,
+    tokenizer,
+    jax.jit(make)(params, tokenizer, keys, start),
+    until,
+    flow=flow,
+    config=config,
+    num_events=_CHUNK,
+    observe_fn=_observe,
+  )
+  kept = jax.tree.map(
+    lambda *x: np.concatenate(x, axis=1), *(kept for _, kept in chunks)
+  )
+  is_event, time, mid, index = kept
+  cell = index // (vocab.NUM_VOLUMES * vocab.NUM_INTERVALS)
+  return Futures(forecast.nanoseconds(time), mid, cell, is_event)
+
+
+def _mid_at(run: Futures, times: np.ndarray, start_mid: int) -> np.ndarray:
+  """Returns the mids `[B, n]` at times `[n]`."""
+  return np.stack(
+    [
+      forecast.step_function(times, time[is_event], mid[is_event], start_mid)
+      for time, mid, is_event in zip(
+        run.time, run.mid, run.is_event, strict=True
+      )
+    ]
+  )
+
+
+def _counts(run: Futures, moment: int) -> np.ndarray:
+  """Returns how often each cell is planned after a moment, `[B, 96]`."""
+  counted = run.is_event & (run.time >= moment)
+  return np.stack(
+    [
+      np.bincount(cell[rows], minlength=_CELLS)
+      for cell, rows in zip(run.cell, counted, strict=True)
+    ]
+  )
+
+
+def _test(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+  """Compares shares of cells between two groups of trajectories, `[B, 96]`.
+
+  The statistic is the sum, over cells, of the squared difference of mean shares
+  over its variance if both groups were one; the p-value is by permutation.
+  """
+  counts = np.concatenate([one, other]).astype(np.float64)
+  shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+  variance = shares.var(axis=0, ddof=1)
+  shares = shares[:, variance > 0] / np.sqrt(variance[variance > 0])
+  size = len(one)
+  scale = 1 / size + 1 / len(other)
+  rng = np.random.default_rng(0)
+
+  def distance(rows):
+    gap = shares[rows[:size]].mean(axis=0) - shares[rows[size:]].mean(axis=0)
+    return float((gap**2).sum() / scale)
+
+  found = distance(np.arange(len(shares)))
+  shuffled = [distance(rng.permutation(len(shares))) for _ in range(_SHUFFLES)]
+  as_far = sum(x >= found for x in shuffled)
+  return found, (1 + as_far) / (1 + _SHUFFLES)

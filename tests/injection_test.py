@@ -1,0 +1,87 @@
+"""Injected orders matter: to the price, and to the orders that follow."""
+
+import jax
+import numpy as np
+import pytest
+
+from mars_jax import demo
+from mars_jax import lmm
+from mars_jax import types
+from mars_jax.apps import injection
+from mars_jax.apps import moment
+from mars_jax.data import readers
+
+_NUM = 16  # Trajectories.
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+@pytest.fixture(scope="module")
+def market(bitstamp_sample):
+  model = lmm.load(demo.MODEL)
+  stream = readers.read(bitstamp_sample)[:60_000]
+  time = int(stream.time[50_000])
+  return model, moment.at(stream, time, model=model, capacity=256)
+
+
+@pytest.fixture(scope="module")
+def response(market):
+  model, now = market
+  asks = np.asarray(now.start.venue.book.volume[types.Side.ASK])
+  return injection.compare(
+    model.params,
+    now.tokenizer,
+    jax.random.key(0),
+    now.start,
+    flow=now.flow,
+    injection=injection.Injection(
+      side=types.Side.BID, volume=int(asks[:60].sum()), after_s=0.25
+    ),
+    num_trajectories=_NUM,
+    horizon_s=2.0,
+    num_points=81,
+  )
+
+
+def test_nothing_changes_before_the_order(response):
+  before = response.axis < 0.25
+  np.testing.assert_array_equal(
+    response.mid[0][:, before], response.mid[1][:, before]
+  )
+
+
+def test_a_large_buy_moves_the_mid(response):
+  # At once, in every future.
+  at = np.searchsorted(response.axis, 0.25)
+  assert (response.mid[1][:, at] > response.mid[0][:, at]).mean() > 0.9
+  assert response.impact[at] > 5 * response.impact_error[at]
+
+
+def test_the_orders_that_follow_are_of_another_distribution(response):
+  np.testing.assert_allclose(response.shares.sum(axis=1), 1.0)
+  assert response.p_value < 0.01
+
+
+def test_equal_groups_are_not_told_apart():
+  rng = np.random.default_rng(1)
+  p_values = []
+  for _ in range(40):
+    one, other = rng.poisson(3.0, (2, 20, 96))
+    p_values.append(injection._test(one, other)[1])
+  # Uniform: below 0.1 with a probability of 0.1 each, within 4 deviations.
+  assert (np.array(p_values) < 0.1).mean() < 0.1 + 4 * np.sqrt(0.09 / 40)
+
+
+def test_an_order_after_the_horizon_is_refused(market):
+  model, now = market
+  with pytest.raises(ValueError, match="horizon"):
+    injection.compare(
+      model.params,
+      now.tokenizer,
+      jax.random.key(0),
+      now.start,
+      flow=now.flow,
+      injection=injection.Injection(types.Side.BID, 1, after_s=5.0),
+      num_trajectories=2,
+      horizon_s=3.0,
+    )
