@@ -25,6 +25,10 @@ _WRONG = {
   "a wrong flag": ("train --config=configs/demo.py --stepz=3", "stepz"),
   "a missing flag": (f"train {_CONFIG}", "workdir"),
   "a stray argument": ("forecast now", "now"),
+  "an unknown key of a simulation": (
+    "simulate --config=configs/simulate.py:tiny --config.start.day=3",
+    "day",
+  ),
   "an unknown key": (
     f"train {_CONFIG} --workdir={{folder}}/x --config.model.dimm=3",
     "dimm",

@@ -1,1 +1,1 @@
-"""What the simulator is for: forecasts."""
+"""What the simulator is for: forecasts, and simulations that a config tells."""

@@ -18,6 +18,7 @@ import numpy as np
 
 from mars_jax import sim
 from mars_jax import types
+from mars_jax.data import tokenize
 from mars_jax.tokens import features
 
 _CHUNK = 256  # Events of a trajectory in one compiled call.
@@ -145,7 +146,7 @@ def simulate(
   keys = jax.vmap(lambda b: jax.random.fold_in(key, b))(
     np.arange(num_trajectories)
   )
-  start_time = nanoseconds(start.clock)
+  start_time = tokenize.nanoseconds(start.clock)
   most = horizon.orders or horizon.max_orders
   chunks = sim.chunks(
     params,
@@ -164,7 +165,7 @@ def simulate(
     num_events += events.mid.shape[1]
     share = num_events / most
     if horizon.seconds is not None:
-      passed = nanoseconds(state.clock).min() - start_time
+      passed = tokenize.nanoseconds(state.clock).min() - start_time
       share = max(share, passed / types.NANOSECONDS / horizon.seconds)
     on_progress(min(share, 1.0), num_events * num_trajectories)
     if share >= 1:
@@ -180,9 +181,9 @@ def _trajectories(
 ) -> Trajectories:
   """Returns events `[B, E]` as trajectories."""
   return Trajectories(
-    start=int(nanoseconds(start.clock)),
+    start=int(tokenize.nanoseconds(start.clock)),
     start_mid=int(start.mid),
-    time=nanoseconds(events.time),
+    time=tokenize.nanoseconds(events.time),
     mid=events.mid,
     kind=events.order.kind.astype(np.int8),
     side=events.order.side.astype(np.int8),
@@ -191,12 +192,6 @@ def _trajectories(
     traded=events.report.traded,
     dropped=np.asarray(dropped - start.venue.book.dropped),
   )
-
-
-def nanoseconds(time) -> np.ndarray:
-  """Returns a `types.Timestamp` as int64 nanoseconds since midnight."""
-  seconds = np.asarray(time.seconds, np.int64)
-  return seconds * types.NANOSECONDS + np.asarray(time.nanoseconds)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,7 @@ import numpy as np
 from mars_jax import sim
 from mars_jax import types
 from mars_jax.apps import forecast
+from mars_jax.data import tokenize
 from mars_jax.lob import rules as rules_lib
 from mars_jax.sim import agents
 from mars_jax.sim import clock
@@ -123,7 +124,7 @@ def compare(
     raise ValueError(
       f"the order comes after {injection.after_s} s, the horizon is {horizon_s}"
     )
-  begin = int(forecast.nanoseconds(start.clock))
+  begin = int(tokenize.nanoseconds(start.clock))
   moment = begin + round(injection.after_s * types.NANOSECONDS)
   runs = [
     _simulate(
@@ -193,7 +194,7 @@ def _simulate(params, tokenizer, keys, start, end, *, flow, config) -> Futures:
   )
   is_event, time, mid, index = kept
   cell = index // (vocab.NUM_VOLUMES * vocab.NUM_INTERVALS)
-  return Futures(forecast.nanoseconds(time), mid, cell, is_event)
+  return Futures(tokenize.nanoseconds(time), mid, cell, is_event)
 
 
 def _mid_at(run: Futures, times: np.ndarray, start_mid: int) -> np.ndarray:

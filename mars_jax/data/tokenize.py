@@ -26,6 +26,12 @@ def timestamps(time: np.ndarray) -> types.Timestamp:
   )
 
 
+def nanoseconds(time: types.Timestamp) -> np.ndarray:
+  """Returns moments as int64 nanoseconds since midnight."""
+  seconds = np.asarray(time.seconds, np.int64)
+  return seconds * types.NANOSECONDS + np.asarray(time.nanoseconds)
+
+
 def intervals(time: np.ndarray) -> np.ndarray:
   """Returns `[T]` int32 microseconds since the order before; first is 0.
 

@@ -8,6 +8,7 @@ The modules `agents` and `clock` are for those who write agents.
 from mars_jax.sim import agents
 from mars_jax.sim import clock
 from mars_jax.sim import money
+from mars_jax.sim import saving
 from mars_jax.sim.crowd import CrowdConfig
 from mars_jax.sim.rollout import chunks
 from mars_jax.sim.rollout import init_many
@@ -40,6 +41,7 @@ __all__ = (
   "money",
   "resume",
   "rollout",
+  "saving",
   "stack",
   "state_axes",
   "step",

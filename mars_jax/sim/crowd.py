@@ -345,8 +345,8 @@ def message(
 
   Returns:
     The order, whose owner is its sender. Where a cancel or a modify means a
-    slot in which nothing rests, or an order that may rest one that is taken, its
-    volume is 0: `is_refused` turns it away.
+    slot in which nothing rests, or an order that may rest one that is taken,
+    its volume is 0: `is_refused` turns it away.
   """
   sender = index // config.outbox
   order = jax.tree.map(lambda x: x.ravel()[index], crowd.outbox)

@@ -63,9 +63,7 @@ def make(
   return Plan(index, _open_time(rules, now, interval), mid)
 
 
-def when_open(
-  rules: rules_lib.Rules, time: types.Timestamp
-) -> types.Timestamp:
+def when_open(rules: rules_lib.Rules, time: types.Timestamp) -> types.Timestamp:
   """Returns a time, or where the venue takes no orders then, when it does."""
   for start, end in _closed(rules):
     is_inside = (time.seconds >= start) & (time.seconds < end)

@@ -1,0 +1,214 @@
+"""Where simulations start: a day of orders at a time, with a model or without.
+
+The day may be one of `data.synthetic`, which needs no file: a market of no data
+that has been warmed up. With no model, each order is one of those before the
+start, drawn anew: the day's own mix of orders, without a memory. Together they
+make simulations of nothing at hand.
+"""
+
+import collections.abc
+import dataclasses
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mars_jax import lmm
+from mars_jax import lob
+from mars_jax import sim
+from mars_jax import types
+from mars_jax.apps import moment
+from mars_jax.data import events
+from mars_jax.data import readers
+from mars_jax.data import replay
+from mars_jax.data import tokenize
+from mars_jax.lob import session
+from mars_jax.tokens import features
+
+NO_MODEL = "none"
+_FILL = 0.75  # Share of the simulated book that the start may take up.
+_FEWEST = 100  # Orders before the start that others are drawn from.
+
+
+@dataclasses.dataclass(frozen=True)
+class StartConfig:
+  """Static.
+
+  Attributes:
+    path: the day, of any format of `data.readers`; "synthetic-0", with any
+      seed, is one of no data.
+    instrument: which one of a file of several, or "".
+    times: HH:MM:SS of the market's clock, one simulation each; none for five
+      sixths into the data.
+    model: the path of a model, or "none" to draw orders anew.
+    book_capacity: orders that one side of a simulated book can hold.
+    replay_capacity: the same of the book of the replayed day.
+    state: path of a saved simulation to go on with, or "". The rest must be
+      what it was when that began: it tells the market and the model.
+  """
+
+  path: str
+  instrument: str = ""
+  times: tuple[str, ...] = ()
+  model: str = NO_MODEL
+  book_capacity: int = 512
+  replay_capacity: int = 4096
+  state: str = ""
+
+  def __post_init__(self):
+    for name in ("book_capacity", "replay_capacity"):
+      if getattr(self, name) < 16:
+        raise ValueError(f"{name} must be >= 16, not {getattr(self, name)}")
+    if self.state and len(self.times) > 1:
+      raise ValueError("a saved simulation goes on from one time, not several")
+
+
+@dataclasses.dataclass(frozen=True)
+class Market:
+  """A market to simulate from a moment on.
+
+  Attributes:
+    stream: the day, up to the moment.
+    start: the market at it.
+    params, tokenizer, flow: the model, as the simulator takes it.
+    num_cut: resting orders, the farthest from the mid, that the simulated book
+      starts without.
+  """
+
+  stream: events.EventStream
+  start: sim.Start
+  params: sim.Params
+  tokenizer: features.Tokenizer
+  flow: sim.OrderFlow
+  num_cut: int
+
+  @property
+  def begin(self) -> int:
+    """Nanoseconds since midnight at which it starts."""
+    clock = self.start.clock
+    return int(clock.seconds) * types.NANOSECONDS + int(clock.nanoseconds)
+
+
+def read(config: StartConfig) -> events.EventStream:
+  """Reads the day of a config."""
+  chosen = {"instrument": config.instrument} if config.instrument else {}
+  return readers.read(config.path, **chosen)
+
+
+def times(config: StartConfig, stream: events.EventStream) -> list[int]:
+  """Returns the moments of a config, nanoseconds since midnight."""
+  if config.times:
+    return [_nanoseconds(text) for text in config.times]
+  first, last = int(stream.time[0]), int(stream.time[-1])
+  return [first + (last - first) * 5 // 6]
+
+
+def _nanoseconds(text):
+  """Returns a time of day as nanoseconds since midnight."""
+  if not re.fullmatch(r"\d\d:\d\d:\d\d(\.\d+)?", text):
+    raise ValueError(f"{text!r} is no time like 14:30:00")
+  hours, minutes, seconds = text.split(":")
+  minutes = int(hours) * 60 + int(minutes)
+  return round((minutes * 60 + float(seconds)) * types.NANOSECONDS)
+
+
+def before(stream: events.EventStream, time: int) -> events.EventStream:
+  """Returns the events up to a moment, nanoseconds since midnight."""
+  return stream[: int(np.searchsorted(stream.time, time, side="right"))]
+
+
+def at(
+  config: StartConfig,
+  stream: events.EventStream,
+  time: int,
+  *,
+  on_progress: collections.abc.Callable[[int], None] = lambda num_events: None,
+) -> Market:
+  """Returns a market at a moment.
+
+  Args:
+    config: of the start.
+    stream: the day that `read` gives.
+    time: nanoseconds since midnight.
+    on_progress: called with the number of events just replayed.
+
+  Raises:
+    ValueError: if the moment lies outside the day, or has too few orders before
+      it, or the model has no bins for the market.
+  """
+  past = before(stream, time)
+  if config.model == NO_MODEL:
+    _check(stream, past, time, _FEWEST)
+    return _without_model(config, past, on_progress)
+  model = lmm.load(config.model)
+  _check(stream, past, time, model.config.window)
+  found = moment.at(
+    stream[: len(past) + 1],  # What comes after is of no concern here.
+    time,
+    model=model,
+    replay_capacity=config.replay_capacity,
+    capacity=config.book_capacity,
+    on_progress=on_progress,
+  )
+  return Market(
+    stream=past,
+    start=found.start,
+    params=model.params,
+    tokenizer=found.tokenizer,
+    flow=found.flow,
+    num_cut=found.num_cut,
+  )
+
+
+def _check(stream, past, time, fewest):
+  """Raises unless a moment is within a day, with so many orders before it."""
+  text, num = moment.clock_text(time), int(past.is_flow.sum())
+  if time > stream.time[-1]:
+    end = moment.clock_text(stream.time[-1])
+    raise ValueError(f"{stream.name} ends at {end}, before the start {text}")
+  if num < fewest:
+    raise ValueError(
+      f"{stream.name} has {num} orders before the start {text}, fewer than the"
+      f" {fewest} that it takes; start later"
+    )
+
+
+def _draw_anew(params, key, token, cache, is_new):
+  """Draws one of the order indices `params`."""
+  del token, is_new
+  return params[jax.random.randint(key, (), 0, len(params))], cache
+
+
+_DRAWN_ANEW = sim.OrderFlow(_draw_anew)
+
+
+def _without_model(config, stream, on_progress) -> Market:
+  """Returns the market after a stream; what it sends is drawn from there."""
+  past, book = replay.replay(
+    stream,
+    lob.init(config.replay_capacity),
+    num_levels=features.SNAPSHOT_LEVELS,
+    on_progress=on_progress,
+  )
+  tokenizer = tokenize.fit(past)
+  tokens = tokenize.encode(tokenizer, past)
+  small = lob.resize(book, int(config.book_capacity * _FILL))
+  book_at_start = lob.resize(small, config.book_capacity)
+  start = sim.Start(
+    clock=tokenize.timestamps(past.time[-1]),
+    venue=session.init(book_at_start, reference=past.mid_before[0]),
+    mid=lob.mid(book_at_start, fallback=past.mid_after[-1]),
+    open_mid=past.mid_before[0],
+    next_id=stream.order_id.max() + 1,
+    token=jax.tree.map(lambda leaf: leaf[-1], tokens),
+    cache=(),
+  )
+  return Market(
+    stream=stream,
+    start=jax.tree.map(jnp.asarray, start),
+    params=jnp.asarray(tokens.index),
+    tokenizer=tokenizer,
+    flow=_DRAWN_ANEW,
+    num_cut=int(small.dropped - book.dropped),
+  )
