@@ -1,5 +1,17 @@
 """Settings and fixtures of every test: on the CPU, no rank promotion unseen."""
 
+import os
+import pathlib
+
+# What is compiled is kept: for the other workers, for the scripts that tests
+# start, and for the next run. XLA takes hints of its own in what it reads for
+# features that the machine lacks, and would log an error of each.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(
+  pathlib.Path(__file__).parent.parent / ".pytest_cache" / "jax"
+)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
 import jax
 import pytest
 
@@ -7,6 +19,22 @@ from mars_jax.data import samples
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_collection_modifyitems(items):
+  """Has the tests that share a fixture of their module share a worker.
+
+  Else every worker that got one of them would make it, and many of these train
+  a model or start scripts.
+  """
+  for item in items:
+    scopes = {
+      name: definitions[-1].scope
+      for name, definitions in item._fixtureinfo.name2fixturedefs.items()
+      if name != "quick_compilation"  # That is cheap.
+    }
+    if "module" in scopes.values():
+      item.add_marker(pytest.mark.xdist_group(item.module.__name__))
 
 
 @pytest.fixture(scope="session")

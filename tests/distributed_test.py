@@ -17,6 +17,7 @@ import jax
 import numpy as np
 import pytest
 import runs
+import scripts
 
 from mars_jax.train import checkpoint
 from mars_jax.train import sharding
@@ -78,7 +79,11 @@ def folder(tmp_path_factory):
     port = str(probe.getsockname()[1])
   runs.finish(
     *(
-      runs.start("distributed_test.py", number, port, folder, num_devices=2)
+      runs.start(
+        *("distributed_test.py", number, port, folder),
+        num_devices=2,
+        xla_flags=scripts.QUICK_XLA,
+      )
       for number in "01"
     )
   )

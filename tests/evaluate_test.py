@@ -111,7 +111,10 @@ def folder(tmp_path_factory):
   }.items():
     model = lmm.Model(_params(), runs.MODEL, tokenizers, {})
     lmm.save(folder / f"{name}.npz", model)
-  state = trainer.init_state(0, runs.MODEL, runs.OPTIMIZER)
+  shapes = jax.eval_shape(
+    lambda: trainer.init_state(0, runs.MODEL, runs.OPTIMIZER)
+  )
+  state = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
   with checkpoint.Checkpointer(
     folder / "run" / "checkpoints",
     max_to_keep=2,
@@ -133,6 +136,7 @@ _RIGHT = {
   ),
   "one day": (
     "--checkpoint={0}/one.npz --data={0}/day0.csv --train_fraction=0.9"
+    " --book_capacity=256"
   ),
 }
 _WRONG = {

@@ -262,10 +262,14 @@ def test_stopped_at_any_write_and_run_again_it_writes_the_same(
   assert fatal >= 9  # Three folders, two files of orders, two of images, ...
 
 
-def test_killed_for_real_and_run_again_it_writes_the_same(captures, tmp_path):
+def test_killed_for_real_and_run_again_it_writes_the_same(
+  captures, tmp_path, monkeypatch
+):
   paths = [str(captures / name) for name in ("day0.csv", "day1.csv")]
   command = [f"--out={tmp_path / 'killed'}", "--workers=2", *paths]
-  killed = scripts.start("prepare_data", *command, "--format=bitstamp")
+  with monkeypatch.context() as patch:  # Or it may leave half a program there.
+    patch.setenv("JAX_ENABLE_COMPILATION_CACHE", "false")
+    killed = scripts.start("prepare_data", *command, "--format=bitstamp")
   while not list((tmp_path / "killed").glob("days/*")):
     assert killed.poll() is None, killed.communicate()
     time.sleep(0.01)

@@ -134,8 +134,9 @@ def metrics(workdir):
   return [row[1:] for row in rows]
 
 
-def start(script, *arguments, num_devices):
+def start(script, *arguments, num_devices, xla_flags=""):
   """Starts a script of this folder on some devices, that compiles quickly."""
+  devices = f"--xla_force_host_platform_device_count={num_devices}"
   return subprocess.Popen(
     [sys.executable, pathlib.Path(__file__).with_name(script), *arguments],
     env={
@@ -143,7 +144,7 @@ def start(script, *arguments, num_devices):
       "JAX_PLATFORMS": "cpu",
       "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
       "JAX_NUMPY_RANK_PROMOTION": "raise",
-      "XLA_FLAGS": f"--xla_force_host_platform_device_count={num_devices}",
+      "XLA_FLAGS": f"{devices} {xla_flags}",
     },
     stdout=subprocess.PIPE,
     stderr=subprocess.STDOUT,

@@ -6,7 +6,16 @@ import pathlib
 import subprocess
 import sys
 
+import jaxlib
+
 ROOT = pathlib.Path(__file__).parent.parent
+# XLA's older emitters compile several times as quickly what then runs slower;
+# a jaxlib that does not know the flag would not start.
+QUICK_XLA = (
+  "--xla_cpu_use_fusion_emitters=false"
+  if jaxlib.__version__.startswith("0.10.")
+  else ""
+)
 
 
 def start(script, *arguments):
@@ -18,6 +27,7 @@ def start(script, *arguments):
       **os.environ,
       "JAX_PLATFORMS": "cpu",
       "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # To compile quicker.
+      "XLA_FLAGS": QUICK_XLA,
     },
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 import pytest
 import runs
+import scripts
 from jax.sharding import PartitionSpec as P
 
 from mars_jax import lmm
@@ -99,7 +100,10 @@ def main(folder):
 def eight(tmp_path_factory):
   """What the script wrote, and the folder of its checkpoint."""
   folder = tmp_path_factory.mktemp("eight")
-  runs.finish(runs.start("sharding_test.py", folder, num_devices=8))
+  process = runs.start(
+    "sharding_test.py", folder, num_devices=8, xla_flags=scripts.QUICK_XLA
+  )
+  runs.finish(process)
   return json.loads((folder / "out.json").read_text()), folder
 
 

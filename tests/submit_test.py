@@ -15,6 +15,7 @@ _RUN = (
   "--config.data.batch_size=4096",
   "--config.data.market=SSE",
 )
+_JOB = os.getpid()  # JAX makes a port of it, which must be free.
 _KUBERNETES = (
   *("--to=kubernetes", "--dry_run", "--nodes=4", *_RUN),
   *("--workdir=/data/my run", "--image=mars:1", "--claim=shared"),
@@ -35,7 +36,7 @@ def cluster(tmp_path_factory):
   """
   folder = tmp_path_factory.mktemp("cluster")
   _write_script(
-    folder / "sbatch", '#!/bin/bash\nexport SLURM_JOB_ID=77\nbash "$1"\n'
+    folder / "sbatch", f'#!/bin/bash\nexport SLURM_JOB_ID={_JOB}\nbash "$1"\n'
   )
   _write_script(
     folder / "srun",
@@ -119,7 +120,7 @@ def test_what_a_batch_script_runs_is_a_process_of_a_distributed_run(results):
 def test_a_run_that_is_preempted_goes_back_to_the_queue(results, cluster):
   assert results["slurm, preempted"].returncode == 1
   assert "sbatch did not take the job" in results["slurm, preempted"].stderr
-  assert (cluster / "requeued").read_text() == "requeue 77\n"
+  assert (cluster / "requeued").read_text() == f"requeue {_JOB}\n"
 
 
 def _manifest(result):

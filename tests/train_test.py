@@ -365,11 +365,9 @@ class TestLoop:
     self, dataset, tmp_path
   ):
     repeating = _two_and_two(dataset)
-    optimizer = dataclasses.replace(
-      OPTIMIZER, learning_rate=3e-2, num_steps=120
-    )
+    optimizer = dataclasses.replace(OPTIMIZER, learning_rate=3e-2, num_steps=80)
     train = dataclasses.replace(TRAIN, eval_every=100, checkpoint_every=100)
-    model = dataclasses.replace(MODEL, dropout=0.0)
+    model = dataclasses.replace(runs.MODEL, num_layers=1, has_book=False)
     _, reports = _run(
       repeating, tmp_path, model=model, optimizer=optimizer, train=train
     )

@@ -164,6 +164,7 @@ def test_indicative_prices_of_shanghai_are_those_of_our_auction():
     if collects[start]:
       outcomes.append((start, *map(np.asarray, outcome)))
       market, _ = session.uncross(market, rules=SHANGHAI)
+  assert market.book.dropped == 0
   shown = sse_files.load_snapshots(sse_files.find(path).snapshots, "600519")
   names = ("time", "AskPrice1", "AskVolume1", "BidVolume2", "AskVolume2")
   counts = []
