@@ -10,7 +10,7 @@ demo: $(VENV)/demo
 	@echo "The picture: out/forecast.png"
 
 test: $(VENV)/test
-	$(RUN) -m pytest --numprocesses=auto --dist=loadgroup
+	$(RUN) -m pytest --numprocesses=auto --dist=loadscope
 
 lint: $(VENV)/test
 	$(RUN) -m ruff check .

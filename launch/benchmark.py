@@ -163,6 +163,12 @@ _SIM_DIM = flags.DEFINE_integer(
   "sim_dim", 128, "sim only: the width of the model, a multiple of 32.", 32
 )
 _SIM_LAYERS = flags.DEFINE_integer("sim_layers", 4, "sim only: its layers.", 1)
+_SIM_HEADS = flags.DEFINE_multi_enum(
+  "sim_head",
+  ["factored", "joint"],
+  ["factored", "joint"],
+  "sim only: the head of the model; may be given several times.",
+)
 _EVENTS = flags.DEFINE_integer(
   "events", 128, "sim only: orders of each future.", 1
 )
@@ -270,7 +276,7 @@ def _measure_sim() -> dict:
       mlp_dim=dim * 11 // 4,
       window=_WINDOW.value,
     ),
-    heads=("factored", "joint"),
+    heads=tuple(_SIM_HEADS.value),
     batch=_batch(_TRAJECTORIES),
     capacity=_CAPACITY.value,
     num_events=_EVENTS.value,

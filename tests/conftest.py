@@ -1,5 +1,6 @@
 """Settings and fixtures of every test: on the CPU, no rank promotion unseen."""
 
+import functools
 import os
 import pathlib
 
@@ -14,6 +15,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import jax
 import pytest
+from xdist import scheduler
 
 from mars_jax.data import samples
 
@@ -21,20 +23,27 @@ jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
-def pytest_collection_modifyitems(items):
-  """Has the tests that share a fixture of their module share a worker.
+class _Scheduling(scheduler.LoadScopeScheduling):
+  """Sends tests that share a fixture of their module to one worker.
 
   Else every worker that got one of them would make it, and many of these train
   a model or start scripts.
   """
-  for item in items:
-    scopes = {
-      name: definitions[-1].scope
-      for name, definitions in item._fixtureinfo.name2fixturedefs.items()
-      if name != "quick_compilation"  # That is cheap.
-    }
-    if "module" in scopes.values():
-      item.add_marker(pytest.mark.xdist_group(item.module.__name__))
+
+  def _split_scope(self, nodeid):
+    file = nodeid.partition("::")[0]
+    return file if _has_module_fixtures(file) else nodeid
+
+
+@functools.cache
+def _has_module_fixtures(file):
+  path = pathlib.Path(__file__).parent / pathlib.Path(file).name
+  return 'scope="module"' in path.read_text()
+
+
+def pytest_xdist_make_scheduler(config, log):
+  """Has the tests distributed by the above."""
+  return _Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")

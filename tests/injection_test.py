@@ -13,14 +13,12 @@ from mars_jax.data import readers
 
 _NUM = 16  # Trajectories.
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @pytest.fixture(scope="module")
 def market(bitstamp_sample):
   model = lmm.load(demo.MODEL)
-  stream = readers.read(bitstamp_sample)[:60_000]
-  time = int(stream.time[50_000])
+  stream = readers.read(bitstamp_sample)[:20_200]
+  time = int(stream.time[20_000])
   return model, moment.at(stream, time, model=model, capacity=256)
 
 

@@ -61,19 +61,19 @@ def run(config: SimBenchmark, on_repeat: OnRepeat) -> dict:
     of trajectories, the `bandwidth` of the memory in bytes a second, and of the
     `peer` the orders a second, if there is one.
   """
+  peer = None
+  if config.peer_path:  # First, since it may not be there.
+    peer = mars.measure(
+      config.peer_path, config.model, config.repeats, on_repeat
+    )
   bandwidth = _bandwidth()
   rows = [
     _row(config, head, batch, bandwidth, on_repeat)
     for head in config.heads
     for batch in config.batch
   ]
-  peer = None
-  if config.peer_path:
-    peer = mars.measure(
-      config.peer_path, config.model, config.repeats, on_repeat
-    )
-    for row in rows:
-      row["ratio"] = row["orders_per_s"] / peer["orders_per_s"]
+  for row in rows if peer else ():
+    row["ratio"] = row["orders_per_s"] / peer["orders_per_s"]
   return {
     "benchmark": "sim",
     "config": dataclasses.asdict(config),

@@ -58,8 +58,7 @@ def at(
     time: nanoseconds since midnight.
     model: reads the last orders before the moment, as many as it can see.
     replay_capacity: orders that one side of the replayed book can hold.
-    capacity: the same of the simulated book. It starts with the best orders,
-      three quarters of that, so that there is room for more.
+    capacity: the same of the simulated book; see `start_of`.
     on_progress: called with the number of events just replayed.
 
   Raises:
@@ -87,11 +86,15 @@ def at(
     )
   past, book = run(stream[:cut], lob.init(replay_capacity))
   future, _ = run(stream[cut:], book)
-  small = lob.resize(book, int(capacity * _FILL))
-  next_id = stream.order_id[:cut].max() + 1
   tokens = tokenize.encode(tokenizer, past)
-  start = _start(model, past, tokens, lob.resize(small, capacity), next_id)
-  num_cut = int(small.dropped - book.dropped)
+  start, num_cut = start_of(
+    past,
+    tokens,
+    book,
+    capacity=capacity,
+    next_id=stream.order_id[:cut].max() + 1,
+    cache=_read(model, tokens),
+  )
   return Moment(
     start, order_flow(model.config), tokenizer, past, future, num_cut
   )
@@ -108,33 +111,51 @@ def order_flow(config: lmm.LmmConfig) -> sim.OrderFlow:
   )
 
 
-def _start(
-  model: lmm.Model,
+def _read(model: lmm.Model, tokens: features.TokenFeatures) -> lmm.KvCache:
+  """Has the model read all of the past that it can see, but the last order."""
+  num_seen = model.config.num_layers * model.config.window
+  earlier = jax.tree.map(lambda leaf: leaf[-num_seen:-1], tokens)
+  read = jax.jit(functools.partial(lmm.apply, config=model.config))
+  _, cache = read(model.params, earlier)
+  return lmm.cache.share(cache)
+
+
+def start_of(
   past: replay.Records,
   tokens: features.TokenFeatures,
   book: lob.Book,
+  *,
+  capacity: int,
   next_id: int,
-) -> sim.Start:
-  """Has the model read all of the past that it can see, but the last order.
+  cache: sim.Cache,
+) -> tuple[sim.Start, int]:
+  """Returns a market to start from, and the orders that it does without.
 
   What the venue's rules count from is the first mid of the day: a stream does
   not tell the previous close.
+
+  Args:
+    past: the orders before, `[T]`.
+    tokens: of them, leaves `[T]`.
+    book: after them.
+    capacity: of the simulated book. It starts with the best orders, three
+      quarters of that, so that there is room for more.
+    next_id: of the next order.
+    cache: of the model, after all tokens but the last.
   """
-  num_seen = model.config.num_layers * model.config.window
-  tokens = jax.tree.map(lambda leaf: leaf[-num_seen:], tokens)
-  read = jax.jit(functools.partial(lmm.apply, config=model.config))
-  earlier = jax.tree.map(lambda leaf: leaf[:-1], tokens)
-  _, cache = read(model.params, earlier)
+  small = lob.resize(book, int(capacity * _FILL))
+  fitting = lob.resize(small, capacity)
   start = sim.Start(
     clock=tokenize.timestamps(past.time[-1]),
-    venue=session.init(book, reference=past.mid_before[0]),
-    mid=lob.mid(book, fallback=past.mid_after[-1]),
+    venue=session.init(fitting, reference=past.mid_before[0]),
+    mid=lob.mid(fitting, fallback=past.mid_after[-1]),
     open_mid=past.mid_before[0],
     next_id=next_id,
     token=jax.tree.map(lambda leaf: leaf[-1], tokens),
-    cache=lmm.cache.share(cache),
+    cache=cache,
   )
-  return jax.tree.map(jnp.asarray, start)
+  start = jax.tree.map(jnp.asarray, start)
+  return start, int(small.dropped - book.dropped)
 
 
 def clock_text(nanoseconds: int) -> str:

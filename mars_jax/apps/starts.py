@@ -23,11 +23,9 @@ from mars_jax.data import events
 from mars_jax.data import readers
 from mars_jax.data import replay
 from mars_jax.data import tokenize
-from mars_jax.lob import session
 from mars_jax.tokens import features
 
 NO_MODEL = "none"
-_FILL = 0.75  # Share of the simulated book that the start may take up.
 _FEWEST = 100  # Orders before the start that others are drawn from.
 
 
@@ -193,22 +191,19 @@ def _without_model(config, stream, on_progress) -> Market:
   )
   tokenizer = tokenize.fit(past)
   tokens = tokenize.encode(tokenizer, past)
-  small = lob.resize(book, int(config.book_capacity * _FILL))
-  book_at_start = lob.resize(small, config.book_capacity)
-  start = sim.Start(
-    clock=tokenize.timestamps(past.time[-1]),
-    venue=session.init(book_at_start, reference=past.mid_before[0]),
-    mid=lob.mid(book_at_start, fallback=past.mid_after[-1]),
-    open_mid=past.mid_before[0],
+  start, num_cut = moment.start_of(
+    past,
+    tokens,
+    book,
+    capacity=config.book_capacity,
     next_id=stream.order_id.max() + 1,
-    token=jax.tree.map(lambda leaf: leaf[-1], tokens),
     cache=(),
   )
   return Market(
     stream=stream,
-    start=jax.tree.map(jnp.asarray, start),
+    start=start,
     params=jnp.asarray(tokens.index),
     tokenizer=tokenizer,
     flow=_DRAWN_ANEW,
-    num_cut=int(small.dropped - book.dropped),
+    num_cut=num_cut,
   )

@@ -15,6 +15,7 @@ from mars_jax.sim.rollout import init_many
 from mars_jax.sim.rollout import resume
 from mars_jax.sim.rollout import rollout
 from mars_jax.sim.rollout import stack
+from mars_jax.sim.state import Cache
 from mars_jax.sim.state import Event
 from mars_jax.sim.state import OrderFlow
 from mars_jax.sim.state import Params
@@ -26,6 +27,7 @@ from mars_jax.sim.state import state_axes
 from mars_jax.sim.step import step
 
 __all__ = (
+  "Cache",
   "CrowdConfig",
   "Event",
   "OrderFlow",

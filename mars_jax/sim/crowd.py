@@ -27,6 +27,8 @@ from mars_jax.sim import money
 from mars_jax.sim.agents import base
 
 _LEAST_SLEEP = 1_000  # Nanoseconds: so that no agent can stop the clock.
+_FAR = 2**30  # Ticks.
+_MOST_VOLUME = 2**31 - 1  # Lots of one side of a book.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -383,7 +385,19 @@ def is_refused(
     reference=venue.reference,
     halted=time.seconds < venue.resumes,
   )
-  return (reason != types.Reason.ACCEPTED) | (order.volume <= 0)
+  is_nothing = order.volume <= 0
+  return (reason != types.Reason.ACCEPTED) | is_nothing | ~_fits(order, venue)
+
+
+def _fits(order: types.Order, venue: session.Market) -> jax.Array:
+  """Tells whether a book can hold an order without overflow; see `lob.book`."""
+  kinds = types.OrderKind
+  may_rest = (order.kind == kinds.LIMIT) | (order.kind == kinds.POST_ONLY)
+  may_rest |= order.kind == kinds.MODIFY
+  has_price = may_rest | (order.kind == kinds.IOC) | (order.kind == kinds.FOK)
+  is_near = (order.price > -_FAR) & (order.price < _FAR)
+  room = _MOST_VOLUME - venue.book.volume[order.side].sum(dtype=jnp.int32)
+  return (is_near | ~has_price) & ((order.volume <= room) | ~may_rest)
 
 
 def take(crowd: Crowd, index: jax.Array, is_taken: jax.Array) -> Crowd:
