@@ -5,9 +5,6 @@ arriving message is an order, and its event one step of the simulation. What is
 turned away before it meets the book leaves no trace there: the venue counts it
 as refused.
 
-Accounts have a row for each agent and a last one for everybody else, so that
-they add up to nothing: what one pays, another gets.
-
 Dimensions: A agents, Q messages of an outbox, R slots of an agent for orders
 that rest, M orders of one action, H views kept for those who see late.
 """
@@ -22,8 +19,8 @@ from mars_jax import lob
 from mars_jax import types
 from mars_jax.lob import rules as rules_lib
 from mars_jax.lob import session
+from mars_jax.sim import accounts as accounts_lib
 from mars_jax.sim import clock
-from mars_jax.sim import money
 from mars_jax.sim.agents import base
 
 _LEAST_SLEEP = 1_000  # Nanoseconds: so that no agent can stop the clock.
@@ -77,16 +74,6 @@ class CrowdConfig:
 
 
 @struct.dataclass
-class Accounts:
-  """What each owner has traded since the start."""
-
-  cash: jax.Array  # [A + 1, 4] int32, amounts of `sim.money`
-  inventory: jax.Array  # [A + 1] int32, lots
-  bought: jax.Array  # [A + 1] int32, lots; wraps round at 2**31
-  sold: jax.Array  # [A + 1] int32, lots; wraps round at 2**31
-
-
-@struct.dataclass
 class Crowd:
   """The agents of one market."""
 
@@ -97,7 +84,7 @@ class Crowd:
   arrival: types.Timestamp  # [A, Q]
   orders: base.OpenOrders  # [A, R]
   ids: jax.Array  # [A, R] int32, of these orders, or `NO_ORDER`
-  accounts: Accounts
+  accounts: accounts_lib.Accounts
   refused: jax.Array  # [A] int32, messages that the venue did not take
   lost: jax.Array  # [A] int32, messages that found the outbox full
   stale: jax.Array  # [A] int32, wake-ups that saw a later view than they should
@@ -126,7 +113,6 @@ def init(key: jax.Array, market: Market, *, config: CrowdConfig) -> Crowd:
   none = base.order(types.OrderKind.NONE)
   shape = (num, config.outbox)
   slots = jnp.zeros((num, config.slots), jnp.int32)
-  lots = jnp.zeros((num + 1,), jnp.int32)
   key, init_key = jax.random.split(key)
   counts = jnp.zeros((num,), jnp.int32)
   crowd = Crowd(
@@ -137,7 +123,7 @@ def init(key: jax.Array, market: Market, *, config: CrowdConfig) -> Crowd:
     arrival=clock.never(shape),
     orders=base.OpenOrders(slots, slots, slots),
     ids=jnp.full_like(slots, types.NO_ORDER),
-    accounts=Accounts(money.zeros((num + 1,)), lots, lots, lots),
+    accounts=accounts_lib.init(num),
     refused=counts,
     lost=counts,
     stale=counts,
@@ -375,7 +361,11 @@ def message(
 
 
 def is_refused(
-  order: types.Order, time: types.Timestamp, venue: session.Market, *, rules
+  order: types.Order,
+  time: types.Timestamp,
+  venue: session.Market,
+  *,
+  rules: rules_lib.Rules,
 ) -> jax.Array:
   """Tells whether a venue turns a message away before it meets the book."""
   reason = rules_lib.check(
@@ -436,15 +426,14 @@ def settle(
     report: of the venue, all fills listed.
     book: after the order.
   """
-  crowd = _trade(crowd, report.fills, 1 - order.side)
   num = crowd.ids.shape[0]
   sender = jnp.where(order.owner >= 0, order.owner, num)
-  is_sender = jnp.arange(num + 1) == sender
-  accounts = _book(
-    crowd.accounts,
-    jnp.where(is_sender, report.traded, 0),
-    jnp.where(is_sender[:, None], _value(report.fills)[None], 0),
-    order.side,
+  fills = report.fills
+  accounts = accounts_lib.of_resting(
+    crowd.accounts, crowd.ids, fills, 1 - order.side
+  )
+  accounts = accounts_lib.of_sender(
+    accounts, sender, fills, report.traded, order.side
   )
   kinds = types.OrderKind
   is_new = (order.kind != kinds.CANCEL) & (report.rested > 0)
@@ -463,41 +452,12 @@ def settle(
 
 def settle_auction(crowd: Crowd, fills: types.Fills, book: lob.Book) -> Crowd:
   """Books what a call auction did; fills `[2, N]` by side, the book after."""
+  accounts = crowd.accounts
   for side in (types.Side.ASK, types.Side.BID):
-    crowd = _trade(crowd, _rows(fills, side), jnp.int32(side))
-  return _look_up(crowd, book)
-
-
-def _trade(crowd: Crowd, fills: types.Fills, side: jax.Array) -> Crowd:
-  """Books fills `[F]` of resting orders of one side to their owners."""
-  is_agents = crowd.ids[:, :, None] == fills.id[None, None]
-  is_agents = (is_agents & (fills.volume > 0)[None, None]).any(axis=1)
-  owns = jnp.concatenate([is_agents, ~is_agents.any(axis=0)[None]])  # [A+1, F]
-  volume = jnp.where(owns, fills.volume[None], 0).sum(axis=1, dtype=jnp.int32)
-  limbs = money.product(fills.price, fills.volume)
-  value = jnp.where(owns[:, :, None], limbs[None], 0).sum(axis=1)
-  return crowd.replace(
-    accounts=_book(crowd.accounts, volume, money.carry(value), side)
-  )
-
-
-def _value(fills: types.Fills) -> jax.Array:
-  """Returns what fills `[F]` are worth, an amount `[4]`."""
-  return money.carry(money.product(fills.price, fills.volume).sum(axis=0))
-
-
-def _book(
-  accounts: Accounts, volume: jax.Array, value: jax.Array, side: jax.Array
-) -> Accounts:
-  """Books trades of each owner, `[A + 1]` lots and `[A + 1, 4]`, of a side."""
-  sign = jnp.where(side == types.Side.BID, 1, -1)
-  buys = jnp.where(side == types.Side.BID, volume, 0)
-  return Accounts(
-    cash=money.carry(accounts.cash - sign * value),
-    inventory=accounts.inventory + sign * volume,
-    bought=accounts.bought + buys,
-    sold=accounts.sold + volume - buys,
-  )
+    accounts = accounts_lib.of_resting(
+      accounts, crowd.ids, _rows(fills, side), jnp.int32(side)
+    )
+  return _look_up(crowd.replace(accounts=accounts), book)
 
 
 def _look_up(crowd: Crowd, book: lob.Book) -> Crowd:

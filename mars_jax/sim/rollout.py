@@ -169,8 +169,9 @@ def chunks(
     num_events: events of a chunk.
     observe_fn: as for `rollout`; one function for all calls, since another one
       is another program to compile.
-    mesh: devices to cut the B trajectories over, along its first axis; B must
-      be a multiple of their number. None for the default device.
+    mesh: devices to cut the B trajectories over, along its first axis, as
+      `jax.sharding.Mesh` makes it (axes are Auto); B must be a multiple of
+      their number. None for the default device.
 
   Yields:
     The state after each chunk, and what was kept, numpy leaves
