@@ -9,15 +9,15 @@ import scripted
 from mars_jax import sim
 from mars_jax import types
 from mars_jax.lob import rules as rules_lib
+from mars_jax.sim import admission
 from mars_jax.sim import agents
-from mars_jax.sim import crowd
 from mars_jax.tokens import vocab
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 ASK, BID = types.Side.ASK, types.Side.BID
 Kind = types.OrderKind
-_refused = jax.jit(crowd.is_refused, static_argnames="rules")
+_refused = jax.jit(admission.is_refused, static_argnames="rules")
 
 
 def test_orders_come_their_delay_after_the_wake_up_ties_by_agent():

@@ -24,6 +24,7 @@ import jax.numpy as jnp
 from mars_jax import lob
 from mars_jax import types
 from mars_jax.lob import session
+from mars_jax.sim import admission
 from mars_jax.sim import clock
 from mars_jax.sim import crowd as crowd_lib
 from mars_jax.sim import plan as plan_lib
@@ -214,7 +215,7 @@ def _wake_agents(
     )
     is_next = ~clock.is_before(plan_time, time) & ~clock.is_before(last, time)
     is_next &= ~clock.is_before(crowd_lib.next_wake(crowd), time)
-    refused = is_next & crowd_lib.is_refused(
+    refused = is_next & admission.is_refused(
       order, time, state.venue, rules=config.rules
     )
     return index, time, refused
