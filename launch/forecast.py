@@ -16,7 +16,6 @@ seen the first 20 of them.
 """
 
 import pathlib
-import re
 import time
 
 import common
@@ -26,7 +25,6 @@ from absl import flags
 
 from mars_jax import demo
 from mars_jax import lmm
-from mars_jax import types
 from mars_jax.apps import forecast
 from mars_jax.apps import moment as moment_lib
 from mars_jax.apps import plots
@@ -159,12 +157,8 @@ def _moment(
 def _start_time(stream: events.EventStream) -> int:
   """Returns the start in nanoseconds since midnight."""
   if _START.value is None:
-    return int(stream.time[0] + (stream.time[-1] - stream.time[0]) * 5 // 6)
-  if not re.fullmatch(r"\d\d:\d\d:\d\d(\.\d+)?", _START.value):
-    raise ValueError(f"--start={_START.value} is no time like 14:30:00")
-  hours, minutes, seconds = _START.value.split(":")
-  minutes = int(hours) * 60 + int(minutes)
-  return round((minutes * 60 + float(seconds)) * types.NANOSECONDS)
+    return moment_lib.default_start(stream)
+  return moment_lib.parse_clock(_START.value, named=f"--start={_START.value}")
 
 
 def _report(

@@ -20,6 +20,7 @@ from mars_jax import lmm
 from mars_jax import lob
 from mars_jax import sim
 from mars_jax import types
+from mars_jax.apps import simulation
 from mars_jax.lob import session
 from mars_jax.tokens import vocab
 
@@ -218,7 +219,7 @@ def _time_rollout(market, next_order, batch, config, on_repeat):
   )
   keys = jax.random.split(jax.random.key(0), batch)
   init = jax.jit(functools.partial(sim.init_many, flow=flow))
-  mesh = _mesh()
+  mesh = simulation.mesh_of(batch, jax.devices())
   seconds = []
   for _ in range(config.repeats + 1):
     state = init(market.params, market.tokenizer, keys, market.start)
@@ -229,7 +230,7 @@ def _time_rollout(market, next_order, batch, config, on_repeat):
       flow=flow,
       num_events=config.num_events,
       observe_fn=_mid,
-      mesh=mesh if batch % mesh.size == 0 else None,
+      mesh=mesh,
     )
     began = time.perf_counter()
     next(chunks)
@@ -237,12 +238,6 @@ def _time_rollout(market, next_order, batch, config, on_repeat):
     if len(seconds) > 1:
       on_repeat()
   return seconds[0], seconds[1:]
-
-
-def _mesh() -> jax.sharding.Mesh:
-  """Returns all devices, for trajectories to be cut over."""
-  auto = jax.sharding.AxisType.Auto
-  return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(auto,))
 
 
 def _mid(state, event):
@@ -274,7 +269,7 @@ def _size(tree) -> int:
 def _bandwidth() -> float:
   """Returns the bytes a second that the devices read, timed by a sum."""
   shape = (jax.device_count(), _BANDWIDTH_BYTES // 4 // jax.device_count())
-  mesh = _mesh()
+  mesh = jax.sharding.Mesh(np.array(jax.devices()), ("data",))
   spec = jax.sharding.PartitionSpec("data")
   sharding = jax.sharding.NamedSharding(mesh, spec)
   x = jax.device_put(jnp.ones(shape, jnp.float32), sharding)

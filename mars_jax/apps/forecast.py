@@ -143,9 +143,7 @@ def simulate(
     The trajectories. With a horizon in seconds every one of them has passed
     it, unless `max_orders` came first, and goes on beyond it.
   """
-  keys = jax.vmap(lambda b: jax.random.fold_in(key, b))(
-    np.arange(num_trajectories)
-  )
+  keys = sim.trajectory_keys(key, num_trajectories)
   start_time = tokenize.nanoseconds(start.clock)
   most = horizon.orders or horizon.max_orders
   chunks = sim.chunks(

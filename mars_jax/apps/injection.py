@@ -20,7 +20,6 @@ from mars_jax.apps import forecast
 from mars_jax.data import tokenize
 from mars_jax.lob import rules as rules_lib
 from mars_jax.sim import agents
-from mars_jax.sim import clock
 from mars_jax.tokens import features
 from mars_jax.tokens import vocab
 
@@ -177,8 +176,7 @@ def _observe(state: sim.SimState, event: sim.Event):
 def _simulate(params, tokenizer, keys, start, end, *, flow, config) -> Futures:
   """Returns futures up to a moment in nanoseconds since midnight."""
   make = functools.partial(sim.init_many, flow=flow, config=config)
-  seconds, nanoseconds = divmod(end, types.NANOSECONDS)
-  until = clock.add(clock.at_second(seconds), nanoseconds)
+  until = jax.tree.map(np.asarray, tokenize.timestamps(end))
   chunks = sim.chunks(
     params,
     tokenizer,

@@ -3,6 +3,7 @@
 import collections.abc
 import dataclasses
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ import numpy as np
 from mars_jax import lmm
 from mars_jax import lob
 from mars_jax import sim
+from mars_jax import types
 from mars_jax.data import events
 from mars_jax.data import replay
 from mars_jax.data import tokenize
@@ -156,6 +158,29 @@ def start_of(
   )
   start = jax.tree.map(jnp.asarray, start)
   return start, int(small.dropped - book.dropped)
+
+
+def default_start(stream: events.EventStream) -> int:
+  """Returns five sixths into a day, in nanoseconds since midnight."""
+  first, last = int(stream.time[0]), int(stream.time[-1])
+  return first + (last - first) * 5 // 6
+
+
+def parse_clock(text: str, *, named: str) -> int:
+  """Returns a time of day, as 14:30:00 or 14:30:00.5, in nanoseconds.
+
+  Args:
+    text: the time.
+    named: what the error calls it.
+
+  Raises:
+    ValueError: if it is none.
+  """
+  if not re.fullmatch(r"\d\d:\d\d:\d\d(\.\d+)?", text):
+    raise ValueError(f"{named} is no time like 14:30:00")
+  hours, minutes, seconds = text.split(":")
+  minutes = int(hours) * 60 + int(minutes)
+  return round((minutes * 60 + float(seconds)) * types.NANOSECONDS)
 
 
 def clock_text(nanoseconds: int) -> str:

@@ -63,10 +63,7 @@ def init(
 
   Trajectory b depends on the seed and on b, not on how many there are.
   """
-  key = jax.random.key(seed)
-  keys = jax.vmap(lambda b: jax.random.fold_in(key, b))(
-    np.arange(num_trajectories)
-  )
+  keys = sim.trajectory_keys(jax.random.key(seed), num_trajectories)
   make = functools.partial(sim.init_many, flow=market.flow, config=config)
   return jax.jit(make)(market.params, market.tokenizer, keys, market.start)
 

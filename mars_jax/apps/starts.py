@@ -8,7 +8,6 @@ make simulations of nothing at hand.
 
 import collections.abc
 import dataclasses
-import re
 
 import jax
 import jax.numpy as jnp
@@ -96,19 +95,9 @@ def read(config: StartConfig) -> events.EventStream:
 
 def times(config: StartConfig, stream: events.EventStream) -> list[int]:
   """Returns the moments of a config, nanoseconds since midnight."""
-  if config.times:
-    return [_nanoseconds(text) for text in config.times]
-  first, last = int(stream.time[0]), int(stream.time[-1])
-  return [first + (last - first) * 5 // 6]
-
-
-def _nanoseconds(text):
-  """Returns a time of day as nanoseconds since midnight."""
-  if not re.fullmatch(r"\d\d:\d\d:\d\d(\.\d+)?", text):
-    raise ValueError(f"{text!r} is no time like 14:30:00")
-  hours, minutes, seconds = text.split(":")
-  minutes = int(hours) * 60 + int(minutes)
-  return round((minutes * 60 + float(seconds)) * types.NANOSECONDS)
+  if not config.times:
+    return [moment.default_start(stream)]
+  return [moment.parse_clock(text, named=repr(text)) for text in config.times]
 
 
 def before(stream: events.EventStream, time: int) -> events.EventStream:

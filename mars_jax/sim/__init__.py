@@ -15,6 +15,7 @@ from mars_jax.sim.rollout import init_many
 from mars_jax.sim.rollout import resume
 from mars_jax.sim.rollout import rollout
 from mars_jax.sim.rollout import stack
+from mars_jax.sim.rollout import trajectory_keys
 from mars_jax.sim.state import Cache
 from mars_jax.sim.state import Event
 from mars_jax.sim.state import OrderFlow
@@ -47,4 +48,5 @@ __all__ = (
   "stack",
   "state_axes",
   "step",
+  "trajectory_keys",
 )

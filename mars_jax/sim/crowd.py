@@ -319,8 +319,8 @@ def _send(
 
 def message(
   crowd: Crowd, index: jax.Array, next_id: jax.Array, *, config: CrowdConfig
-) -> tuple[types.Order, jax.Array]:
-  """Returns a message as an order to the venue, and who sent it.
+) -> types.Order:
+  """Returns a message as an order to the venue, whose owner is its sender.
 
   Args:
     crowd: the agents.
@@ -329,9 +329,9 @@ def message(
     config: static.
 
   Returns:
-    The order, whose owner is its sender. Where a cancel or a modify means a
-    slot in which nothing rests, or an order that may rest one that is taken,
-    its volume is 0: `admission` turns it away.
+    The order. Where a cancel or a modify means a slot in which nothing rests,
+    or an order that may rest one that is taken, its volume is 0: `admission`
+    turns it away.
   """
   sender = index // config.outbox
   order = jax.tree.map(lambda x: x.ravel()[index], crowd.outbox)
@@ -347,14 +347,13 @@ def message(
   volume = jnp.where(
     is_cancel, jnp.minimum(order.volume, resting.volume), order.volume
   )
-  order = order.replace(
+  return order.replace(
     side=jnp.where(takes_back, resting.side, order.side),
     price=jnp.where(is_cancel, resting.price, order.price),
     volume=jnp.where(is_possible, volume, 0),
     id=jnp.where(takes_back, crowd.ids[sender, slot], next_id),
     owner=sender,
   )
-  return order, sender
 
 
 def take(crowd: Crowd, index: jax.Array, is_taken: jax.Array) -> Crowd:

@@ -62,6 +62,11 @@ def rollout(
   return jax.lax.scan(body, state, length=num_events)
 
 
+def trajectory_keys(key: jax.Array, count: int) -> jax.Array:
+  """Returns keys `[B]` of which each depends on its place, not on `count`."""
+  return jax.vmap(lambda b: jax.random.fold_in(key, b))(np.arange(count))
+
+
 def init_many(
   params: state_lib.Params,
   tokenizer: features.Tokenizer,

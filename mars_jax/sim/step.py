@@ -66,9 +66,7 @@ def step(
       tokenizer, order_key, state, config
     )
     is_event = ~clock.is_before(until, time)
-    none = jnp.int32(types.OrderKind.NONE)
-    order = order.replace(kind=jnp.where(is_event, order.kind, none))
-    time = clock.select(is_event, time, state.clock)
+    order, time = _unless_over(is_event, order, time, state)
   with jax.named_scope("match"):
     venue, report = session.step(
       state.venue,
@@ -80,16 +78,7 @@ def step(
     mid = lob.mid(venue.book, fallback=state.mid)
   with jax.named_scope("features"):
     snapshot = lob.snapshot(venue.book, num_levels=features.SNAPSHOT_LEVELS)
-    token = features.encode(
-      tokenizer,
-      _as_token(order, report, state.mid),
-      interval=features.interval(state.clock, time),
-      open_mid=state.open_mid,
-      mid_before=state.mid,
-      mid_after=mid,
-      snapshot=snapshot,
-      time=time.seconds,
-    )
+    token = _token(tokenizer, state, order, time, report, mid, snapshot)
   with jax.named_scope("model"):
     index, cache = flow.next_order(
       params, index_key, token, state.cache, is_event
@@ -210,9 +199,7 @@ def _wake_agents(
 
   def next_message(crowd):
     index, time = crowd_lib.next_message(crowd)
-    order, _ = crowd_lib.message(
-      crowd, index, state.next_id, config=config.crowd
-    )
+    order = crowd_lib.message(crowd, index, state.next_id, config=config.crowd)
     is_next = ~clock.is_before(plan_time, time) & ~clock.is_before(last, time)
     is_next &= ~clock.is_before(crowd_lib.next_wake(crowd), time)
     refused = is_next & admission.is_refused(
@@ -252,7 +239,7 @@ def _next_order(tokenizer, key, state: state_lib.SimState, config):
   if state.crowd is None:
     return order, time, None, jnp.bool_(False)
   index, arrival = crowd_lib.next_message(state.crowd)
-  sent, _ = crowd_lib.message(
+  sent = crowd_lib.message(
     state.crowd, index, state.next_id, config=config.crowd
   )
   is_injected = ~clock.is_before(time, arrival)
@@ -274,13 +261,27 @@ def _settle(state, order, report, message, is_event, config):
   return state.replace(crowd=_select(is_event, kept, crowd))
 
 
-def _as_token(
-  order: types.Order, report: types.Report, mid: jax.Array
-) -> types.Order:
+def _unless_over(is_event, order, time, state):
+  """Returns the order and its time; no order, and the last, after the end."""
+  none = jnp.int32(types.OrderKind.NONE)
+  order = order.replace(kind=jnp.where(is_event, order.kind, none))
+  return order, clock.select(is_event, time, state.clock)
+
+
+def _token(tokenizer, state, order, time, report, mid, snapshot):
   """Returns an order as a feed shows it: a market order at its last price."""
-  price = jnp.where(report.traded > 0, report.last_price, mid)
+  price = jnp.where(report.traded > 0, report.last_price, state.mid)
   is_market = order.kind == types.OrderKind.MARKET
-  return order.replace(price=jnp.where(is_market, price, order.price))
+  return features.encode(
+    tokenizer,
+    order.replace(price=jnp.where(is_market, price, order.price)),
+    interval=features.interval(state.clock, time),
+    open_mid=state.open_mid,
+    mid_before=state.mid,
+    mid_after=mid,
+    snapshot=snapshot,
+    time=time.seconds,
+  )
 
 
 def _select(condition, a, b):
