@@ -5,16 +5,12 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import sim_markets
 
-from mars_jax import lob
 from mars_jax import sim
 from mars_jax import types
-from mars_jax.lob import session
 from mars_jax.sim import agents
 from mars_jax.sim import clock
-from mars_jax.tokens import bins
-from mars_jax.tokens import features
-from mars_jax.tokens import vocab
 
 ALL = 2**31 - 1  # The volume of a cancel of whatever rests.
 
@@ -103,28 +99,6 @@ def assert_shares(counts, shares, num):
   assert (np.abs(counts - num * shares) <= 4 * deviation).all()
 
 
-def start(book, *, capacity):
-  """A market at 100 s in which orders of (side, price, volume) rest."""
-  sides, prices, volumes = np.array(book, np.int32).T
-  number = np.arange(len(sides), dtype=np.int32)
-  none = np.full_like(number, types.NO_OWNER)
-  rests = lob.from_orders(
-    types.Order(none, sides, prices, volumes, number, none), capacity
-  )
-  zero, levels = jnp.int32(0), jnp.zeros(10, jnp.int32)
-  return sim.Start(
-    clock=clock.at_second(100),
-    venue=session.init(rests, reference=1000),
-    mid=lob.mid(rests, fallback=jnp.int32(1000)),
-    open_mid=jnp.int32(1000),
-    next_id=jnp.int32(len(number)),
-    token=features.TokenFeatures(
-      zero, levels, levels, zero, zero, zero, zero, zero, zero
-    ),
-    cache=zero,
-  )
-
-
 def simulate(kinds, flow, book, *, interval, until, num_events, capacity=128):
   """A simulated market with agents.
 
@@ -140,12 +114,7 @@ def simulate(kinds, flow, book, *, interval, until, num_events, capacity=128):
   Returns:
     The config, the last state, and the event and the accounts of each step.
   """
-  tokenizer = features.Tokenizer(
-    price=bins.fit(np.arange(-15, 17), vocab.NUM_PRICES),
-    volume=bins.fit(np.arange(1, 33), vocab.NUM_VOLUMES),
-    interval=bins.fit(np.arange(16) * interval, vocab.NUM_INTERVALS),
-    level_volume=bins.fit(np.arange(1, 33), vocab.NUM_VOLUMES),
-  )
+  tokenizer = sim_markets.tokenizer(interval)
   config = sim.SimConfig(crowd=sim.CrowdConfig(agents=tuple(kinds)))
   both = {
     "flow": sim.OrderFlow(
@@ -162,7 +131,7 @@ def simulate(kinds, flow, book, *, interval, until, num_events, capacity=128):
       **both,
     )
   )
-  begin = start(book, capacity=capacity)
+  begin = sim_markets.start(book, capacity=capacity)
   state = init(0, tokenizer, jax.random.key(3), begin)
   state, kept = run(0, tokenizer, state, clock.at_second(until))
   assert not state.venue.book.dropped

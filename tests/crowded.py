@@ -11,18 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from oracles import python_exchange
 
-from mars_jax import lob
 from mars_jax import sim
 from mars_jax import types
+from mars_jax.data import tokenize
 from mars_jax.lob import rules as rules_lib
-from mars_jax.lob import session
 from mars_jax.sim import clock
-from mars_jax.tokens import bins
-from mars_jax.tokens import features
 from mars_jax.tokens import vocab
 
 ASK, BID = types.Side.ASK, types.Side.BID
-QUOTES = ((BID, 999, 10), (BID, 998, 20), (ASK, 1001, 10), (ASK, 1003, 5))
 _Kind = types.OrderKind
 # Kinds as often as noise sends them.
 _KINDS = np.array(
@@ -36,49 +32,6 @@ _KINDS = np.array(
 _SENT = ("accepted", "would cross", "not fillable", "self trade", "capacity")
 _SENT += ("no volume",)
 _LOG = 8  # Wake-ups that noise remembers.
-
-
-def tokenizer(interval: int) -> features.Tokenizer:
-  """Prices within 15 ticks, volumes 1 to 32, intervals 0 to 15 of the given.
-
-  Args:
-    interval: microseconds.
-  """
-  return features.Tokenizer(
-    price=bins.fit(np.arange(-15, 17), vocab.NUM_PRICES),
-    volume=bins.fit(np.arange(1, 33), vocab.NUM_VOLUMES),
-    interval=bins.fit(np.arange(16) * interval, vocab.NUM_INTERVALS),
-    level_volume=bins.fit(np.arange(1, 33), vocab.NUM_VOLUMES),
-  )
-
-
-def start(*, seconds=100, capacity=64, lot=1, quotes=QUOTES) -> sim.Start:
-  """Returns a market with resting (side, price, round lots), ids from 0."""
-  sides, prices, volumes = np.array(quotes, np.int32).T
-  ids = np.arange(len(sides), dtype=np.int32)
-  none = np.full_like(ids, -1)
-  rests = types.Order(none, sides, prices, volumes * lot, ids, none)
-  book = lob.from_orders(rests, capacity)
-  zero, ten = jnp.int32(0), jnp.zeros(10, jnp.int32)
-  return sim.Start(
-    clock=types.Timestamp(jnp.int32(seconds), zero),
-    venue=session.init(book, reference=1000),
-    mid=lob.mid(book, fallback=jnp.int32(1000)),
-    open_mid=jnp.int32(1000),
-    next_id=jnp.int32(len(ids)),
-    token=features.TokenFeatures(
-      index=zero,
-      volumes=ten,
-      distances=ten,
-      mid_change=zero,
-      mid_move=zero,
-      time=zero,
-      price_offset=zero,
-      order_volume=zero,
-      interval=zero,
-    ),
-    cache=zero,
-  )
 
 
 def _any_order(params, key, token, cache, is_new):
@@ -131,12 +84,6 @@ def noise(*, count, interval, slots, delays, lot=1) -> sim.agents.Agent:
     return (sent, log), sim.agents.Action(orders, clock.add_parts(now, *sleep))
 
   return sim.agents.Agent("noise", init, act, count, delays)
-
-
-def nanoseconds(time: types.Timestamp) -> np.ndarray:
-  """Returns moments as int64."""
-  seconds = np.asarray(time.seconds, np.int64)
-  return seconds * types.NANOSECONDS + np.asarray(time.nanoseconds)
 
 
 class Replay:
@@ -237,17 +184,17 @@ def check(
   """
   replay = Replay(config.rules, begin, config.crowd.num_agents)
   counts = collections.Counter()
-  last = int(nanoseconds(begin.clock))
+  last = int(tokenize.nanoseconds(begin.clock))
   for i in [*np.flatnonzero(kept.event.is_event), -1]:
     now = jax.tree.map(lambda x, i=i: x[i], kept)
-    time = int(nanoseconds(now.clock))
+    time = int(tokenize.nanoseconds(now.clock))
     assert time >= last, "the clock goes back"
     for second in config.auction_times:
       if last < second * types.NANOSECONDS <= time:
         counts.update({"auctions": 1, "traded": replay.uncross()})
     last = time
     if i >= 0:
-      assert nanoseconds(now.event.time) == time
+      assert tokenize.nanoseconds(now.event.time) == time
       counts += _apply(replay, now.event, time // types.NANOSECONDS)
       if has_noise:
         _check_arrival(now, config)
@@ -322,12 +269,16 @@ def _check_owners(now, replay):
 
 def _check_arrival(now, config):
   """An agent's order comes its delay after one of its wake-ups."""
-  owner, time, first = int(now.event.order.owner), nanoseconds(now.clock), 0
+  owner, time, first = (
+    int(now.event.order.owner),
+    tokenize.nanoseconds(now.clock),
+    0,
+  )
   for agent, (_, log) in zip(
     config.crowd.agents, now.crowd.states, strict=True
   ):
     if first <= owner < first + agent.count:
       delay = agent.delays.computation + agent.delays.communication
       wakes = jax.tree.map(lambda x, i=first: x[owner - i], log)
-      assert time - delay in nanoseconds(wakes).tolist()
+      assert time - delay in tokenize.nanoseconds(wakes).tolist()
     first += agent.count

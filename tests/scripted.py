@@ -10,10 +10,12 @@ import crowded
 import jax
 import jax.numpy as jnp
 import numpy as np
+import sim_markets
 from flax import struct
 
 from mars_jax import sim
 from mars_jax import types
+from mars_jax.data import tokenize
 from mars_jax.lob import rules as rules_lib
 from mars_jax.sim import agents
 from mars_jax.sim import clock
@@ -100,7 +102,7 @@ RANDOM = np.array([-1, -1], np.int32)
 
 
 def _tokenizer():
-  return crowded.tokenizer(100_000)
+  return sim_markets.tokenizer(100_000)
 
 
 def order_index(kind, offset, volume, interval=1):
@@ -122,7 +124,7 @@ def patient():
 
 def start():
   """Returns the market before anything has happened."""
-  return crowded.start(seconds=BEGIN // 1000, capacity=16)
+  return sim_markets.start(seconds=BEGIN // 1000, capacity=16)
 
 
 def begin(params, *, config=_CONFIG):
@@ -218,7 +220,7 @@ def scripts_of(state):
 
 def milliseconds(time):
   """Returns moments as milliseconds after the start."""
-  return (crowded.nanoseconds(time) - BEGIN * _MS) / _MS
+  return (tokenize.nanoseconds(time) - BEGIN * _MS) / _MS
 
 
 def sequence(kept, number):

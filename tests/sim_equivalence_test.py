@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 import runs
 import scripts
+import sim_markets
 
 from mars_jax import lmm
 from mars_jax import sim
 from mars_jax import types
+from mars_jax.data import tokenize
 from mars_jax.sim import agents
 from mars_jax.sim import clock
 from mars_jax.tokens import bins
@@ -44,15 +46,15 @@ _SETTINGS = {"flow": crowded.ANY_ORDER, "config": _CONFIG}
 
 
 def _tokenizer():
-  return crowded.tokenizer(50_000)
+  return sim_markets.tokenizer(50_000)
 
 
 def _starts():
   """Two markets that differ in their quotes and their model's memory."""
   other = [
-    (side, price + 5, 2 * volume) for side, price, volume in crowded.QUOTES
+    (side, price + 5, 2 * volume) for side, price, volume in sim_markets.QUOTES
   ]
-  start = functools.partial(crowded.start, capacity=32)
+  start = functools.partial(sim_markets.start, capacity=32)
   return start(), start(quotes=other).replace(cache=jnp.int32(7))
 
 
@@ -122,7 +124,7 @@ def test_trajectories_end_at_their_own_time_and_then_stay(alone):
   np.testing.assert_array_equal(event.is_event.sum(axis=1), num_events[:, -1])
   np.testing.assert_array_equal(cache, num_events + 1)
   assert (np.diff(event.is_event.astype(int)) <= 0).all()
-  times = crowded.nanoseconds(event.time)
+  times = tokenize.nanoseconds(event.time)
   assert times.max() <= _UNTIL * types.NANOSECONDS
   ended = ~event.is_event[:, 1:]
   assert (np.diff(times)[ended] == 0).all()
@@ -168,7 +170,7 @@ def test_a_market_of_a_model_that_has_stopped_goes_on_as_if_it_had_not():
     align_cache=lmm.cache.align,
   )
   cache = lmm.cache.share(lmm.cache.init(config=model))
-  start = crowded.start(capacity=32).replace(cache=cache)
+  start = sim_markets.start(capacity=32).replace(cache=cache)
   keys = jax.random.split(jax.random.key(4), 3)
   init = jax.jit(functools.partial(sim.init_many, flow=flow))
 
@@ -225,7 +227,7 @@ def _buy(state, observation):
 def _bid_below(params, key, token, cache, is_new):
   """A bid three ticks below the mid, every 100 ms."""
   del params, key, token
-  tokenizer = crowded.tokenizer(100_000)
+  tokenizer = sim_markets.tokenizer(100_000)
   price = bins.encode(tokenizer.price, jnp.int32(-3))
   volume = bins.encode(tokenizer.volume, jnp.int32(2))
   fields = [vocab.KIND_BID, price, volume, 1]
@@ -249,17 +251,17 @@ def test_a_plan_that_an_order_overtakes_does_as_the_config_says(
 
   @jax.jit
   def simulate(start):
-    tokenizer = crowded.tokenizer(100_000)
+    tokenizer = sim_markets.tokenizer(100_000)
     state = sim.init(0, tokenizer, jax.random.key(0), start, **settings)
     return sim.rollout(
       0, tokenizer, state, num_events=4, observe_fn=_keep_event, **settings
     )
 
-  _, events = simulate(crowded.start(capacity=16))
+  _, events = simulate(sim_markets.start(capacity=16))
   # The buy takes all at 1001 and 4 at 1003: the mid goes from 1000 to 1001.
   assert events.order.owner.tolist() == [-1, 0, -1, -1]
   assert events.mid.tolist() == [1000, 1001, 1001, 1001]
-  times = (crowded.nanoseconds(events.time) // _MS - 100_000).tolist()
+  times = (tokenize.nanoseconds(events.time) // _MS - 100_000).tolist()
   rows = list(zip(times, events.order.price.tolist(), strict=True))
   assert rows[0] == (100, 997) and times[1] == 150
   assert rows[2:] == expected

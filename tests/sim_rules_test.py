@@ -14,6 +14,7 @@ import crowded
 import jax
 import numpy as np
 import pytest
+import sim_markets
 
 from mars_jax import lob
 from mars_jax import sim
@@ -81,8 +82,8 @@ def _run(rules, *, seed=0, num_events, num_markets, capacity):
   # Half of the orders are the model's.
   between = max(2 * seconds // num_events, 1)
   config = _config(rules, 4 * between)
-  begin = crowded.start(seconds=first, capacity=capacity, lot=rules.lot)
-  tokenizer = crowded.tokenizer(between * 10**6 // 7)
+  begin = sim_markets.start(seconds=first, capacity=capacity, lot=rules.lot)
+  tokenizer = sim_markets.tokenizer(between * 10**6 // 7)
   settings = {"flow": crowded.ANY_ORDER, "config": config}
   keys = jax.random.split(jax.random.key(seed), num_markets)
   init = jax.jit(functools.partial(sim.init_many, **settings))

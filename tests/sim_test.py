@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import sim_markets
 from absl.testing import absltest
 from absl.testing import parameterized
 
 from mars_jax import lob
 from mars_jax import sim
 from mars_jax import types
-from mars_jax.lob import session
 from mars_jax.tokens import bins
 from mars_jax.tokens import features
 from mars_jax.tokens import vocab
@@ -40,42 +40,10 @@ RANDOM = sim.OrderFlow(_random_flow)
 SCRIPTED = sim.OrderFlow(_scripted_flow)
 
 
-def _tokenizer():
-  """Prices within 15 ticks of the mid, volumes 1 to 32, intervals in ms."""
-  return features.Tokenizer(
-    price=bins.fit(np.arange(-15, 17), vocab.NUM_PRICES),
-    volume=bins.fit(np.arange(1, 33), vocab.NUM_VOLUMES),
-    interval=bins.fit(np.arange(16) * 400_000_000 // 4000, vocab.NUM_INTERVALS),
-    level_volume=bins.fit(np.arange(1, 33), vocab.NUM_VOLUMES),
-  )
-
-
-def _start(orders=()):
-  """A market with resting orders of (side, price, volume), ids from 0."""
-  book = lob.init(_CAPACITY)
-  for i, (side, price, volume) in enumerate(orders):
-    order = types.Order(types.OrderKind.LIMIT, side, price, volume, i, -1)
-    book, _ = lob.step(book, jax.tree.map(jnp.int32, order))
-  zero = jnp.int32(0)
-  return sim.Start(
-    clock=types.Timestamp(jnp.int32(100), jnp.int32(999_500_000)),
-    venue=session.init(book, reference=1000),
-    mid=lob.mid(book, fallback=jnp.int32(1000)),
-    open_mid=jnp.int32(1000),
-    next_id=jnp.int32(len(orders)),
-    token=features.TokenFeatures(
-      index=zero,
-      volumes=jnp.zeros(10, jnp.int32),
-      distances=jnp.zeros(10, jnp.int32),
-      mid_change=zero,
-      mid_move=zero,
-      time=zero,
-      price_offset=zero,
-      order_volume=zero,
-      interval=zero,
-    ),
-    cache=zero,
-  )
+_tokenizer = functools.partial(sim_markets.tokenizer, 100_000)
+_start = functools.partial(
+  sim_markets.start, nanoseconds=999_500_000, capacity=_CAPACITY
+)
 
 
 def _index(kind, offset, volume, interval_bin=0):
@@ -111,19 +79,20 @@ def _rollout(params, state, flow, num_events):
   )
 
 
-_QUOTES = ((BID, 999, 10), (BID, 998, 20), (ASK, 1001, 10), (ASK, 1003, 5))
-
-
 class StepTest(parameterized.TestCase):
   def test_limit_order_counts_its_price_from_the_mid_and_rests(self):
-    state, events = _run_script([_index(vocab.KIND_BID, -3, 7)], _QUOTES)
+    state, events = _run_script(
+      [_index(vocab.KIND_BID, -3, 7)], sim_markets.QUOTES
+    )
     self.assertEqual(events.order.price[0], 1000 - 3)
     self.assertEqual(events.order.id[0], 4)
     self.assertEqual(state.next_id, 5)
     self.assertEqual(state.venue.book.volume[BID].tolist()[:3], [10, 20, 7])
 
   def test_marketable_order_trades_and_moves_the_mid(self):
-    state, events = _run_script([_index(vocab.KIND_BID, 1, 12)], _QUOTES)
+    state, events = _run_script(
+      [_index(vocab.KIND_BID, 1, 12)], sim_markets.QUOTES
+    )
     self.assertEqual(events.report.traded[0], 10)
     # The rest of 2 at 1001 is the best bid now, the ask 1003 the best ask.
     self.assertEqual(events.mid[0], 1002)
@@ -138,7 +107,7 @@ class StepTest(parameterized.TestCase):
   )
   def test_cancel_means_the_order(self, offset, volume, expected):
     script = [_index(vocab.KIND_CANCEL, offset, volume)]
-    state, events = _run_script(script, _QUOTES)
+    state, events = _run_script(script, sim_markets.QUOTES)
     order = jax.tree.map(lambda leaf: leaf[0], events.order)
     self.assertEqual((order.price, order.volume, order.id), expected)
     self.assertEqual(state.next_id, 4)
@@ -156,7 +125,7 @@ class StepTest(parameterized.TestCase):
 
   def test_clock_carries_nanoseconds_into_seconds(self):
     index = _index(vocab.KIND_BID, -3, 7, interval_bin=1)  # 100 ms
-    state, _ = _run_script([index] * 6, _QUOTES)
+    state, _ = _run_script([index] * 6, sim_markets.QUOTES)
     self.assertEqual(state.clock.seconds, 101)
     self.assertEqual(state.clock.nanoseconds, 599_500_000)
 
@@ -164,7 +133,7 @@ class StepTest(parameterized.TestCase):
     def flow(params, key, token, cache, is_new):
       return jnp.int32(_index(vocab.KIND_BID, 1, 12)), token
 
-    start = _start(_QUOTES).replace(cache=_start().token)
+    start = _start(sim_markets.QUOTES).replace(cache=_start(()).token)
     state = sim.init(
       0, _tokenizer(), jax.random.key(0), start, flow=sim.OrderFlow(flow)
     )
@@ -190,7 +159,7 @@ class RolloutTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
     self.keys = jax.random.split(jax.random.key(7), 4)
-    self.start = _start(_QUOTES)
+    self.start = _start(sim_markets.QUOTES)
 
   def _states(self):
     return sim.init_many(0, _tokenizer(), self.keys, self.start, flow=RANDOM)
