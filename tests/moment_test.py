@@ -177,15 +177,17 @@ def test_progress_counts_all_events(stream, moment, done):
   assert len(moment.past) and sum(done) == len(stream)
 
 
-@pytest.mark.parametrize("row", [0, CONFIG.window - 2, -1])
+@pytest.mark.parametrize(
+  ("row", "late"), [(0, 0), (CONFIG.window - 2, 0), (-1, 1)]
+)
 def test_a_start_outside_the_data_is_an_error_with_the_bounds(
-  stream, model, row
+  stream, model, row, late
 ):
   flow_time = stream.time[stream.is_flow]
   first = moment_lib.clock_text(flow_time[CONFIG.window - 1])
   last = moment_lib.clock_text(stream.time[-1])
-  with pytest.raises(ValueError, match=f"{first}.*window of 8.*{last}"):
-    _at(stream, int(flow_time[row]), model=model, capacity=512)
+  with pytest.raises(ValueError, match=f"{first}.* 8 orders.*{last}"):
+    _at(stream, int(flow_time[row]) + late, model=model, capacity=512)
 
 
 def test_the_first_start_allowed_is_allowed(stream, model):
@@ -194,9 +196,16 @@ def test_the_first_start_allowed_is_allowed(stream, model):
   assert len(moment.past) == CONFIG.window
 
 
+def test_the_end_of_the_data_is_a_start_without_a_future(stream, model):
+  last = int(stream.time[-1])
+  moment = _at(stream, last, model=model, capacity=512)
+  assert len(moment.past) == stream.is_flow.sum()
+  assert len(moment.future) == 0
+
+
 def test_data_shorter_than_the_window_are_an_error_that_says_so(stream, model):
   short = stream[: 120 + 5]  # The start book and five orders.
-  with pytest.raises(ValueError, match="5 orders.*window of 8"):
+  with pytest.raises(ValueError, match="5 orders, fewer than the 8"):
     _at(short, int(short.time[-2]), model=model, capacity=512)
 
 

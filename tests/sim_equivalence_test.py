@@ -70,11 +70,10 @@ def _keep(state, event):
 
 def _chunks(keys, start, until, mesh=None):
   """What was kept `[..., num_events, ...]` until all trajectories had ended."""
-  init = jax.jit(functools.partial(sim.init_many, **_SETTINGS))
   chunks = sim.chunks(
     0,
     _tokenizer(),
-    init(0, _tokenizer(), keys, start),
+    sim.init_many(0, _tokenizer(), keys, start, **_SETTINGS),
     clock.at_second(until),
     num_events=_CHUNK,
     observe_fn=_keep,
@@ -172,7 +171,6 @@ def test_a_market_of_a_model_that_has_stopped_goes_on_as_if_it_had_not():
   cache = lmm.cache.share(lmm.cache.init(config=model))
   start = sim_markets.start(capacity=32).replace(cache=cache)
   keys = jax.random.split(jax.random.key(4), 3)
-  init = jax.jit(functools.partial(sim.init_many, flow=flow))
 
   def run(state, seconds):
     """The last state, and the events of each trajectory until then."""
@@ -192,7 +190,7 @@ def test_a_market_of_a_model_that_has_stopped_goes_on_as_if_it_had_not():
       for b in range(len(keys))
     ]
 
-  begin = init(params, _tokenizer(), keys, start)
+  begin = sim.init_many(params, _tokenizer(), keys, start, flow=flow)
   straight, events = run(begin, 108)
   stopped, before = run(begin, 103)
   last, after = run(stopped, 108)

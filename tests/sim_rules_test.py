@@ -7,7 +7,6 @@ preset has. As a script, does so for longer, and under every preset:
 
 import collections
 import dataclasses
-import functools
 import sys
 
 import crowded
@@ -86,11 +85,10 @@ def _run(rules, *, seed=0, num_events, num_markets, capacity):
   tokenizer = sim_markets.tokenizer(between * 10**6 // 7)
   settings = {"flow": crowded.ANY_ORDER, "config": config}
   keys = jax.random.split(jax.random.key(seed), num_markets)
-  init = jax.jit(functools.partial(sim.init_many, **settings))
   chunks = sim.chunks(
     0,
     tokenizer,
-    init(0, tokenizer, keys, begin),
+    sim.init_many(0, tokenizer, keys, begin, **settings),
     sim.clock.at_second(_END),
     num_events=250,
     observe_fn=crowded.keep,

@@ -216,9 +216,9 @@ def test_a_market_without_a_model_goes_on_as_it_was():
   assert len(market.params) == past.is_flow.sum()
   assert market.begin == past.time[-1]
   assert market.num_cut == 0
-  with pytest.raises(ValueError, match="fewer than the 100 that it takes"):
+  with pytest.raises(ValueError, match="when the 100 orders that it needs"):
     starts.at(simulated.START, past, int(past.time[120]))
-  with pytest.raises(ValueError, match="ends at .* before the start"):
+  with pytest.raises(ValueError, match="the end of .* does not"):
     starts.at(simulated.START, past, int(past.time[-1]) + 1)
 
 

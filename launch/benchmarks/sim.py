@@ -218,11 +218,12 @@ def _time_rollout(market, next_order, batch, config, on_repeat):
     align_cache=lmm.cache.align,
   )
   keys = jax.random.split(jax.random.key(0), batch)
-  init = jax.jit(functools.partial(sim.init_many, flow=flow))
   mesh = simulation.mesh_of(batch, jax.devices())
   seconds = []
   for _ in range(config.repeats + 1):
-    state = init(market.params, market.tokenizer, keys, market.start)
+    state = sim.init_many(
+      market.params, market.tokenizer, keys, market.start, flow=flow
+    )
     chunks = sim.chunks(
       market.params,
       market.tokenizer,

@@ -9,7 +9,6 @@ the history. Chosen here: they are of the mid's change over the whole horizon.
 
 import collections.abc
 import dataclasses
-import functools
 import math
 import pathlib
 
@@ -149,9 +148,7 @@ def simulate(
   chunks = sim.chunks(
     params,
     tokenizer,
-    jax.jit(functools.partial(sim.init_many, flow=flow))(
-      params, tokenizer, keys, start
-    ),
+    sim.init_many(params, tokenizer, keys, start, flow=flow),
     flow=flow,
     num_events=min(_CHUNK, most),
     observe_fn=lambda state, event: event,

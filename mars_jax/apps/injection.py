@@ -9,7 +9,6 @@ comes from shuffling which run they are of.
 """
 
 import dataclasses
-import functools
 
 import jax
 import numpy as np
@@ -175,12 +174,11 @@ def _observe(state: sim.SimState, event: sim.Event):
 
 def _simulate(params, tokenizer, keys, start, end, *, flow, config) -> Futures:
   """Returns futures up to a moment in nanoseconds since midnight."""
-  make = functools.partial(sim.init_many, flow=flow, config=config)
   until = jax.tree.map(np.asarray, tokenize.timestamps(end))
   chunks = sim.chunks(
     params,
     tokenizer,
-    jax.jit(make)(params, tokenizer, keys, start),
+    sim.init_many(params, tokenizer, keys, start, flow=flow, config=config),
     until,
     flow=flow,
     config=config,

@@ -64,30 +64,19 @@ def at(
     on_progress: called with the number of events just replayed.
 
   Raises:
-    ValueError: if the moment lies outside the stream, or the model's window
-      before it, or the model has no bins for the market.
+    ValueError: if `check` does, of the model's window, or if the model has no
+      bins for the market.
   """
+  check(stream, time, fewest=model.config.window)
   tokenizer = model.tokenizer(stream.market)
   run = functools.partial(
     replay.replay, num_levels=features.SNAPSHOT_LEVELS, on_progress=on_progress
   )
   cut = int(np.searchsorted(stream.time, time, side="right"))
-  num_past = int(stream.is_flow[:cut].sum())
-  flow_time = stream.time[stream.is_flow]
-  if len(flow_time) < model.config.window:
-    raise ValueError(
-      f"{stream.name} has {len(flow_time)} orders, fewer than the model's"
-      f" window of {model.config.window}"
-    )
-  if num_past < model.config.window or cut == len(stream):
-    first = flow_time[model.config.window - 1]
-    raise ValueError(
-      f"the start must lie between {clock_text(first)}, when the model's"
-      f" window of {model.config.window} orders is full, and"
-      f" {clock_text(stream.time[-1])}, the end of the data"
-    )
   past, book = run(stream[:cut], lob.init(replay_capacity))
-  future, _ = run(stream[cut:], book)
+  future = past[:0]
+  if cut < len(stream):
+    future, _ = run(stream[cut:], book)
   tokens = tokenize.encode(tokenizer, past)
   start, num_cut = start_of(
     past,
@@ -100,6 +89,32 @@ def at(
   return Moment(
     start, order_flow(model.config), tokenizer, past, future, num_cut
   )
+
+
+def check(stream: events.EventStream, time: int, *, fewest: int) -> None:
+  """Raises unless a moment can be a start.
+
+  Args:
+    stream: a day.
+    time: nanoseconds since midnight.
+    fewest: orders that must have come by then, as many as a model reads.
+
+  Raises:
+    ValueError: if the moment lies before that or after the end of the day.
+  """
+  flow_time = stream.time[stream.is_flow]
+  if len(flow_time) < fewest:
+    raise ValueError(
+      f"{stream.name} has {len(flow_time)} orders, fewer than the {fewest} that"
+      " must come before a start"
+    )
+  first, last = flow_time[fewest - 1], stream.time[-1]
+  if not first <= time <= last:
+    raise ValueError(
+      f"the start must lie between {clock_text(first)}, when the"
+      f" {fewest} orders that it needs have come, and {clock_text(last)}, the"
+      f" end of {stream.name}; {clock_text(time)} does not"
+    )
 
 
 @functools.lru_cache

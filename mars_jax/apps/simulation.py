@@ -64,8 +64,14 @@ def init(
   Trajectory b depends on the seed and on b, not on how many there are.
   """
   keys = sim.trajectory_keys(jax.random.key(seed), num_trajectories)
-  make = functools.partial(sim.init_many, flow=market.flow, config=config)
-  return jax.jit(make)(market.params, market.tokenizer, keys, market.start)
+  return sim.init_many(
+    market.params,
+    market.tokenizer,
+    keys,
+    market.start,
+    flow=market.flow,
+    config=config,
+  )
 
 
 def mesh_of(

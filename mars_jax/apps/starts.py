@@ -121,18 +121,17 @@ def at(
     on_progress: called with the number of events just replayed.
 
   Raises:
-    ValueError: if the moment lies outside the day, or has too few orders before
-      it, or the model has no bins for the market.
+    ValueError: if `moment.check` does, or the model has no bins for the market.
   """
   past = before(stream, time)
   if config.model == NO_MODEL:
-    _check(stream, past, time, _FEWEST)
+    moment.check(stream, time, fewest=_FEWEST)
     return _without_model(config, past, on_progress)
   model = lmm.load(config.model)
-  _check(stream, past, time, model.config.window)
+  moment.check(stream, time, fewest=model.config.window)
   found = moment.at(
-    stream[: len(past) + 1],  # What comes after is of no concern here.
-    time,
+    past,
+    int(past.time[-1]),
     model=model,
     replay_capacity=config.replay_capacity,
     capacity=config.book_capacity,
@@ -146,19 +145,6 @@ def at(
     flow=found.flow,
     num_cut=found.num_cut,
   )
-
-
-def _check(stream, past, time, fewest):
-  """Raises unless a moment is within a day, with so many orders before it."""
-  text, num = moment.clock_text(time), int(past.is_flow.sum())
-  if time > stream.time[-1]:
-    end = moment.clock_text(stream.time[-1])
-    raise ValueError(f"{stream.name} ends at {end}, before the start {text}")
-  if num < fewest:
-    raise ValueError(
-      f"{stream.name} has {num} orders before the start {text}, fewer than the"
-      f" {fewest} that it takes; start later"
-    )
 
 
 def _draw_anew(params, key, token, cache, is_new):

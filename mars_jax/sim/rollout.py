@@ -2,7 +2,8 @@
 
 `rollout` is one market and one scan. `init_many` turns one market, or several,
 into many trajectories, and `chunks` runs these from the host, so that a long
-horizon shows its progress and its memory is that of what is kept.
+horizon shows its progress and its memory is that of what is kept. Both compile
+what they run, and keep it.
 """
 
 import collections.abc
@@ -91,17 +92,25 @@ def init_many(
     `state_lib.state_axes`.
   """
 
-  def init(key, start):
+  init = _init_program(flow, config, has_starts=keys.ndim == 2)
+  return init(params, tokenizer, keys, start)
+
+
+@functools.lru_cache(maxsize=_PROGRAMS)
+def _init_program(flow, config, *, has_starts):
+  """Returns the compiled `init_many`, which later calls use again."""
+
+  def init(params, tokenizer, key, start):
     return state_lib.init(
       params, tokenizer, key, start, flow=flow, config=config
     )
 
-  init = jax.vmap(init, (0, None), state_lib.state_axes(flow))
-  if keys.ndim == 2:
+  axes = state_lib.state_axes(flow)
+  init = jax.vmap(init, (None, None, 0, None), axes)
+  if has_starts:
     axes = state_lib.state_axes(flow, of_starts=True)
-    starts = _start_axes(flow)
-    init = jax.vmap(init, (0, starts), axes)
-  return init(keys, start)
+    init = jax.vmap(init, (None, None, 0, _start_axes(flow)), axes)
+  return jax.jit(init)
 
 
 def stack(
