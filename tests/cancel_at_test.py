@@ -77,13 +77,15 @@ class CancelAtTest(parameterized.TestCase):
     ("nearest_volume_of_one_owner", BID, 100, 5, YOU, (1, 5)),
     ("nearest_price_of_one_owner", BID, 99, 7, ME, (2, 6)),
     ("oldest_of_volumes_as_near", BID, 100, 5, ME, (0, 4)),
+    ("of_a_volume_that_another_has", BID, 96, 5, ME, (0, 4)),
     ("of_an_owner_without_orders", ASK, 110, 8, YOU, (types.NO_ORDER, 0)),
   )
   def test_find_cancel_looks_at_one_owner(
     self, side, price, volume, owner, expected
   ):
-    args = map(jnp.int32, (side, price, price, volume))
-    found = lob.find_cancel(self.book, *args, owner=jnp.int32(owner))
+    args = side, (price, price), (volume, volume), volume, owner
+    *args, owner = jax.tree.map(jnp.int32, args)
+    found = lob.find_cancel(self.book, *args, owner=owner)
     self.assertEqual((int(found.id), int(found.volume)), expected)
 
 

@@ -47,11 +47,11 @@ def _run(messages, capacity=8):
   return jax.device_get((book, reports.fills))
 
 
-def _find_cancel(book, side, price, volume, high=None):
+def _find_cancel(book, side, price, volume, *, high=None, volumes=(0, 2**30)):
   """The cancel found at one price, or from `price` to `high`."""
   high = price if high is None else high
-  args = map(jnp.int32, (side, price, high, volume))
-  return jax.device_get(lob.find_cancel(book, *args))
+  args = side, (price, high), volumes, volume
+  return jax.device_get(lob.find_cancel(book, *jax.tree.map(jnp.int32, args)))
 
 
 def _get_fills(fills):
@@ -473,6 +473,19 @@ class FindCancelTest(LobTest):
   def test_within_the_range_the_volume_decides_not_the_price(self):
     found = _find_cancel(self.book, ASK, 100, 20, high=104)
     self.assertEqual((found.id, found.price, found.volume), (2, 104, 20))
+
+  @parameterized.named_parameters(
+    ("of_one_volume", 104, 10, (10, 10), (1, 10)),
+    ("of_the_volumes_the_nearest_price", 100, 12, (8, 20), (1, 10)),
+    ("of_the_volumes_at_the_price_the_nearest", 104, 17, (8, 20), (2, 20)),
+    ("any_where_no_volume_is_in_range", 100, 30, (21, 40), (0, 5)),
+    ("either_end_of_the_range", 104, 7, (5, 9), (0, 5)),
+  )
+  def test_volumes_in_range_come_before_the_price(
+    self, price, volume, volumes, expected
+  ):
+    found = _find_cancel(self.book, ASK, price, volume, volumes=volumes)
+    self.assertEqual((int(found.id), int(found.volume)), expected)
 
   def test_empty_side_gives_no_order_whose_cancel_does_nothing(self):
     book = lob.init(4)

@@ -202,51 +202,58 @@ def resize(book: Book, capacity: int) -> Book:
 def find_cancel(
   book: Book,
   side: jax.Array,
-  low: jax.Array,
-  high: jax.Array,
+  prices: tuple[jax.Array, jax.Array],
+  volumes: tuple[jax.Array, jax.Array],
   volume: jax.Array,
   *,
   owner: jax.Array | None = None,
 ) -> types.Order:
-  """Finds the resting order that a cancel of `volume` at a price may mean.
+  """Finds the resting order that a cancel at a price and of a volume may mean.
 
-  The model says of a cancel only a price and a volume. It is taken to mean an
-  order priced from `low` to `high`, of these the one of the nearest volume, of
-  several as near the best price, then the oldest. Where no order is priced so,
-  the nearest price serves, the better of two as near. With `low == high` this
-  is the rule of MarS (mlib, `BackgroundAgent`), which looks for the nearest
-  price among the orders of one agent, takes any of two as near, and cancels
-  oldest first there.
+  The model says of a cancel only a bin of prices and one of volumes. It is
+  taken to mean an order whose volume is in that bin, or any where no volume is,
+  of these the one nearest to the bin of prices: in it, the nearest to `volume`,
+  of several as near the better price, then the older.
+
+  The volume comes first since it says more: prices crowd at the mid. And where
+  small cancels took large orders, or parts of these, a simulated book would
+  thin out, or fill up. MarS (mlib, `BackgroundAgent`) looks for the price only,
+  see `cancel_at`.
 
   Args:
     book: the book, leaves `[2, N]`.
     side: int32 `[]`, `types.Side` of the resting orders.
-    low, high: int32 `[]`, ticks, within 2**30 of 0.
+    prices: int32 `[]` each, from and to, ticks, within 2**30 of 0.
+    volumes: int32 `[]` each, from and to, lots.
     volume: int32 `[]`, lots, > 0.
     owner: int32 `[]`, whose orders to look at; None for all.
 
   Returns:
     A cancel of all that the order rests with. If there is none its id is
-    `types.NO_ORDER`, its price `low` and its volume 0, and it does nothing.
+    `types.NO_ORDER`, its price the first of `prices` and its volume 0, and it
+    does nothing.
   """
   chex.assert_shape(book.price, (2, None))
-  prices, volumes = book.price[side], book.volume[side]
-  far = jnp.iinfo(prices.dtype).max
-  rests = volumes > 0
+  low, high = prices
+  resting, price = book.volume[side], book.price[side]
+  far = jnp.iinfo(price.dtype).max
+  rests = resting > 0
   if owner is not None:
     rests &= book.owner[side] == owner
-  distance = jnp.maximum(jnp.maximum(low - prices, prices - high), 0)
+  fits = rests & (resting >= volumes[0]) & (resting <= volumes[1])
+  rests = jnp.where(fits.any(), fits, rests)
+  distance = jnp.maximum(jnp.maximum(low - price, price - high), 0)
   distance = jnp.where(rests, distance, far)
   # The first of equal minima is the better price, then the older order.
-  nearest = prices[jnp.argmin(distance)]
-  is_candidate = (distance == 0) | (rests & (prices == nearest))
-  found = jnp.argmin(jnp.where(is_candidate, jnp.abs(volumes - volume), far))
+  nearest = price[jnp.argmin(distance)]
+  is_candidate = rests & ((distance == 0) | (price == nearest))
+  found = jnp.argmin(jnp.where(is_candidate, jnp.abs(resting - volume), far))
   is_found = rests[found]
   return types.Order(
     kind=jnp.int32(types.OrderKind.CANCEL),
     side=side,
-    price=jnp.where(is_found, prices[found], low),
-    volume=jnp.where(is_found, volumes[found], 0),
+    price=jnp.where(is_found, price[found], low),
+    volume=jnp.where(is_found, resting[found], 0),
     id=jnp.where(is_found, book.id[side][found], types.NO_ORDER),
     owner=jnp.where(is_found, book.owner[side][found], types.NO_OWNER),
   )

@@ -1,11 +1,11 @@
 """The order that the model sends next, and how it becomes a valid one.
 
 Choices where the paper is silent. A cancel means, among the orders of nobody
-(those of agents are theirs to cancel, as in the official code) that lie in its
-price bin, the one of the nearest volume; with no order in the price bin the
-nearest price serves. It takes the whole order unless its volume is under half
-of it: were each miss of a bin a partial cancel, the rests would pile up at the
-best prices and pin the mid. A cancel of an empty side does nothing.
+(those of agents are theirs to cancel, as in the official code), the one of its
+volume bin that is nearest to its price bin, see `lob.find_cancel`, and takes it
+whole, as cancels of real feeds do (85 % of them in the BME day at hand, 95 % in
+GOOG's, all at Bitstamp, Coinbase and Shanghai). A cancel of an empty side does
+nothing.
 
 A new order keeps to the venue's rules: its price goes to the nearest one of the
 tick grid within the limits of the day, its volume to the nearest round lot, one
@@ -135,13 +135,11 @@ def order(
   cancel = lob.find_cancel(
     venue.book,
     side,
-    mid + low,
-    mid + high,
+    (mid + low, mid + high),
+    bins.bounds(tokenizer.volume, volume_bin),
     volume,
     owner=jnp.int32(types.NO_OWNER),
   )
-  is_part = volume < cancel.volume // 2
-  cancel = cancel.replace(volume=jnp.where(is_part, volume, cancel.volume))
   limit = types.Order(
     kind=jnp.int32(types.OrderKind.LIMIT),
     side=kind,
