@@ -101,7 +101,8 @@ class StepTest(parameterized.TestCase):
   @parameterized.named_parameters(
     ("of_its_volume", -2, 20, (998, 20, 1)),
     ("of_its_volume_at_another_price", -1, 20, (998, 20, 1)),
-    ("of_its_price_where_no_volume_fits", -1, 4, (999, 10, 0)),
+    ("of_its_price_where_no_volume_fits", -1, 4, (999, 4, 0)),
+    ("whole_unless_of_under_half_of_it", -1, 6, (999, 10, 0)),
     ("of_no_more_than_rests", -1, 30, (999, 10, 0)),
     ("nearest_where_none_is_priced_so", 9, 5, (1003, 5, 3)),
   )

@@ -215,10 +215,9 @@ def find_cancel(
   of these the one nearest to the bin of prices: in it, the nearest to `volume`,
   of several as near the better price, then the older.
 
-  The volume comes first since it says more: prices crowd at the mid. And where
-  small cancels took large orders, or parts of these, a simulated book would
-  thin out, or fill up. MarS (mlib, `BackgroundAgent`) looks for the price only,
-  see `cancel_at`.
+  The volume comes first since it says more, prices crowd at the mid; and so
+  that as much is cancelled as was meant. MarS (mlib, `BackgroundAgent`) looks
+  for the price only, see `cancel_at`.
 
   Args:
     book: the book, leaves `[2, N]`.
