@@ -124,6 +124,24 @@ class StepTest(parameterized.TestCase):
     rejected = state.venue.book.counts - before.counts
     self.assertEqual(rejected[types.Reason.NO_VOLUME], 1)
 
+  def test_a_market_whose_sides_empty_goes_on_from_the_last_mid(self):
+    state, events = _run_script(
+      [
+        _index(vocab.KIND_BID, 1, 10),  # At 1001: takes the only ask.
+        _index(vocab.KIND_ASK, -2, 10),  # At 997: takes the only bid.
+        _index(vocab.KIND_CANCEL, 3, 7),  # Of nothing.
+        _index(vocab.KIND_BID, -1, 4),  # At 998, from the last mid.
+        _index(vocab.KIND_ASK, 2, 5),  # At 1000, from the best bid.
+      ],
+      ((BID, 999, 10), (ASK, 1001, 10)),
+    )
+    self.assertEqual(events.report.traded.tolist(), [10, 10, 0, 0, 0])
+    self.assertEqual(events.mid.tolist(), [999, 999, 999, 998, 999])
+    self.assertEqual(events.order.volume.tolist(), [10, 10, 0, 4, 5])
+    self.assertEqual(events.order.price.tolist()[-2:], [998, 1000])
+    self.assertEqual(state.venue.book.volume[:, 0].tolist(), [5, 4])
+    self.assertEqual(state.num_events, 5)
+
   def test_clock_carries_nanoseconds_into_seconds(self):
     index = _index(vocab.KIND_BID, -3, 7, interval_bin=1)  # 100 ms
     state, _ = _run_script([index] * 6, sim_markets.QUOTES)
