@@ -10,6 +10,7 @@ from mars_jax.apps import bars as bars_lib
 from mars_jax.data import events
 
 _BANDS = ((0.05, 0.95, 0.15), (0.25, 0.75, 0.25))  # Quantiles and opacity.
+_STEPS = {"drawstyle": "steps-post"}
 _PRICE, _SPREAD, _ASK, _BID, _VOLUME = (
   "#2f6f9f",
   "#6b4c9a",
@@ -45,34 +46,20 @@ def draw(
   tick, lot = stream.tick_size, stream.lot_size
   is_off = ~bars.is_bar
 
-  def fan(axes, values, unit, color, label):
-    values = np.ma.masked_array(values, is_off | np.ma.getmaskarray(values))
-    # Quantiles know of NaN, not of masks; a column of none stays empty.
-    values = values.astype(float).filled(np.nan) * unit
-    has = ~np.isnan(values).all(axis=0)
-    for low, high, opacity in _BANDS:
-      axes.fill_between(
-        time[has],
-        *np.nanquantile(values[:, has], [low, high], axis=0),
-        step="post",
-        color=color,
-        alpha=opacity,
-        lw=0,
-      )
-    median = np.nanmedian(values[:, has], axis=0)
-    style = {"drawstyle": "steps-post", "color": color}
-    axes.plot(time[has], median, label=label, lw=1.5, **style)
-    return values, style
+  def known(values, unit):
+    is_none = is_off | np.ma.getmaskarray(values)
+    return np.where(is_none, np.nan, np.ma.getdata(values) * unit)
 
   price, spread, depth, volume = panels
-  mids, style = fan(price, bars.mid[3], tick, _PRICE, "median")
-  price.plot(time, mids[:20].T, lw=0.5, alpha=0.4, **style)
-  fan(spread, bars.spread, tick, _SPREAD, "spread")
+  mids = known(bars.mid[3], tick)
+  _fan(price, time, mids, _PRICE, "median")
+  price.plot(time, mids[:20].T, lw=0.5, alpha=0.4, color=_PRICE, **_STEPS)
+  _fan(spread, time, known(bars.spread, tick), _SPREAD, "spread")
   for side, color, label in (
     (bars_lib.ASK, _ASK, "best ask"),
     (bars_lib.BID, _BID, "best bid"),
   ):
-    fan(depth, bars.best_volume[side], lot, color, label)
+    _fan(depth, time, known(bars.best_volume[side], lot), color, label)
   traded = np.ma.masked_array(bars.volume * lot, is_off).mean(axis=0)
   volume.fill_between(time, traded, step="post", color=_VOLUME, lw=0)
   price.set(ylabel="mid-price", title=title)
@@ -93,6 +80,19 @@ def draw(
   figure.align_ylabels(panels)
   figure.tight_layout()
   figure.savefig(path)
+
+
+def _fan(axes, time, values, color, label):
+  """Draws bands and the median of `[B, n]` at times `[n]`; NaN is left out."""
+  has = ~np.isnan(values).all(axis=0)
+  time, values = time[has], values[:, has]
+  for low, high, opacity in _BANDS:
+    band = np.nanquantile(values, [low, high], axis=0)
+    axes.fill_between(
+      time, *band, step="post", color=color, alpha=opacity, lw=0
+    )
+  median = np.nanmedian(values, axis=0)
+  axes.plot(time, median, label=label, lw=1.5, color=color, **_STEPS)
 
 
 def _clock(seconds):
