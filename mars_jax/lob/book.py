@@ -181,6 +181,12 @@ def mid(book: Book, *, fallback: jax.Array | int) -> jax.Array:
   return jnp.where(has_ask & has_bid, bid + (ask - bid) // 2, one_sided)
 
 
+def _first_least(x: jax.Array) -> jax.Array:
+  """Returns `jnp.argmin` of `[N]`, of which XLA makes a slow loop on a CPU."""
+  slots = jnp.arange(len(x), dtype=jnp.int32)
+  return jnp.min(jnp.where(x == x.min(), slots, len(x) - 1))
+
+
 def resize(book: Book, capacity: int) -> Book:
   """Returns the book with `capacity` slots a side, the best orders kept.
 
@@ -244,15 +250,16 @@ def find_cancel(
   distance = jnp.maximum(jnp.maximum(low - price, price - high), 0)
   distance = jnp.where(rests, distance, far)
   # The first of equal minima is the better price, then the older order.
-  nearest = price[jnp.argmin(distance)]
+  nearest = price[_first_least(distance)]
   is_candidate = rests & ((distance == 0) | (price == nearest))
-  found = jnp.argmin(jnp.where(is_candidate, jnp.abs(resting - volume), far))
+  gap = jnp.where(is_candidate, jnp.abs(resting - volume), far)
+  found = _first_least(gap)
   is_found = rests[found]
   return types.Order(
     kind=jnp.int32(types.OrderKind.CANCEL),
     side=side,
-    price=jnp.where(is_found, price[found], low),
-    volume=jnp.where(is_found, resting[found], 0),
-    id=jnp.where(is_found, book.id[side][found], types.NO_ORDER),
-    owner=jnp.where(is_found, book.owner[side][found], types.NO_OWNER),
+    price=jnp.where(is_found, book.price[side, found], low),
+    volume=jnp.where(is_found, book.volume[side, found], 0),
+    id=jnp.where(is_found, book.id[side, found], types.NO_ORDER),
+    owner=jnp.where(is_found, book.owner[side, found], types.NO_OWNER),
   )
