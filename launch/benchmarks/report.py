@@ -201,39 +201,40 @@ def print_lmm(results: dict) -> None:
 
 
 def print_sim(results: dict) -> None:
-  """Prints the table of `sim.run`."""
-  config, peer = results["config"], results["peer"]
+  """Prints the tables of `sim.run`."""
+  config, peer, rows = results["config"], results["peer"], results["rows"]
   model = config["model"]
+  common.CONSOLE.print(
+    f"D {model['dim']}, {model['num_layers']} layers, window"
+    f" {model['window']}, books of {config['capacity']} orders a side,"
+    f" {config['num_events']} orders a future, {results['devices']} devices"
+  )
   common.print_table(
-    f"Simulated orders a second: D {model['dim']}, {model['num_layers']}"
-    f" layers, window {model['window']}, sides of {config['capacity']}, "
-    f"{config['num_events']} orders a future, {results['devices']} devices",
-    (
-      "head",
-      "futures",
-      "median",
-      "low",
-      "high",
-      "ms a step",
-      "book",
-      "layers",
-      "head",
-      "floor ms",
-      "ratio",
-      "compile",
-    ),
+    "Simulated orders a second, all futures together",
+    ("head", "futures", "median", "low", "high", "ratio", "compile"),
     (
       (
         row["head"],
         f"{row['trajectories']}",
         *(f"{row[f'orders_per_s{end}']:,.0f}" for end in _ENDS),
-        f"{1e3 * row['step_s']:.2f}",
-        *(f"{row[f'share_{part}']:.0%}" for part in ("book", "layers", "head")),
-        f"{1e3 * row['floor_s']:.2f}",
         f"{row['ratio']:,.0f}" if peer else "",
         f"{row['compile_s']:.1f} s",
       )
-      for row in results["rows"]
+      for row in rows
+    ),
+  )
+  common.print_table(
+    "One order of each future, and its floor",
+    ("head", "futures", "ms", "book", "layers", "head", "floor ms"),
+    (
+      (
+        row["head"],
+        f"{row['trajectories']}",
+        f"{1e3 * row['step_s']:.2f}",
+        *(f"{row[f'share_{part}']:.0%}" for part in ("book", "layers", "head")),
+        f"{1e3 * row['floor_s']:.2f}",
+      )
+      for row in rows
     ),
   )
   if peer:
