@@ -63,6 +63,7 @@ def test_it_scores_the_held_out_orders_as_its_card_says(model, config, stream):
     assert f"{score:.3f}" in text
 
 
+@pytest.mark.usefixtures("quick_compilation")
 def test_a_future_alone_is_the_same_among_others(model, stream):
   time = int(stream.time[20_000])
   now = moment.at(stream[:20_200], time, model=model)

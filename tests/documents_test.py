@@ -49,11 +49,9 @@ def test_the_example_of_the_guide_to_data_runs(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("path", _NOTEBOOKS, ids=lambda path: path.stem)
-def test_the_notebook_runs(path, monkeypatch, request):
+def test_the_notebook_runs(path, monkeypatch):
   monkeypatch.setenv("SMOKE_TEST", "1")
   matplotlib.use("agg")
-  if path.stem == "03_simulate":  # Programs that compile long and run briefly.
-    request.getfixturevalue("quick_compilation")
   names = {}
   for cell in json.loads(path.read_text())["cells"]:
     assert len(cell["source"]) <= 15
