@@ -206,8 +206,8 @@ def print_sim(results: dict) -> None:
   model = config["model"]
   common.CONSOLE.print(
     f"D {model['dim']}, {model['num_layers']} layers, window"
-    f" {model['window']}, books of {config['capacity']} orders a side,"
-    f" {config['num_events']} orders a future, {results['devices']} devices"
+    f" {model['window']}, sides of {config['capacity']}; {config['num_events']}"
+    f" orders a future, {results['devices']} devices"
   )
   common.print_table(
     "Simulated orders a second, all futures together",

@@ -1,16 +1,18 @@
 """Do markets answer to an order? The same futures with it and without it.
 
-Both runs draw the same random numbers, so that until the order arrives they are
-the same to the bit. What the order does to the mid shows by trajectory. What it
-does to the orders that come after it is a question of their distribution: how
-often the model plans each kind at each distance from the mid. Orders of one
-trajectory hang together, so trajectories are what is compared, and a p-value
-comes from shuffling which run they are of.
+The futures of a pair draw the same random numbers, so that until the order
+arrives they are the same to the bit; all pairs are one run. What the order does
+to the mid shows by trajectory. What it does to the orders that come after it is
+a question of their distribution: how often the model plans each kind at each
+distance from the mid. Orders of one trajectory hang together, so trajectories
+are what is compared, and a p-value comes from shuffling which of them have the
+order.
 """
 
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from mars_jax import sim
@@ -19,6 +21,7 @@ from mars_jax.apps import forecast
 from mars_jax.data import tokenize
 from mars_jax.lob import rules as rules_lib
 from mars_jax.sim import agents
+from mars_jax.sim import clock
 from mars_jax.tokens import features
 from mars_jax.tokens import vocab
 
@@ -48,7 +51,7 @@ class Injection:
 
 @dataclasses.dataclass(frozen=True)
 class Futures:
-  """One run, numpy.
+  """Trajectories, numpy.
 
   Attributes:
     time: int64 `[B, E]` nanoseconds since midnight, of each event.
@@ -62,6 +65,11 @@ class Futures:
   mid: np.ndarray
   cell: np.ndarray
   is_event: np.ndarray
+
+  def __getitem__(self, rows: slice) -> "Futures":
+    """Returns some of the trajectories."""
+    fields = dataclasses.fields(self)
+    return Futures(*(getattr(self, field.name)[rows] for field in fields))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,18 +132,19 @@ def compare(
     )
   begin = int(tokenize.nanoseconds(start.clock))
   moment = begin + round(injection.after_s * types.NANOSECONDS)
-  runs = [
-    _simulate(
-      params,
-      tokenizer,
-      jax.random.split(key, num_trajectories),
-      start,
-      begin + round(horizon_s * types.NANOSECONDS),
-      flow=flow,
-      config=sim.SimConfig(rules=rules, crowd=sim.CrowdConfig(agents=sent)),
-    )
-    for sent in ((), (_sender(injection, moment),))
-  ]
+  futures = _simulate(
+    params,
+    tokenizer,
+    jax.random.split(key, num_trajectories),
+    start,
+    begin + round(horizon_s * types.NANOSECONDS),
+    flow=flow,
+    config=sim.SimConfig(
+      rules=rules,
+      crowd=sim.CrowdConfig(agents=(_sender(injection, moment),)),
+    ),
+  )
+  runs = futures[:num_trajectories], futures[num_trajectories:]
   axis = np.linspace(0.0, horizon_s, num_points)
   times = begin + np.round(axis * types.NANOSECONDS).astype(np.int64)
   mid = np.stack([_mid_at(run, times, int(start.mid)) for run in runs])
@@ -154,18 +163,20 @@ def compare(
 
 
 def _sender(injection: Injection, moment: int) -> agents.Agent:
-  """Returns an agent that sends the order."""
-  seconds, nanoseconds = divmod(moment, types.NANOSECONDS)
-  return agents.replay.make(
-    name="injected",
-    seconds=np.array([seconds]),
-    nanoseconds=np.array([nanoseconds]),
-    kind=np.array([types.OrderKind.MARKET]),
-    side=np.array([injection.side]),
-    price=np.array([0]),
-    volume=np.array([injection.volume]),
-    slot=np.array([0]),
-  )
+  """Returns an agent that sends the order, if its state says so."""
+  when = jax.tree.map(np.asarray, tokenize.timestamps(moment))
+
+  def init(key, observation):
+    del key, observation
+    return jnp.bool_(True), when
+
+  def act(sends, observation):
+    del observation
+    kind = jnp.where(sends, types.OrderKind.MARKET, types.OrderKind.NONE)
+    order = agents.order(kind, injection.side, volume=injection.volume)
+    return sends, agents.Action(agents.orders(order), clock.never())
+
+  return agents.Agent("injected", init, act)
 
 
 def _observe(state: sim.SimState, event: sim.Event):
@@ -173,12 +184,21 @@ def _observe(state: sim.SimState, event: sim.Event):
 
 
 def _simulate(params, tokenizer, keys, start, end, *, flow, config) -> Futures:
-  """Returns futures up to a moment in nanoseconds since midnight."""
+  """Returns futures of the keys without the order, then of the same with it.
+
+  They end before `end`, nanoseconds since midnight.
+  """
+  keys = jnp.concatenate([keys, keys])
+  state = sim.init_many(
+    params, tokenizer, keys, start, flow=flow, config=config
+  )
+  sends = jnp.arange(len(keys))[:, None] >= len(keys) // 2
+  state = state.replace(crowd=state.crowd.replace(states=(sends,)))
   until = jax.tree.map(np.asarray, tokenize.timestamps(end))
   chunks = sim.chunks(
     params,
     tokenizer,
-    sim.init_many(params, tokenizer, keys, start, flow=flow, config=config),
+    state,
     until,
     flow=flow,
     config=config,

@@ -82,9 +82,8 @@ class Action:
   # [M] M orders at most, sent in this order; of `NO_ORDERS` none. The id of an
   # order is the slot of the agent that it rests in, cancels or modifies.
   orders: types.Order
-  wake: (
-    types.Timestamp
-  )  # [] when to wake up next, `clock.never()` for not again
+  # [] when to wake up next, `clock.never()` for not again.
+  wake: types.Timestamp
 
 
 InitFn = collections.abc.Callable[
