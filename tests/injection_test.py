@@ -22,8 +22,8 @@ def market(bitstamp_sample):
   return model, moment.at(stream, time, model=model, capacity=256)
 
 
-@pytest.fixture(scope="module")
-def response(market):
+def _compare(market, *, num_asks):
+  """Futures with and without a buy of what the best asks hold."""
   model, now = market
   asks = np.asarray(now.start.venue.book.volume[types.Side.ASK])
   return injection.compare(
@@ -33,12 +33,17 @@ def response(market):
     now.start,
     flow=now.flow,
     injection=injection.Injection(
-      side=types.Side.BID, volume=int(asks[:60].sum()), after_s=0.25
+      side=types.Side.BID, volume=int(asks[:num_asks].sum()), after_s=0.25
     ),
     num_trajectories=_NUM,
     horizon_s=2.0,
     num_points=81,
   )
+
+
+@pytest.fixture(scope="module")
+def response(market):
+  return _compare(market, num_asks=60)
 
 
 def test_nothing_changes_before_the_order(response):
@@ -58,6 +63,17 @@ def test_a_large_buy_moves_the_mid(response):
 def test_the_orders_that_follow_are_of_another_distribution(response):
   np.testing.assert_allclose(response.shares.sum(axis=1), 1.0)
   assert response.p_value < 0.01
+
+
+def test_a_smaller_order_moves_the_mid_less_and_compiles_nothing(
+  market, response, caplog
+):
+  with jax.log_compiles():
+    smaller = _compare(market, num_asks=20)
+  assert "XLA compilation" not in caplog.text
+  at = np.searchsorted(response.axis, 0.25)
+  np.testing.assert_array_equal(smaller.mid[0], response.mid[0])
+  assert 0 < smaller.impact[at] < response.impact[at]
 
 
 def test_equal_groups_are_not_told_apart():

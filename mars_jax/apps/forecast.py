@@ -151,7 +151,7 @@ def simulate(
     sim.init_many(params, tokenizer, keys, start, flow=flow),
     flow=flow,
     num_events=min(_CHUNK, most),
-    observe_fn=lambda state, event: event,
+    observe_fn=_keep_event,
   )
   kept = []
   num_events = 0
@@ -169,6 +169,11 @@ def simulate(
     lambda *leaves: np.concatenate(leaves, axis=1)[:, :most], *kept
   )
   return _trajectories(start, events, state.venue.book.dropped)
+
+
+def _keep_event(state: sim.SimState, event: sim.Event) -> sim.Event:
+  del state
+  return event
 
 
 def _trajectories(

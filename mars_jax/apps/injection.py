@@ -137,12 +137,11 @@ def compare(
     tokenizer,
     jax.random.split(key, num_trajectories),
     start,
+    injection,
+    moment,
     begin + round(horizon_s * types.NANOSECONDS),
     flow=flow,
-    config=sim.SimConfig(
-      rules=rules,
-      crowd=sim.CrowdConfig(agents=(_sender(injection, moment),)),
-    ),
+    config=sim.SimConfig(rules=rules, crowd=_CROWD),
   )
   runs = futures[:num_trajectories], futures[num_trajectories:]
   axis = np.linspace(0.0, horizon_s, num_points)
@@ -162,39 +161,50 @@ def compare(
   )
 
 
-def _sender(injection: Injection, moment: int) -> agents.Agent:
-  """Returns an agent that sends the order, if its state says so."""
-  when = jax.tree.map(np.asarray, tokenize.timestamps(moment))
+def _wait(key, observation):
+  del key, observation
+  return agents.orders(agents.order(types.OrderKind.NONE)), clock.never()
 
-  def init(key, observation):
-    del key, observation
-    return jnp.bool_(True), when
 
-  def act(sends, observation):
-    del observation
-    kind = jnp.where(sends, types.OrderKind.MARKET, types.OrderKind.NONE)
-    order = agents.order(kind, injection.side, volume=injection.volume)
-    return sends, agents.Action(agents.orders(order), clock.never())
+def _send(orders, observation):
+  del observation
+  return orders, agents.Action(orders, clock.never())
 
-  return agents.Agent("injected", init, act)
+
+# Sends what its state is at the moment that it is set to wake up: other orders
+# and moments take no other program.
+_CROWD = sim.CrowdConfig(agents=(agents.Agent("injected", _wait, _send),))
 
 
 def _observe(state: sim.SimState, event: sim.Event):
   return event.is_event, event.time, event.mid, state.plan.index
 
 
-def _simulate(params, tokenizer, keys, start, end, *, flow, config) -> Futures:
+def _simulate(
+  params, tokenizer, keys, start, injection, moment, end, *, flow, config
+) -> Futures:
   """Returns futures of the keys without the order, then of the same with it.
 
-  They end before `end`, nanoseconds since midnight.
+  The order comes at `moment` and they end before `end`, nanoseconds since
+  midnight.
   """
   keys = jnp.concatenate([keys, keys])
+  has_order = jnp.arange(len(keys)) >= len(keys) // 2
+  kind = jnp.where(has_order, types.OrderKind.MARKET, types.OrderKind.NONE)
+  order = agents.order(kind, injection.side, volume=injection.volume)
+  orders = jax.tree.map(
+    lambda x: jnp.broadcast_to(x.reshape(-1, 1, 1), (len(keys), 1, 1)), order
+  )
+  moment, until = (
+    jax.tree.map(np.asarray, tokenize.timestamps(time))
+    for time in (moment, end)
+  )
+  wake = jax.tree.map(lambda x: jnp.full((len(keys), 1), x), moment)
   state = sim.init_many(
     params, tokenizer, keys, start, flow=flow, config=config
   )
-  sends = jnp.arange(len(keys))[:, None] >= len(keys) // 2
-  state = state.replace(crowd=state.crowd.replace(states=(sends,)))
-  until = jax.tree.map(np.asarray, tokenize.timestamps(end))
+  crowd = state.crowd.replace(states=(orders,), wake=wake)
+  state = state.replace(crowd=crowd)
   chunks = sim.chunks(
     params,
     tokenizer,
