@@ -3,6 +3,7 @@
 import functools
 
 import chex
+import drawn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,8 +11,6 @@ import pytest
 
 from mars_jax import lmm
 from mars_jax.lmm import attention
-from mars_jax.tokens import features as features_lib
-from mars_jax.tokens import vocab
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -28,38 +27,17 @@ _CONFIG = lmm.LmmConfig(
 _NUM = 3  # Trajectories.
 
 
-def _features(*shape, seed=0):
-  rng = np.random.default_rng(seed)
-
-  def draw(high, *tail):
-    return jnp.asarray(rng.integers(0, high, (*shape, *tail)), jnp.int32)
-
-  return features_lib.TokenFeatures(
-    index=draw(vocab.NUM_ORDERS),
-    volumes=draw(33, 10),
-    distances=draw(20, 10),
-    mid_change=draw(50),
-    mid_move=draw(3),
-    time=draw(86_400),
-    price_offset=draw(30),
-    order_volume=draw(100),
-    interval=draw(1_000_000),
-  )
-
-
 def _at(tree, index):
   return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
 def _concatenate(*features):
-  return jax.tree.map(lambda *x: jnp.concatenate(x), *features)
+  return jax.tree.map(lambda *x: np.concatenate(x), *features)
 
 
 @pytest.fixture(scope="module")
 def params():
-  return jax.jit(lmm.init, static_argnames="config")(
-    jax.random.key(0), config=_CONFIG
-  )
+  return drawn.params(_CONFIG)
 
 
 @functools.partial(jax.jit, static_argnames="config")
@@ -96,7 +74,7 @@ def _many(cache, count=_NUM):
 def test_a_shared_history_equals_an_unshared_and_a_recomputed_one(
   params, prefix
 ):
-  history, own = _features(prefix), _features(_NUM, 15, seed=1)
+  history, own = drawn.tokens(prefix), drawn.tokens(_NUM, 15, seed=1)
   _, cache = _whole(params, history)
   always = jnp.ones((_NUM, 15), bool)
   shared, _ = _in_step(params, own, _many(lmm.cache.share(cache)), always)
@@ -112,7 +90,7 @@ def test_blocks_of_the_ring_buffer_equal_the_whole_sequence(
 ):
   monkeypatch.setattr(attention, "BLOCK", 4)  # Of a window of 10: 12 slots.
   config = lmm.LmmConfig(**{**vars(_CONFIG), "window": 10})
-  own = _features(_NUM, 30, seed=1)
+  own = drawn.tokens(_NUM, 30, seed=1)
   cache = lmm.cache.init(config=config)
   assert cache.keys[0][0].shape == (4, 12)
   hidden, _ = _in_step(
@@ -124,7 +102,7 @@ def test_blocks_of_the_ring_buffer_equal_the_whole_sequence(
 
 
 def test_trajectories_that_sat_out_go_on_as_if_they_had_not(params):
-  history, own = _features(9), _features(_NUM, 24, seed=1)
+  history, own = drawn.tokens(9), drawn.tokens(_NUM, 24, seed=1)
   _, cache = _whole(params, history)
   cache = _many(lmm.cache.share(cache))
   # Each stops at another moment of the first 8 steps, for good.
@@ -146,6 +124,6 @@ def test_trajectories_that_sat_out_go_on_as_if_they_had_not(params):
 
 
 def test_a_prefix_is_shared_once(params):
-  _, cache = _whole(params, _features(9))
+  _, cache = _whole(params, drawn.tokens(9))
   with pytest.raises(ValueError, match="already"):
     lmm.cache.share(lmm.cache.share(cache))

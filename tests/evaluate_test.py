@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 
+import drawn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -85,13 +86,7 @@ def test_series_are_pooled_by_their_sizes():
 
 
 def _params():
-  rng = np.random.default_rng(0)
-  shapes = jax.eval_shape(
-    lambda: lmm.init(jax.random.key(0), config=runs.MODEL)
-  )
-  return jax.tree.map(
-    lambda leaf: rng.normal(size=leaf.shape).astype(leaf.dtype) / 4, shapes
-  )
+  return drawn.params(runs.MODEL)
 
 
 @pytest.fixture(scope="module")

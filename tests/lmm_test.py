@@ -4,6 +4,7 @@ import dataclasses
 import functools
 
 import chex
+import drawn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +14,6 @@ from absl.testing import parameterized
 
 from mars_jax import lmm
 from mars_jax.lmm import attention
-from mars_jax.tokens import features as features_lib
 from mars_jax.tokens import vocab
 
 _CONFIG = lmm.LmmConfig(
@@ -31,6 +31,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 _AXES = lmm.cache.AXES
 _init = jax.jit(lmm.init, static_argnames="config")
 _apply = jax.jit(lmm.apply, static_argnames="config")
+_log_prob = jax.jit(lmm.log_prob, static_argnames="config")
 
 
 def _config(**changes):
@@ -51,25 +52,6 @@ _VARIANTS = {
 
 # Those by which what comes out of the blocks differs.
 _EMBEDDED = tuple(name for name in _VARIANTS if name not in ("remat", "joint"))
-
-
-def _features(*shape, seed=0):
-  rng = np.random.default_rng(seed)
-
-  def draw(low, high, *tail):
-    return jnp.asarray(rng.integers(low, high, (*shape, *tail)), jnp.int32)
-
-  return features_lib.TokenFeatures(
-    index=draw(0, vocab.NUM_ORDERS),
-    volumes=draw(0, vocab.NUM_VOLUMES + 1, 2 * features_lib.NUM_LEVELS),
-    distances=draw(0, 3000, 2 * features_lib.NUM_LEVELS),
-    mid_change=draw(-300, 300),
-    mid_move=draw(-12, 13),
-    time=draw(9 * 3600, 16 * 3600),
-    price_offset=draw(-40, 41),
-    order_volume=draw(1, 1000),
-    interval=draw(0, 10**7),
-  )
 
 
 def _at(features, i):
@@ -93,7 +75,7 @@ def _decode(params, features, cache, config):
   for t in range(len(features.index)):
     x, cache = _apply(params, _at(features, t), cache, config=config)
     hidden.append(x)
-  return jnp.stack(hidden), cache
+  return np.stack(hidden), cache
 
 
 class ApplyTest(parameterized.TestCase):
@@ -104,7 +86,7 @@ class ApplyTest(parameterized.TestCase):
 
   @parameterized.parameters(1, 3, 5, 17)
   def test_decoding_token_by_token_equals_the_whole_sequence(self, length):
-    features = _features(length)
+    features = drawn.tokens(length)
     whole, whole_cache = _apply(self.params, features, config=_CONFIG)
     cache = lmm.cache.init(config=_CONFIG)
     hidden, cache = _decode(self.params, features, cache, _CONFIG)
@@ -115,7 +97,7 @@ class ApplyTest(parameterized.TestCase):
   @parameterized.parameters(*_EMBEDDED)
   def test_so_does_every_variant(self, name):
     config = _config(**_VARIANTS[name])
-    params, features = _init(jax.random.key(1), config=config), _features(9)
+    params, features = drawn.params(config), drawn.tokens(9)
     whole, _ = _apply(params, features, config=config)
     cache = lmm.cache.init(config=config)
     hidden, _ = _decode(params, features, cache, config)
@@ -124,8 +106,8 @@ class ApplyTest(parameterized.TestCase):
   def test_without_the_book_nothing_is_told_of_it(self):
     for inputs in ("levels", "ticks"):
       config = _config(inputs=inputs, has_book=False, has_values=False)
-      params = _init(jax.random.key(1), config=config)
-      one, other = _features(6, seed=0), _features(6, seed=1)
+      params = drawn.params(config)
+      one, other = drawn.tokens(6, seed=0), drawn.tokens(6, seed=1)
       other = other.replace(index=one.index, time=one.time)
       chex.assert_trees_all_equal(
         *(_apply(params, f, config=config)[0] for f in (one, other))
@@ -133,10 +115,10 @@ class ApplyTest(parameterized.TestCase):
 
   def test_a_time_out_of_the_session_is_its_start_or_end(self):
     config = _config(inputs="ticks")
-    params = _init(jax.random.key(1), config=config)
+    params = drawn.params(config)
 
     def hidden(*times):
-      features = _features(len(times)).replace(time=jnp.int32(times))
+      features = drawn.tokens(len(times)).replace(time=jnp.int32(times))
       return _apply(params, features, config=config)[0]
 
     # Before the opening, during the break and after the close.
@@ -148,7 +130,7 @@ class ApplyTest(parameterized.TestCase):
   def test_bfloat16_is_close_to_float32(self):
     for head in ("factored", "joint"):
       config = _config(head=head, qk_norm=True)
-      params, features = _init(jax.random.key(1), config=config), _features(9)
+      params, features = drawn.params(config), drawn.tokens(9)
       half = dataclasses.replace(config, dtype="bfloat16")
       hidden, cache = _apply(params, features, config=half)
       self.assertEqual(hidden.dtype, jnp.bfloat16)
@@ -156,7 +138,7 @@ class ApplyTest(parameterized.TestCase):
         cache, lmm.cache.init(config=half)
       )
       scores = [
-        lmm.log_prob(
+        _log_prob(
           params,
           _apply(params, features, config=c)[0],
           features.index,
@@ -169,7 +151,7 @@ class ApplyTest(parameterized.TestCase):
 
   @parameterized.parameters(2, 5, 13)
   def test_decoding_goes_on_where_a_prefix_ends(self, length):
-    features = _features(20)
+    features = drawn.tokens(20)
     whole, _ = _apply(self.params, features, config=_CONFIG)
     prefix, rest = (
       _at(features, slice(length)),
@@ -217,7 +199,7 @@ class ApplyTest(parameterized.TestCase):
       lambda leaf: leaf[: config.num_layers], self.params["blocks"]
     )
     params = {**self.params, "blocks": blocks}
-    features = _features(length)
+    features = drawn.tokens(length)
     prices = jnp.zeros((length, 4), jnp.int32).at[:, 1].set(range(length))
     features = features.replace(index=vocab.pack(prices))
 
@@ -231,14 +213,14 @@ class ApplyTest(parameterized.TestCase):
     return np.abs(jacobian[:, :, own]).sum((1, 3))
 
   def test_a_batch_equals_its_sequences(self):
-    features = _features(3, 17)
+    features = drawn.tokens(3, 17)
     run = functools.partial(_apply, self.params, config=_CONFIG)
     batch = jax.vmap(lambda f: run(f)[0])(features)
     for b in range(3):
       chex.assert_trees_all_close(batch[b], run(_at(features, b))[0], atol=1e-5)
 
   def test_trajectories_in_step_equal_single_ones(self):
-    features = _features(3, 18)
+    features = drawn.tokens(3, 18)
     prefix, token = _at(features, np.s_[:, :17]), _at(features, np.s_[:, 17])
     run = functools.partial(_apply, self.params, config=_CONFIG)
     _, cache = jax.vmap(run, out_axes=(0, _AXES))(prefix)
@@ -263,7 +245,7 @@ class ApplyTest(parameterized.TestCase):
     np.testing.assert_allclose(score(0), score(2_000_000_000), atol=1e-5)
 
   def test_values_outside_the_training_range_stay_finite(self):
-    features = _features(3).replace(
+    features = drawn.tokens(3).replace(
       mid_change=jnp.asarray([-(2**31), 10**6, 2**31 - 1]),
       mid_move=jnp.asarray([-(2**31), 10**6, 2**31 - 1]),
     )
@@ -271,7 +253,7 @@ class ApplyTest(parameterized.TestCase):
     self.assertTrue(np.isfinite(hidden).all())
 
   def test_only_a_key_makes_the_output_random(self):
-    features = _features(5)
+    features = drawn.tokens(5)
     run = functools.partial(_apply, self.params, features, config=_CONFIG)
     chex.assert_trees_all_equal(run(), run())
     one, other = run(key=jax.random.key(1)), run(key=jax.random.key(2))
@@ -296,7 +278,7 @@ class FactoredHeadTest(parameterized.TestCase):
     super().setUpClass()
     cls.params = _init(jax.random.key(0), config=cls.CONFIG)
     cls.sharp = _sharpened(cls.params)
-    cls.hidden = _apply(cls.params, _features(17), config=cls.CONFIG)[0][-1]
+    cls.hidden = _apply(cls.params, drawn.tokens(17), config=cls.CONFIG)[0][-1]
     every = jnp.arange(vocab.NUM_ORDERS)
     score = functools.partial(
       lmm.log_prob, cls.sharp, cls.hidden, config=cls.CONFIG
@@ -329,9 +311,9 @@ class FactoredHeadTest(parameterized.TestCase):
       self.assertLess(np.abs(z).max(), 5.0)
 
   def test_an_untrained_model_is_near_uniform(self):
-    features = _features(17)
+    features = drawn.tokens(17)
     hidden, _ = _apply(self.params, features, config=self.CONFIG)
-    scores = lmm.log_prob(
+    scores = _log_prob(
       self.params, hidden[:-1], features.index[1:], config=self.CONFIG
     )
     self.assertEqual(scores.shape, (16, 4))
@@ -339,7 +321,7 @@ class FactoredHeadTest(parameterized.TestCase):
     self.assertAlmostEqual(-scores.sum(-1).mean() / uniform, 1.0, delta=0.05)
 
   def test_every_parameter_gets_a_gradient(self):
-    features = _features(32)
+    features = drawn.tokens(32)
 
     def loss(params):
       hidden, _ = _apply(params, features, config=self.CONFIG)
@@ -369,7 +351,7 @@ class JointHeadTest(FactoredHeadTest):
       joint[k, p, v, i] / joint[k, p, v].sum(),
     ]
     index = vocab.pack(jnp.int32([k, p, v, i]))
-    found = lmm.log_prob(self.sharp, self.hidden, index, config=self.CONFIG)
+    found = _log_prob(self.sharp, self.hidden, index, config=self.CONFIG)
     np.testing.assert_allclose(np.exp(found), wanted, rtol=1e-4)
 
   def test_its_gradient_is_that_of_one_softmax(self):

@@ -3,6 +3,7 @@
 import dataclasses
 
 import chex
+import drawn
 import jax
 import numpy as np
 import pytest
@@ -18,15 +19,6 @@ CONFIG = lmm.LmmConfig(
 )
 
 
-def _random_params(config):
-  """Parameters that are quicker to make than those of `init`."""
-  rng = np.random.default_rng(0)
-  shapes = jax.eval_shape(lambda: lmm.init(jax.random.key(0), config=config))
-  return jax.tree.map(
-    lambda leaf: rng.normal(size=leaf.shape).astype(leaf.dtype) / 4, shapes
-  )
-
-
 @pytest.fixture(scope="module")
 def model():
   values = np.random.default_rng(0).integers(-50, 50, 1000)
@@ -37,7 +29,7 @@ def model():
     level_volume=bins.fit(values**2, vocab.NUM_VOLUMES),
   )
   card = {"data": "a market", "scores": {"model": 1.5}, "licence": None}
-  return lmm.Model(_random_params(CONFIG), CONFIG, {"A": tokenizer}, card)
+  return lmm.Model(drawn.params(CONFIG), CONFIG, {"A": tokenizer}, card)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import functools
 import pathlib
 
 import chex
+import drawn
 import jax
 import markets
 import numpy as np
@@ -21,15 +22,6 @@ CONFIG = lmm.LmmConfig(
 )
 NUM_PAST = 700
 _at = functools.partial(moment_lib.at, replay_capacity=512)
-
-
-def _random_params(config):
-  """Parameters that are quicker to make than those of `init`."""
-  rng = np.random.default_rng(0)
-  shapes = jax.eval_shape(lambda: lmm.init(jax.random.key(0), config=config))
-  return jax.tree.map(
-    lambda leaf: rng.normal(size=leaf.shape).astype(leaf.dtype) / 4, shapes
-  )
 
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -51,7 +43,7 @@ def model(stream):
     batch_size=1,
   )
   tokenizers = dataset_lib.prepare(stream, config=config).tokenizers
-  return lmm.Model(_random_params(CONFIG), CONFIG, tokenizers, {})
+  return lmm.Model(drawn.params(CONFIG), CONFIG, tokenizers, {})
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import functools
 
 import chex
 import day_records
+import drawn
 import jax
 import numpy as np
 import pytest
@@ -74,11 +75,7 @@ def dataset(records, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def params():
-  rng = np.random.default_rng(0)
-  shapes = jax.eval_shape(lambda: lmm.init(jax.random.key(0), config=MODEL))
-  return jax.tree.map(
-    lambda leaf: rng.normal(size=leaf.shape).astype(leaf.dtype) / 4, shapes
-  )
+  return drawn.params(MODEL)
 
 
 @functools.cache
