@@ -111,6 +111,9 @@ def compare(
 ) -> Response:
   """Simulates futures with an order and without it, and compares them.
 
+  An order that takes all of the other side moves the mid to the best price of
+  its own side, see `lob.mid`: give no more than the simulated book holds.
+
   Args:
     params: of the model.
     tokenizer: the bins.
