@@ -9,6 +9,7 @@ import sys
 
 import chex
 import crowded
+import drawn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -161,7 +162,7 @@ def test_a_market_of_a_model_that_has_stopped_goes_on_as_if_it_had_not():
     window=6,
     dtype="float32",
   )
-  params = jax.jit(functools.partial(lmm.init, config=model))(jax.random.key(1))
+  params = drawn.params(model)
   flow = sim.OrderFlow(
     functools.partial(lmm.next_order, config=model),
     cache_axes=lmm.cache.AXES,

@@ -19,6 +19,7 @@ from mars_jax.data import tokenize
 from mars_jax.lob import session
 from mars_jax.tokens import features
 
+_apply = jax.jit(lmm.apply, static_argnames="config")
 _FILL = 0.75  # Share of the simulated book that the start may take up.
 
 
@@ -132,8 +133,7 @@ def _read(model: lmm.Model, tokens: features.TokenFeatures) -> lmm.KvCache:
   """Has the model read all of the past that it can see, but the last order."""
   num_seen = model.config.num_layers * model.config.window
   earlier = jax.tree.map(lambda leaf: leaf[-num_seen:-1], tokens)
-  read = jax.jit(functools.partial(lmm.apply, config=model.config))
-  _, cache = read(model.params, earlier)
+  _, cache = _apply(model.params, earlier, config=model.config)
   return lmm.cache.share(cache)
 
 
