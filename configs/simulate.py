@@ -48,7 +48,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
           "passive_s": 25.0,
         },
       ),
-      # `sim.SimConfig`, `sim.CrowdConfig`, and events of a compiled call.
+      # `sim.SimConfig`, `sim.AgentsConfig`, and events of a compiled call.
       "simulator": {
         "price_from": "planning",
         "after_injection": "keep",

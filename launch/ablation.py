@@ -47,7 +47,7 @@ flags.mark_flags_as_required(["data", "out"])
 
 def main() -> None:
   """Trains what is missing and prints the table."""
-  dataset = dataset_lib.load(_DATA.value)
+  dataset = dataset_lib.from_folder(_DATA.value)
   out = pathlib.Path(_OUT.value)
   rows = []
   for name in _RUNS.value:

@@ -6,7 +6,7 @@ r"""Times mars_jax on this machine.
   python launch/benchmark.py lmm --config=configs/demo.py
   python launch/benchmark.py sim --devices=2
 
-lob: how many messages a second the clearing house takes, with 1 to 4096 books
+lob: how many messages a second the matching engine takes, with 1 to 4096 books
 in one program, beside two other order books that get the same messages: that of
 JaxMARL-HFT, also in JAX, and a plain one in C, which is what a core can do.
 Then what a message costs as the book gets longer. The messages are random and
@@ -49,7 +49,7 @@ full caches, without book and tokens. Orders are random, no data is needed.
   python launch/benchmark.py lmm --config=configs/order_model_2m.py \
       --config.data.batch_size=4 --config.parallel.accumulation=1
 
-sim: how many orders a second are simulated, the model, the clearing house and
+sim: how many orders a second are simulated, the model, the matching engine and
 the features in one program: --batch futures of one history of 1,024 orders,
 which they share, with either head; what share of the time the book and the
 features, the layers of the model and its head take; and the floor, the time to

@@ -14,9 +14,9 @@ from absl import logging
 from rich import progress
 
 from mars_jax.data import dataset as dataset_lib
-from mars_jax.data import events
 from mars_jax.data import manifest
-from mars_jax.data import readers
+from mars_jax.feeds import events
+from mars_jax.feeds import registry
 
 CONSOLE = rich.console.Console()
 _USER_ERRORS = (
@@ -130,19 +130,19 @@ def load(config: dataset_lib.DataConfig) -> dataset_lib.Dataset:
     config: where it is, and how a day is replayed and split.
 
   Raises:
-    OSError, ValueError, events.DataError: as of `readers.read` and of
+    OSError, ValueError, events.DataError: as of `registry.read` and of
       `dataset.load` and `dataset.prepare`.
   """
   folder = pathlib.Path(config.path).expanduser()
   if (folder / manifest.MANIFEST).exists():
-    dataset = dataset_lib.load(folder, config.market)
+    dataset = dataset_lib.from_folder(folder, config.market)
     print(dataset.name)
     return dataset
-  stream = readers.read(config.path)
+  stream = registry.read(config.path)
   print(f"{stream.name}: {len(stream):,} events")
   print("  " + ", ".join(f"{k} {v:,}" for k, v in stream.counts.items()))
   with replay_bar(stream) as on_progress:
-    dataset = dataset_lib.prepare(
+    dataset = dataset_lib.from_day(
       stream, config=config, on_progress=on_progress
     )
   if dataset.num_dropped:

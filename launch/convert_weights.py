@@ -21,14 +21,14 @@ import numpy as np
 from absl import flags
 
 from mars_jax import lmm
-from mars_jax.lmm import convert
-from mars_jax.lmm import convert_bins
+from mars_jax.lmm.released import bins
+from mars_jax.lmm.released import weights
 
 _WEIGHTS = flags.DEFINE_string(
   "weights", None, "A safetensors file; a config.json beside it is read too."
 )
 _SIZE = flags.DEFINE_enum(
-  "size", None, list(convert.REPOSITORIES), "The weights to fetch instead."
+  "size", None, list(weights.REPOSITORIES), "The weights to fetch instead."
 )
 _CONVERTERS = flags.DEFINE_string(
   "converters",
@@ -74,12 +74,12 @@ _LIMITS = (
 
 def main() -> None:
   """Converts and shows; the top of this file says what."""
-  path = _WEIGHTS.value or convert.fetch(_SIZE.value)
-  converted = convert.load(
+  path = _WEIGHTS.value or weights.fetch(_SIZE.value)
+  converted = weights.load(
     path, num_heads=_NUM_HEADS.value, window=_WINDOW.value
   )
-  tokenizer, num_rounded = convert_bins.load_tokenizer(
-    _CONVERTERS.value or convert.fetch_converters(),
+  tokenizer, num_rounded = bins.load_tokenizer(
+    _CONVERTERS.value or weights.fetch_converters(),
     tick_size=_TICK_SIZE.value,
     lot_size=_LOT_SIZE.value,
   )
@@ -94,15 +94,15 @@ def main() -> None:
   print(f"{out} written")
 
 
-def _card(path, converted: convert.Converted, num_rounded: dict) -> dict:
+def _card(path, converted: weights.Converted, num_rounded: dict) -> dict:
   """Returns what the model's file tells of where it is from."""
-  converters = convert.CONVERTERS
+  converters = weights.CONVERTERS
   if _CONVERTERS.value:
     converters = pathlib.Path(_CONVERTERS.value).resolve().name
   return {
     "data": f"{_MARKET.value}, by the authors of MarS; the days are not told",
     "source": {
-      "weights": convert.REPOSITORIES.get(_SIZE.value, pathlib.Path(path).name),
+      "weights": weights.REPOSITORIES.get(_SIZE.value, pathlib.Path(path).name),
       "converters": converters,
       "paper": "Li et al., MarS (ICLR 2025), arXiv:2409.07486",
     },
@@ -120,7 +120,7 @@ def _card(path, converted: convert.Converted, num_rounded: dict) -> dict:
   }
 
 
-def _report(converted: convert.Converted, card: dict) -> None:
+def _report(converted: weights.Converted, card: dict) -> None:
   """Prints what was taken and what was not."""
   config = converted.config
   common.print_table(

@@ -37,8 +37,8 @@ from mars_jax import lmm
 from mars_jax.data import dataset as dataset_lib
 from mars_jax.tokens import vocab
 from mars_jax.train import checkpoint
-from mars_jax.train import intervals
 from mars_jax.train import validation
+from mars_jax.utils import stats
 
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint", None, "A workdir of launch/train.py, or a model.npz."
@@ -197,7 +197,7 @@ def _with_bins_of(
 def _scores(nats) -> dict:
   """Returns (mean, half width) by field and in all, of nats `[V, F]`."""
   columns = [*nats.T, nats.sum(axis=1)]
-  means = [intervals.mean_interval(x, _BLOCK.value) for x in columns]
+  means = [stats.mean_interval(x, _BLOCK.value) for x in columns]
   return {"orders": len(nats), **dict(zip(_NAMES, means, strict=True))}
 
 
@@ -207,7 +207,7 @@ def _over_all(by_market: list[dict]) -> dict:
   return {
     "orders": sum(sizes),
     **{
-      name: intervals.pooled([scores[name] for scores in by_market], sizes)
+      name: stats.pooled([scores[name] for scores in by_market], sizes)
       for name in _NAMES
     },
   }

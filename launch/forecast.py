@@ -27,13 +27,14 @@ from mars_jax import demo
 from mars_jax import lmm
 from mars_jax.apps import forecast
 from mars_jax.apps import moment as moment_lib
-from mars_jax.apps import plots
-from mars_jax.data import events
-from mars_jax.data import readers
+from mars_jax.apps.report import figures
+from mars_jax.feeds import events
+from mars_jax.feeds import registry
+from mars_jax.utils import time_of_day
 
 _DATA = flags.DEFINE_string(
   "data",
-  readers.SAMPLE,
+  registry.SAMPLE,
   "The market: 'bitstamp-sample', or a day of any format of docs/data.md.",
 )
 _INSTRUMENT = flags.DEFINE_string(
@@ -110,7 +111,7 @@ def main() -> None:
   out = pathlib.Path(_OUT.value)
   out.parent.mkdir(parents=True, exist_ok=True)
   futures.save(f"{out}.npz")
-  plots.fan(
+  figures.fan(
     f"{out}.png",
     found,
     tick_size=stream.tick_size,
@@ -133,7 +134,7 @@ def _moment(
 ) -> tuple[moment_lib.Moment, events.EventStream]:
   """Reads and replays the market, with a progress bar."""
   chosen = {"instrument": _INSTRUMENT.value} if _INSTRUMENT.value else {}
-  stream = readers.read(_DATA.value, **chosen)
+  stream = registry.read(_DATA.value, **chosen)
   trained_on = (f"{stream.market} {stream.instrument}", f"{stream.market},")
   is_known = len(model.tokenizers) > 1 and stream.market in model.tokenizers
   if not (is_known or model.card["data"].startswith(trained_on)):
@@ -158,7 +159,7 @@ def _start_time(stream: events.EventStream) -> int:
   """Returns the start in nanoseconds since midnight."""
   if _START.value is None:
     return moment_lib.default_start(stream)
-  return moment_lib.parse_clock(_START.value, named=f"--start={_START.value}")
+  return time_of_day.parse_clock(_START.value, named=f"--start={_START.value}")
 
 
 def _report(
@@ -185,7 +186,7 @@ def _report(
     realised = f"{change(summary.realised)} ({summary.realised_class})"
   length = f"{horizon.orders} orders" if horizon.orders else ""
   rows = [
-    ("start", moment_lib.clock_text(futures.start)),
+    ("start", time_of_day.clock_text(futures.start)),
     ("mid-price at the start", f"{futures.start_mid * tick:,.2f}"),
     ("horizon", length or f"{horizon.seconds:g} s"),
     ("futures", f"{len(futures.mid)}"),

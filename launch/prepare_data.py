@@ -1,6 +1,6 @@
 r"""Makes training data of a market's orders, and proves it right.
 
-Reads every file, replays each instrument and day through the clearing house,
+Reads every file, replays each instrument and day through the matching engine,
 and compares the replay with whatever the feed has to check by: trades, call
 auctions, levels of the book, cancels, the orders left at the end. The orders of
 continuous trading, with the book round each, go to --out, with bins fitted on
@@ -45,14 +45,14 @@ from mars_jax.data import executors
 from mars_jax.data import jobs as jobs_lib
 from mars_jax.data import manifest
 from mars_jax.data import prepare
-from mars_jax.data import readers
+from mars_jax.feeds import registry
 
 _OUT = flags.DEFINE_string("out", None, "Folder of the data set.")
 _PATHS_FROM = flags.DEFINE_string(
   "paths_from", None, "A file with more paths, one a line; - for the input."
 )
 _FORMAT = flags.DEFINE_enum(
-  "format", None, readers.FORMATS, "Of the files; told from each if not given."
+  "format", None, registry.FORMATS, "Of the files; told from each if not given."
 )
 _INSTRUMENTS = flags.DEFINE_list(
   "instruments", [], "Which ones of files of several; all if not given."
@@ -189,7 +189,7 @@ def _prepare(
   jobs: list[jobs_lib.Job],
   config: prepare.PrepareConfig,
   executor: concurrent.futures.Executor,
-) -> list[prepare.Report]:
+) -> list[prepare.DayReport]:
   """Runs the jobs with a progress bar; returns the report of each."""
   began, num_events, reports = time.time(), 0, {}
   with common.progress_bar("prepare", len(jobs)) as show:
@@ -212,7 +212,7 @@ def _prepare(
   return [reports[job.name] for job in jobs]
 
 
-def _print_days(reports: list[prepare.Report]) -> None:
+def _print_days(reports: list[prepare.DayReport]) -> None:
   """Prints a row a day, and why days are quarantined."""
   header = ("day", "events", "orders", "checked", "wrong", "B/order", "s")
   common.print_table("Days", header, map(_row, reports))
@@ -225,7 +225,7 @@ def _print_days(reports: list[prepare.Report]) -> None:
       common.CONSOLE.print(text, highlight=False, markup=False)
 
 
-def _row(report: prepare.Report) -> tuple[str, ...]:
+def _row(report: prepare.DayReport) -> tuple[str, ...]:
   """Returns a day in the columns of the table."""
   name = f"{report.market} {report.instrument} {report.day}".strip()
   replay = report.replay or {"events": 0, "checked": {}, "mismatches": {}}
@@ -257,7 +257,7 @@ def _print_splits(data_set: manifest.Manifest) -> None:
   )
 
 
-def _totals(reports: list[prepare.Report], seconds: float) -> dict:
+def _totals(reports: list[prepare.DayReport], seconds: float) -> dict:
   """Returns what all days add up to."""
   good = [report for report in reports if not report.reason]
   num_orders = sum(report.num_orders for report in good)

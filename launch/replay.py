@@ -1,6 +1,6 @@
-r"""Proves the clearing house against a real market, on anyone's files.
+r"""Proves the matching engine against a real market, on anyone's files.
 
-Replays every order of a day through the clearing house, under the rules of the
+Replays every order of a day through the matching engine, under the rules of the
 venue, and compares what comes out with whatever the feed has to check by: the
 exchange's own trades, its call auctions, the levels of its book, what cancels
 leave of their orders, the orders that rest at the end.
@@ -32,13 +32,13 @@ import sys
 import common
 from absl import flags
 
-from mars_jax.data import readers
-from mars_jax.data import replay
-from mars_jax.data import verify
+from mars_jax.feeds import registry
 from mars_jax.lob import rules as rules_lib
+from mars_jax.replay import recorder
+from mars_jax.replay import verify
 
 _FORMAT = flags.DEFINE_enum(
-  "format", None, readers.FORMATS, "Of the files; told from each if not given."
+  "format", None, registry.FORMATS, "Of the files; told from each if not given."
 )
 _INSTRUMENT = flags.DEFINE_string(
   "instrument", None, "Which one of a file of several; all if not given."
@@ -94,21 +94,21 @@ def _instruments(path: str) -> tuple[str | None, ...]:
   """Returns the instruments of a file to replay."""
   if _INSTRUMENT.value is not None:
     return (_INSTRUMENT.value,)
-  return readers.instruments(path, format=_FORMAT.value)
+  return registry.instruments(path, format=_FORMAT.value)
 
 
 def _replay(path: str, instrument: str | None) -> dict:
   """Reads and verifies one instrument and day."""
-  name = readers.find_format(path, _FORMAT.value)
+  name = registry.find_format(path, _FORMAT.value)
   options = {} if instrument is None else {"instrument": instrument}
   if not _CORRECTIONS.value:
     options["corrections"] = False
-  stream, checks = readers.read_checked(path, format=name, **options)
+  stream, checks = registry.read_checked(path, format=name, **options)
   with common.replay_bar(stream) as on_progress:
     result = verify.verify(
       stream,
       checks,
-      rules=replay.feed_rules(stream, venue=_VENUE.value),
+      rules=recorder.feed_rules(stream, venue=_VENUE.value),
       on_progress=on_progress,
     )
   return {**dataclasses.asdict(result), "feed": dict(stream.counts)}

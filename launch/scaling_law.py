@@ -40,7 +40,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from mars_jax.data import dataset as dataset_lib
-from mars_jax.train import plan as plan_lib
+from mars_jax.train import cost as plan_lib
 from mars_jax.train import scaling
 from mars_jax.train import sweep
 from mars_jax.train import trainer
@@ -80,7 +80,7 @@ class _Run:
   name: str
   size: str
   configs: dict
-  plan: plan_lib.Plan
+  plan: plan_lib.CostEstimate
   seconds: float
 
 
@@ -88,7 +88,7 @@ def main() -> None:
   """Trains, fits and shows; the top of this file says what."""
   config = _CONFIG.value
   config.data.path = _DATA.value
-  dataset = dataset_lib.load(_DATA.value, config.data.market)
+  dataset = dataset_lib.from_folder(_DATA.value, config.data.market)
   num_orders = dataset.num_orders("train")
   print(f"{dataset.name}: {num_orders:,} orders to train on")
   runs = [

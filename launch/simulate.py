@@ -1,4 +1,4 @@
-r"""Simulates a market: an order flow and agents, matched by a clearing house.
+r"""Simulates a market: an order flow and agents, matched by a matching engine.
 
 Starts from a day of orders at a time, or from a synthetic market that takes no
 data, or where an earlier simulation ended; simulates many trajectories in step,
@@ -43,8 +43,8 @@ from absl import flags
 from ml_collections import config_flags
 
 from mars_jax.apps import experiment as experiment_lib
-from mars_jax.apps import moment
-from mars_jax.apps import starts
+from mars_jax.apps import start as start_lib
+from mars_jax.utils import time_of_day
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config",
@@ -61,15 +61,15 @@ def main() -> None:
   """Simulates from each start; the top of this file says what."""
   sections = _CONFIG.value.to_dict()
   experiment = experiment_lib.make(sections)
-  stream = starts.read(experiment.start)
+  stream = start_lib.read(experiment.start)
   print(f"{stream.name}: {len(stream):,} events")
-  times = starts.times(experiment.start, stream)
+  times = start_lib.times(experiment.start, stream)
   for start in times:
-    out, clock = _OUT.value, moment.clock_text(start)
+    out, clock = _OUT.value, time_of_day.clock_text(start)
     if len(times) > 1:
       out = f"{out}_{clock.replace(':', '-')}"
-    with common.replay_bar(starts.before(stream, start)) as on_progress:
-      market = starts.at(
+    with common.replay_bar(start_lib.before(stream, start)) as on_progress:
+      market = start_lib.at(
         experiment.start, stream, start, on_progress=on_progress
       )
     began = time.time()
@@ -96,8 +96,8 @@ def _report(summary) -> None:
 
   rejected = summary["rejected"]
   rows = [
-    ("start", moment.clock_text(summary["begin_s"] * 1e9)),
-    ("end", moment.clock_text(summary["end_s"] * 1e9)),
+    ("start", time_of_day.clock_text(summary["begin_s"] * 1e9)),
+    ("end", time_of_day.clock_text(summary["end_s"] * 1e9)),
     ("trajectories", f"{summary['trajectories']:,}"),
     ("mid-price at the start", band(summary["mid_at_start"])),
     ("mid-price at the end", band(summary["mid_at_end"])),

@@ -49,7 +49,7 @@ import common
 from absl import flags
 from ml_collections import config_flags
 
-from mars_jax.train import plan as plan_lib
+from mars_jax.train import cost as plan_lib
 from mars_jax.train import trainer
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -137,7 +137,7 @@ def main(*arguments: str) -> None:
       raise OSError(f"{submit[0]} did not take the job")
 
 
-def _plan(config) -> plan_lib.Plan:
+def _plan(config) -> plan_lib.CostEstimate:
   """Checks the config as launch/train.py will, and plans the run."""
   configs = trainer.make_configs(config)
   return plan_lib.make(

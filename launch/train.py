@@ -2,7 +2,7 @@ r"""Trains an order model: on one device, one machine, or a cluster of them.
 
 The data is a folder that launch/prepare_data.py has written, with its splits
 and bins, of one market or several; it may hold more than memory does. Or it is
-one day of orders, which is replayed through the clearing house here, into
+one day of orders, which is replayed through the matching engine here, into
 memory: its first part is for training, the rest for validation.
 
   python launch/train.py --config=configs/demo.py --workdir=out/demo
@@ -49,8 +49,8 @@ from ml_collections import config_flags
 from mars_jax import lmm
 from mars_jax.data import dataset as dataset_lib
 from mars_jax.tokens import vocab
-from mars_jax.train import metrics
-from mars_jax.train import plan as plan_lib
+from mars_jax.train import cost as plan_lib
+from mars_jax.train import progress
 from mars_jax.train import sharding
 from mars_jax.train import trainer
 from mars_jax.train import validation
@@ -193,7 +193,7 @@ def _train(dataset, workdir: pathlib.Path, configs) -> lmm.Params:
   with common.progress_bar("train", num_steps) as show:
     last = printed = time.time()
 
-    def on_progress(done: metrics.Progress) -> None:
+    def on_progress(done: progress.Progress) -> None:
       nonlocal last, printed
       now = time.time()
       speed, last = done.orders / (now - last), now

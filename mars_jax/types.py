@@ -8,11 +8,11 @@ Dimensions, named alike in every docstring and field comment:
   D  embedding     H  heads     G  key/value heads     K  head dimension
 
 Units, unless a name says otherwise: price int32 ticks, volume int32 lots, time
-a pair of int32 (seconds, nanoseconds). Floats never enter the clearing house.
+a pair of int32 (seconds, nanoseconds). Floats never enter the matching engine.
 Prices and volumes may be int64 where a feed needs it and JAX's x64 is on.
 
 Words of the MarS paper (arXiv:2409.07486) and ours: transaction = fill,
-simulated clearing house = `lob`, order index = `tokens.vocab`, LOB = book.
+simulated matching engine = `lob`, order index = `tokens.vocab`, LOB = book.
 """
 
 import jax
@@ -31,7 +31,7 @@ class Side:
 
 
 class OrderKind:
-  """What an order asks of the clearing house."""
+  """What an order asks of the matching engine."""
 
   NONE = -1  # Nothing: pads a stream.
   LIMIT = 0  # Trade up to the limit price, rest with what is left.
@@ -46,7 +46,7 @@ class OrderKind:
 class Reason:
   """What became of an order; all but `ACCEPTED` are rejections.
 
-  An order may trade in part before the clearing house stops it: see
+  An order may trade in part before the matching engine stops it: see
   `SELF_TRADE` and `CAPACITY`.
   """
 
@@ -76,7 +76,7 @@ def names(vocabulary: type) -> dict[int, str]:
 
 @struct.dataclass
 class Order:
-  """One message to the clearing house; scalars, or `[T]`, or `[B]`."""
+  """One message to the matching engine; scalars, or `[T]`, or `[B]`."""
 
   kind: jax.Array  # [] int32, `OrderKind`
   side: jax.Array  # [] int32, `Side`; of the resting order for a cancel
@@ -99,8 +99,8 @@ class Fills:
 
 
 @struct.dataclass
-class Report:
-  """What the clearing house did with one order.
+class ExecutionReport:
+  """What the matching engine did with one order.
 
   Of a new order of volume v, v = traded + rested + the rest, which is dropped:
   what a market order found no counterpart for, say. A modify that keeps its

@@ -17,7 +17,8 @@ import jax
 import pytest
 from xdist import scheduler
 
-from mars_jax.data import samples
+from mars_jax.feeds import samples
+from tests.support import paths
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -37,8 +38,7 @@ class _Scheduling(scheduler.LoadScopeScheduling):
 
 @functools.cache
 def _has_module_fixtures(file):
-  path = pathlib.Path(__file__).parent / pathlib.Path(file).name
-  return 'scope="module"' in path.read_text()
+  return 'scope="module"' in (paths.ROOT / file).read_text()
 
 
 def pytest_xdist_make_scheduler(config, log):

@@ -8,19 +8,28 @@ import pytest
 import mars_jax
 
 _ROOT = pathlib.Path(mars_jax.__file__).parent
+_GROUND = {"types", "utils"}
+_REPLAY = _GROUND | {"lob", "records", "feeds"}
+_DATA = _REPLAY | {"tokens", "replay"}
+_SIM = _GROUND | {"lob", "records", "tokens"}
 _ALLOWED = {
   "types": set(),
-  "lob": {"types"},
-  "tokens": {"types"},
-  "lmm": {"types", "tokens"},
-  "data": {"types", "lob", "tokens"},
-  "sim": {"types", "lob", "tokens"},
-  "train": {"types", "tokens", "lmm", "data"},
-  "evals": {"types", "lob", "data", "sim"},
-  "apps": {"types", "lob", "tokens", "lmm", "data", "sim", "evals"},
+  "utils": {"types"},
+  "lob": _GROUND,
+  "records": _GROUND,
+  "tokens": _GROUND | {"records"},
+  "feeds": _GROUND | {"baselines"},  # A day of `baselines`, by its name.
+  "replay": _REPLAY,
+  "data": _DATA,
+  "lmm": _GROUND | {"tokens"},
+  "baselines": _DATA | {"data", "lmm"},
+  "train": _DATA | {"data", "lmm", "baselines"},
+  "sim": _SIM,
+  "evals": _DATA | {"sim"},
+  "apps": _DATA | {"data", "lmm", "baselines", "train", "sim", "evals"},
   "demo": set(),
 }
-_LINEN = {"lmm/embed.py", "lmm/heads.py", "lmm/layers.py"}
+_LINEN = {"lmm/order/embed.py", "lmm/order/heads.py", "lmm/nn/layers.py"}
 _FILES = sorted(_ROOT.rglob("*.py"))
 
 

@@ -18,12 +18,13 @@ import jax
 import numpy as np
 from array_record.python import array_record_module as array_record
 
+from mars_jax import records as records_lib
 from mars_jax import types
 from mars_jax.data import pipeline
-from mars_jax.data import readers
-from mars_jax.data import replay
 from mars_jax.data import store
-from mars_jax.data import verify
+from mars_jax.feeds import registry
+from mars_jax.replay import recorder
+from mars_jax.replay import verify
 from mars_jax.tokens import features
 
 _BLOCK_SIZE = 1024  # Orders of a record of ArrayRecord.
@@ -36,7 +37,7 @@ _UTILISATION = 0.4
 _PARAMETERS = 100e6
 
 OnRepeat = collections.abc.Callable[[str], None]
-Read = collections.abc.Callable[[int, int], replay.Records]
+Read = collections.abc.Callable[[int, int], records_lib.Records]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Container(typing.Protocol):
 
   name: str
 
-  def write(self, path: pathlib.Path, records: replay.Records) -> None:
+  def write(self, path: pathlib.Path, records: records_lib.Records) -> None:
     """Writes a file, or a folder."""
 
   def open(self, path: pathlib.Path) -> Read:
@@ -98,12 +99,12 @@ def _measure_prepare(config, on_repeat):
   seconds = []
   for _ in range(config.repeats + 1):
     began = time.process_time()
-    stream, checks = readers.read_checked(config.path)
+    stream, checks = registry.read_checked(config.path)
     read = time.process_time()
     _, records = verify.verify_and_record(
       stream,
       checks,
-      rules=replay.feed_rules(stream),
+      rules=recorder.feed_rules(stream),
       num_levels=features.SNAPSHOT_LEVELS,
     )
     replayed = time.process_time()
@@ -121,7 +122,7 @@ def _measure_prepare(config, on_repeat):
 
 
 def measure(
-  records: replay.Records, config: DataConfig, on_repeat: OnRepeat
+  records: records_lib.Records, config: DataConfig, on_repeat: OnRepeat
 ) -> dict:
   """Measures with the records of a day; see `run`."""
   if len(records) < 2 * config.window:
@@ -212,7 +213,7 @@ class _Store:
     store.write(path, records, block_size=self._block_size)
 
   def open(self, path):
-    return store.Day(path).read
+    return store.DayFile(path).read
 
 
 _OURS = _Store(store.BLOCK_SIZE)
@@ -253,7 +254,7 @@ def _widen(columns):
     column.astype(np.int32) for column in columns
   )
   after = before + move
-  return replay.Records(
+  return records_lib.Records(
     time=np.array(day_time),
     order=types.Order(
       kind=kind,
@@ -308,7 +309,7 @@ def _check_equal(name, found, records):
 
 def _measure_pipeline(folder, records, num_threads, config, on_repeat):
   """Returns how many orders a second come in batches, a core."""
-  part = pipeline.Part(store.Day(folder / _OURS.name), "", 0, len(records))
+  part = pipeline.Part(store.DayFile(folder / _OURS.name), "", 0, len(records))
   windows = pipeline.by_market([part], [""], config.window, config.window // 2)
   batches = pipeline.batches(
     windows,

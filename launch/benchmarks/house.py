@@ -1,4 +1,4 @@
-"""The clearing house as the benchmark uses it, and the messages it takes."""
+"""The matching engine as the benchmark uses it, and the messages it takes."""
 
 import typing
 

@@ -18,15 +18,15 @@ import numpy as np
 
 from mars_jax import lmm
 from mars_jax.data import pipeline
-from mars_jax.lmm import embed
-from mars_jax.lmm import layers
-from mars_jax.lmm import order_model
+from mars_jax.lmm.nn import layers
+from mars_jax.lmm.order import embed
+from mars_jax.lmm.order import model as model_lib
 from mars_jax.tokens import bins
 from mars_jax.tokens import features
 from mars_jax.tokens import vocab
+from mars_jax.train import cost
 from mars_jax.train import loss
 from mars_jax.train import optimizer as optimizer_lib
-from mars_jax.train import plan
 from mars_jax.train import sharding
 from mars_jax.train import trainer
 
@@ -238,8 +238,8 @@ def _train(config: LmmBenchmark, on_repeat: OnRepeat) -> _Timing:
 def _train_row(config: LmmBenchmark, timing: _Timing) -> dict:
   """Returns the speed of training, and its share of the peak."""
   num_tokens = config.num_windows * config.length
-  flops = plan.flops_per_token(config.model, config.length)
-  peak = plan.peak_flops(jax.devices()[0]) * jax.device_count()
+  flops = cost.flops_per_token(config.model, config.length)
+  peak = cost.peak_flops(jax.devices()[0]) * jax.device_count()
   row = _rates(timing, num_tokens, "tokens_per_s")
   is_known = not math.isnan(peak)
   return {
@@ -302,7 +302,7 @@ def _programs(config, params, tokens) -> dict[str, tuple]:
 
   def embedding(params, inputs):
     return _sum(
-      embed.make(c).apply({"params": order_model.cast(params, c)}, inputs)
+      embed.make(c).apply({"params": model_lib.cast(params, c)}, inputs)
     )
 
   def mlps(blocks, x):
@@ -311,7 +311,7 @@ def _programs(config, params, tokens) -> dict[str, tuple]:
       return x + added, None
 
     body = jax.checkpoint(body, prevent_cse=False) if c.remat else body
-    return _sum(jax.lax.scan(body, x, order_model.cast(blocks, c))[0])
+    return _sum(jax.lax.scan(body, x, model_lib.cast(blocks, c))[0])
 
   programs = {
     "forward": (mean_nats, (params, tokens, key)),

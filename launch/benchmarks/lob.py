@@ -1,4 +1,4 @@
-"""Times the clearing house: against other books, and as its capacity grows."""
+"""Times the matching engine: against other books, and as its capacity grows."""
 
 import collections.abc
 import dataclasses
@@ -137,7 +137,7 @@ def _compare(
 def _cost_at(
   capacity: int, config: LobConfig, on_repeat: OnRepeat
 ) -> list[dict]:
-  """Times our clearing house with half full books of some capacity."""
+  """Times our matching engine with half full books of some capacity."""
   most_books = max(config.capacities_batch)
   # A message costs about as much as the book is long.
   num_messages = config.messages * _DEPTH // (capacity * most_books)

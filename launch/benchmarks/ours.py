@@ -1,4 +1,4 @@
-"""mars_jax's own clearing house, as an engine of the benchmark."""
+"""mars_jax's own matching engine, as an engine of the benchmark."""
 
 import collections.abc
 import functools

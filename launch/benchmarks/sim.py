@@ -1,4 +1,4 @@
-"""Times the simulator: order flow, clearing house and features in one loop.
+"""Times the simulator: order flow, matching engine and features in one loop.
 
 Nothing is read: parameters, the history and the start book are random. Times do
 not depend on them, but for what the prices do to the book, whose capacity is
@@ -136,7 +136,7 @@ def _without_head(model: lmm.LmmConfig):
 
 
 def _without_model(model: lmm.LmmConfig):
-  """No model: the clearing house, the features and the plan alone."""
+  """No model: the matching engine, the features and the plan alone."""
   del model
 
   def next_order(params, key, token, cache, is_new):
@@ -212,7 +212,7 @@ def _time_rollout(market, next_order, batch, config, on_repeat):
   Returns:
     Seconds to compile, and of each repetition.
   """
-  flow = sim.OrderFlow(
+  flow = sim.OrderModelFns(
     next_order,
     cache_axes=lmm.cache.AXES,
     align_cache=lmm.cache.align,

@@ -3,7 +3,7 @@
 Every book begins with `depth` resting orders a side and then sees limit orders,
 partial cancels and deletes, in shares near to those of a real market. A cancel
 names an order that rests, so each message is drawn from the book that those
-before it left: one scan over mars_jax's own clearing house, for many books at
+before it left: one scan over mars_jax's own matching engine, for many books at
 once. A book's messages depend on the seed and on its number only.
 """
 

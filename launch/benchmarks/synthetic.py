@@ -7,7 +7,7 @@ import time
 import jax
 import numpy as np
 
-from mars_jax.data import synthetic
+from mars_jax.baselines import zero_intelligence
 
 _MIN_ORDERS = 8  # Of a book.
 
@@ -54,8 +54,11 @@ def _measure(books, config, on_repeat):
 
   def simulate(keys):
     return jax.vmap(
-      lambda key: synthetic.simulate(
-        key, synthetic.PRESET, num_orders=num_orders, capacity=config.capacity
+      lambda key: zero_intelligence.simulate(
+        key,
+        zero_intelligence.PRESET,
+        num_orders=num_orders,
+        capacity=config.capacity,
       )
     )(keys)
 

@@ -12,9 +12,9 @@ from mars_jax import lob
 from mars_jax import sim
 from mars_jax.apps import agents
 from mars_jax.apps import forecast
-from mars_jax.apps import outputs as outputs_lib
 from mars_jax.apps import simulation
-from mars_jax.apps import starts
+from mars_jax.apps import start as start_lib
+from mars_jax.apps.report import outputs as outputs_lib
 from mars_jax.sim import saving
 
 AUTO = "auto"  # The rules of the venue that the orders come from.
@@ -39,7 +39,7 @@ class Experiment:
   seed: int
   trajectories: int
   rules: str
-  start: starts.StartConfig
+  start: start_lib.StartConfig
   horizon: forecast.Horizon
   simulator: sim.SimConfig
   chunk: int
@@ -78,10 +78,10 @@ def make(sections: collections.abc.Mapping[str, Any]) -> Experiment:
   for name in ("seconds", "orders"):
     horizon[name] = horizon[name] or None
   return Experiment(
-    start=starts.StartConfig(**fields.pop("start")),
+    start=start_lib.StartConfig(**fields.pop("start")),
     horizon=forecast.Horizon(**horizon),
     simulator=sim.SimConfig(
-      crowd=sim.CrowdConfig(agents=made, **crowd), **simulator
+      crowd=sim.AgentsConfig(agents=made, **crowd), **simulator
     ),
     chunk=chunk,
     outputs=outputs_lib.OutputConfig(**fields.pop("outputs")),
@@ -91,7 +91,7 @@ def make(sections: collections.abc.Mapping[str, Any]) -> Experiment:
 
 def run(
   experiment: Experiment,
-  market: starts.Market,
+  market: start_lib.Market,
   prefix: str,
   *,
   sections: collections.abc.Mapping[str, Any] | None = None,

@@ -17,8 +17,8 @@ import numpy as np
 
 from mars_jax import sim
 from mars_jax import types
-from mars_jax.data import tokenize
 from mars_jax.tokens import features
+from mars_jax.utils import time_of_day
 
 _CHUNK = 256  # Events of a trajectory in one compiled call.
 
@@ -117,7 +117,7 @@ def simulate(
   key: jax.Array,
   start: sim.Start,
   *,
-  flow: sim.OrderFlow,
+  flow: sim.OrderModelFns,
   num_trajectories: int,
   horizon: Horizon,
   on_progress: collections.abc.Callable[[float, int], None] = (
@@ -143,7 +143,7 @@ def simulate(
     it, unless `max_orders` came first, and goes on beyond it.
   """
   keys = sim.trajectory_keys(key, num_trajectories)
-  start_time = tokenize.nanoseconds(start.clock)
+  start_time = time_of_day.nanoseconds(start.clock)
   most = horizon.orders or horizon.max_orders
   chunks = sim.chunks(
     params,
@@ -160,7 +160,7 @@ def simulate(
     num_events += events.mid.shape[1]
     share = num_events / most
     if horizon.seconds is not None:
-      passed = tokenize.nanoseconds(state.clock).min() - start_time
+      passed = time_of_day.nanoseconds(state.clock).min() - start_time
       share = max(share, passed / types.NANOSECONDS / horizon.seconds)
     on_progress(min(share, 1.0), num_events * num_trajectories)
     if share >= 1:
@@ -181,9 +181,9 @@ def _trajectories(
 ) -> Trajectories:
   """Returns events `[B, E]` as trajectories."""
   return Trajectories(
-    start=int(tokenize.nanoseconds(start.clock)),
+    start=int(time_of_day.nanoseconds(start.clock)),
     start_mid=int(start.mid),
-    time=tokenize.nanoseconds(events.time),
+    time=time_of_day.nanoseconds(events.time),
     mid=events.mid,
     kind=events.order.kind.astype(np.int8),
     side=events.order.side.astype(np.int8),

@@ -3,7 +3,6 @@
 import collections.abc
 import dataclasses
 import functools
-import re
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +10,14 @@ import numpy as np
 
 from mars_jax import lmm
 from mars_jax import lob
+from mars_jax import records as records_lib
 from mars_jax import sim
-from mars_jax import types
-from mars_jax.data import events
-from mars_jax.data import replay
-from mars_jax.data import tokenize
+from mars_jax.feeds import events
 from mars_jax.lob import session
+from mars_jax.replay import recorder
+from mars_jax.tokens import encoding
 from mars_jax.tokens import features
+from mars_jax.utils import time_of_day
 
 _apply = jax.jit(lmm.apply, static_argnames="config")
 _FILL = 0.75  # Share of the simulated book that the start may take up.
@@ -38,10 +38,10 @@ class Moment:
   """
 
   start: sim.Start
-  flow: sim.OrderFlow
+  flow: sim.OrderModelFns
   tokenizer: features.Tokenizer
-  past: replay.Records
-  future: replay.Records
+  past: records_lib.Records
+  future: records_lib.Records
   num_cut: int
 
 
@@ -71,14 +71,16 @@ def at(
   check(stream, time, fewest=model.config.window)
   tokenizer = model.tokenizer(stream.market)
   run = functools.partial(
-    replay.replay, num_levels=features.SNAPSHOT_LEVELS, on_progress=on_progress
+    recorder.replay,
+    num_levels=features.SNAPSHOT_LEVELS,
+    on_progress=on_progress,
   )
   cut = int(np.searchsorted(stream.time, time, side="right"))
   past, book = run(stream[:cut], lob.init(replay_capacity))
   future = past[:0]
   if cut < len(stream):
     future, _ = run(stream[cut:], book)
-  tokens = tokenize.encode(tokenizer, past)
+  tokens = encoding.encode(tokenizer, past)
   start, num_cut = start_of(
     past,
     tokens,
@@ -112,16 +114,16 @@ def check(stream: events.EventStream, time: int, *, fewest: int) -> None:
   first, last = flow_time[fewest - 1], stream.time[-1]
   if not first <= time <= last:
     raise ValueError(
-      f"the start must lie between {clock_text(first)}, when the"
-      f" {fewest} orders that it needs have come, and {clock_text(last)}, the"
-      f" end of {stream.name}; {clock_text(time)} does not"
+      f"the start must lie between {time_of_day.clock_text(first)}, when the"
+      f" {fewest} orders that it needs have come, and {time_of_day.clock_text(last)}, the"
+      f" end of {stream.name}; {time_of_day.clock_text(time)} does not"
     )
 
 
 @functools.lru_cache
-def order_flow(config: lmm.LmmConfig) -> sim.OrderFlow:
+def order_flow(config: lmm.LmmConfig) -> sim.OrderModelFns:
   """Returns an order model as the simulator takes it."""
-  return sim.OrderFlow(
+  return sim.OrderModelFns(
     functools.partial(lmm.next_order, config=config),
     cache_axes=lmm.cache.AXES,
     start_axes=lmm.cache.HISTORY_AXES,
@@ -138,7 +140,7 @@ def _read(model: lmm.Model, tokens: features.TokenFeatures) -> lmm.KvCache:
 
 
 def start_of(
-  past: replay.Records,
+  past: records_lib.Records,
   tokens: features.TokenFeatures,
   book: lob.Book,
   *,
@@ -163,7 +165,7 @@ def start_of(
   small = lob.resize(book, int(capacity * _FILL))
   fitting = lob.resize(small, capacity)
   start = sim.Start(
-    clock=tokenize.timestamps(past.time[-1]),
+    clock=time_of_day.timestamps(past.time[-1]),
     venue=session.init(fitting, reference=past.mid_before[0]),
     mid=lob.mid(fitting, fallback=past.mid_after[-1]),
     open_mid=past.mid_before[0],
@@ -179,29 +181,3 @@ def default_start(stream: events.EventStream) -> int:
   """Returns five sixths into a day, in nanoseconds since midnight."""
   first, last = int(stream.time[0]), int(stream.time[-1])
   return first + (last - first) * 5 // 6
-
-
-def parse_clock(text: str, *, named: str) -> int:
-  """Returns a time of day, as 14:30:00 or 14:30:00.5, in nanoseconds.
-
-  Args:
-    text: the time.
-    named: what the error calls it.
-
-  Raises:
-    ValueError: if it is none.
-  """
-  if not re.fullmatch(r"\d\d:\d\d:\d\d(\.\d+)?", text):
-    raise ValueError(f"{named} is no time like 14:30:00")
-  hours, minutes, seconds = text.split(":")
-  minutes = int(hours) * 60 + int(minutes)
-  return round((minutes * 60 + float(seconds)) * types.NANOSECONDS)
-
-
-def clock_text(nanoseconds: int) -> str:
-  """Returns a time of day as HH:MM:SS.mmm."""
-  milliseconds = int(nanoseconds) // 1_000_000
-  seconds, milliseconds = divmod(milliseconds, 1000)
-  minutes, seconds = divmod(seconds, 60)
-  hours, minutes = divmod(minutes, 60)
-  return f"{hours:02}:{minutes:02}:{seconds:02}.{milliseconds:03}"

@@ -15,11 +15,11 @@ import numpy as np
 
 from mars_jax import sim
 from mars_jax import types
-from mars_jax.apps import bars as bars_lib
 from mars_jax.apps import forecast
-from mars_jax.apps import recording
-from mars_jax.apps import starts
-from mars_jax.data import tokenize
+from mars_jax.apps import start
+from mars_jax.apps.report import bars as bars_lib
+from mars_jax.apps.report import tables
+from mars_jax.utils import time_of_day
 
 _QUANTILES = (0.05, 0.5, 0.95)
 _REJECTIONS = {
@@ -53,7 +53,7 @@ class Outcome:
 
 
 def init(
-  market: starts.Market,
+  market: start.Market,
   *,
   config: sim.SimConfig,
   num_trajectories: int,
@@ -85,7 +85,7 @@ def mesh_of(
 
 
 def run(
-  market: starts.Market,
+  market: start.Market,
   state: sim.SimState,
   *,
   config: sim.SimConfig,
@@ -118,7 +118,7 @@ def run(
   began, until, end = time.time(), None, None
   if horizon.seconds is not None:
     end = begin + round(horizon.seconds * types.NANOSECONDS)
-    until = jax.tree.map(np.asarray, tokenize.timestamps(end))
+    until = jax.tree.map(np.asarray, time_of_day.timestamps(end))
   most = horizon.orders or horizon.max_orders
   before = np.asarray(state.num_events).sum(dtype=np.int64)
   play = functools.partial(
@@ -139,10 +139,10 @@ def run(
     num_events = int(np.asarray(state.num_events).sum() - before)
     share = done / most
     if end is not None:
-      passed = tokenize.nanoseconds(state.clock).min() - begin
+      passed = time_of_day.nanoseconds(state.clock).min() - begin
       share = max(share, passed / (end - begin))
     on_progress(min(share, 1.0), num_events)
-  ends = tokenize.nanoseconds(state.clock)
+  ends = time_of_day.nanoseconds(state.clock)
   is_complete = end is None or not kept.is_event[:, -1].any()
   if end is not None and is_complete:
     ends = np.full_like(ends, end)
@@ -167,7 +167,7 @@ def _chunks(play, state, most, size):
 
 
 def summary(
-  market: starts.Market,
+  market: start.Market,
   before: sim.SimState,
   outcome: Outcome,
   *,
@@ -220,8 +220,8 @@ def _spread(values, unit=1.0):
 
 def _owners(state, names, stream):
   """Returns the accounts of each owner over all trajectories."""
-  accounts = recording.accounts(state)
-  units = recording.account_units(stream)
+  accounts = tables.accounts(state)
+  units = tables.account_units(stream)
   counts = ("refused", "lost", "stale")
   owners = []
   for row, name in enumerate(names):

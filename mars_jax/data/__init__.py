@@ -1,1 +1,1 @@
-"""Real orders: readers, replay through the clearing house, tokens, batches."""
+"""Real orders: readers, replay through the matching engine, tokens, batches."""

@@ -22,16 +22,16 @@ import numpy as np
 from flax import serialization
 from flax import traverse_util
 
-from mars_jax.data import files
 from mars_jax.data import manifest
 from mars_jax.data import prepare
 from mars_jax.data import store
-from mars_jax.data import tokenize
 from mars_jax.tokens import bins
+from mars_jax.tokens import encoding
 from mars_jax.tokens import features
 from mars_jax.tokens import histogram
 from mars_jax.tokens import image
 from mars_jax.tokens import vocab
+from mars_jax.utils import files
 
 _BATCH = 16  # Days of which one worker merges the histograms.
 
@@ -88,7 +88,7 @@ def _check_date(name: str, value: str | None) -> None:
 
 def build(
   out: pathlib.Path | str,
-  reports: collections.abc.Sequence[prepare.Report],
+  reports: collections.abc.Sequence[prepare.DayReport],
   *,
   prepare_config: prepare.PrepareConfig,
   split: SplitConfig,
@@ -118,7 +118,7 @@ def build(
     raise ValueError(
       f"no day is of test instrument {', '.join(sorted(unknown))}"
     )
-  days = tuple(manifest.Day(r, _splits(out, r, split)) for r in good)
+  days = tuple(manifest.DayEntry(r, _splits(out, r, split)) for r in good)
   market_bins = _fit(out, days, executor)
   _save_bins(out / manifest.BINS, market_bins)
   task = functools.partial(_write_images, str(out))
@@ -145,14 +145,14 @@ def _check_distinct(reports) -> None:
 
 
 def _splits(
-  out: pathlib.Path, report: prepare.Report, split: SplitConfig
+  out: pathlib.Path, report: prepare.DayReport, split: SplitConfig
 ) -> dict[str, tuple[int, int]]:
   """Returns {split: (first, last)} of a day."""
   count = report.num_orders
   if report.instrument in split.test_instruments:
     return {"test": (0, count)}
   if split.valid_from is None:
-    time = store.Day(out / report.folder / prepare.ORDERS).time
+    time = store.DayFile(out / report.folder / prepare.ORDERS).time
     shares = np.cumsum([split.train_fraction, split.valid_fraction])
     ends = np.searchsorted(time, time[0] + (time[-1] - time[0]) * shares)
     ends[shares > 1 - 1e-9] = count  # Then the last order is no test.
@@ -183,7 +183,7 @@ def _fit(out, days, executor) -> dict[str, manifest.MarketBins]:
     batches = [train[i : i + _BATCH] for i in range(0, len(train), _BATCH)]
     task = functools.partial(_histograms, str(out))
     total = functools.reduce(_merge, executor.map(task, batches))
-    sizes = dict(tokenize.FIELD_BINS, image=vocab.NUM_PRICES)
+    sizes = dict(encoding.FIELD_BINS, image=vocab.NUM_PRICES)
     found = {
       name: bins.fit_counts(total[name].values, total[name].counts, size)
       for name, size in sizes.items()
@@ -194,15 +194,15 @@ def _fit(out, days, executor) -> dict[str, manifest.MarketBins]:
 
 
 def _histograms(
-  out: str, days: list[manifest.Day]
+  out: str, days: list[manifest.DayEntry]
 ) -> dict[str, histogram.Histogram]:
   """Returns the histograms of what is binned, over the training orders."""
   parts = []
   for day in days:
     first, last = day.splits["train"]
     path = pathlib.Path(out) / day.report.folder / prepare.ORDERS
-    records = store.Day(path).read(0, last)
-    values = tokenize.values(records, first)
+    records = store.DayFile(path).read(0, last)
+    values = encoding.values(records, first)
     values["image"] = image.price_offsets(
       records.time, records.order.price, records.mid_before
     )[first:]
@@ -220,15 +220,15 @@ def _merge(one, other):
 
 
 def _write_images(
-  out: str, report: prepare.Report, market_bins: manifest.MarketBins
+  out: str, report: prepare.DayReport, market_bins: manifest.MarketBins
 ) -> dict[str, Any]:
   """Writes the images of a day; returns what the manifest says of them."""
   root = pathlib.Path(out)
-  day = store.Day(root / report.folder / prepare.ORDERS)
+  day = store.DayFile(root / report.folder / prepare.ORDERS)
   records = day.read(0, len(day))
   minute, images, num_cut = image.minute_images(
     records.time,
-    tokenize.kinds(records.order),
+    encoding.kinds(records.order),
     records.order.price,
     records.order.volume,
     records.mid_before,

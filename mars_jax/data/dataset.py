@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from mars_jax import lob
-from mars_jax.data import events
-from mars_jax.data import files
 from mars_jax.data import manifest
 from mars_jax.data import pipeline
-from mars_jax.data import replay
 from mars_jax.data import store
-from mars_jax.data import tokenize
+from mars_jax.feeds import events
+from mars_jax.replay import recorder
+from mars_jax.tokens import encoding
 from mars_jax.tokens import features
+from mars_jax.utils import files
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class DataConfig:
   """What is read, and how it is cut up.
 
   Attributes:
-    path: the folder of a data set, as `load` takes it, or one day of orders, as
+    path: the folder of a data set, as `from_folder` takes it, or one day of orders, as
       `readers.read` takes it.
     market: which one of a data set; empty for all of them.
     train_fraction: share of the time span of the one day that is for training;
@@ -125,7 +125,7 @@ class Dataset:
     )
 
 
-def prepare(
+def from_day(
   stream: events.EventStream,
   *,
   config: DataConfig,
@@ -145,7 +145,7 @@ def prepare(
     raise ValueError(
       f"data.market is {config.market!r}, but {stream.name} is of another"
     )
-  records, book = replay.replay(
+  records, book = recorder.replay(
     stream,
     lob.init(config.book_capacity),
     num_levels=features.SNAPSHOT_LEVELS,
@@ -162,12 +162,12 @@ def prepare(
       "train": [pipeline.Part(day, stream.market, 0, num_train)],
       "valid": [pipeline.Part(day, stream.market, num_train, len(day))],
     },
-    tokenizers={stream.market: tokenize.fit(records[:num_train])},
+    tokenizers={stream.market: encoding.fit(records[:num_train])},
     num_dropped=int(book.dropped),
   )
 
 
-def load(folder: pathlib.Path | str, market: str = "") -> Dataset:
+def from_folder(folder: pathlib.Path | str, market: str = "") -> Dataset:
   """Opens a data set that `launch/prepare_data.py` has written.
 
   Args:

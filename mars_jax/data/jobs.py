@@ -12,8 +12,8 @@ import re
 import shutil
 import tempfile
 
-from mars_jax.data import files
-from mars_jax.data import readers
+from mars_jax.feeds import registry
+from mars_jax.utils import files
 
 SPLIT = "split"  # Where the files of split files go.
 
@@ -23,8 +23,8 @@ class Job:
   """One instrument of one file.
 
   Attributes:
-    path: as `readers.read_checked` takes it.
-    format: one of `readers.FORMATS`, or None to tell it from the file.
+    path: as `registry.read_checked` takes it.
+    format: one of `registry.FORMATS`, or None to tell it from the file.
     instrument: which one of a file of several; None for a file of one.
   """
 
@@ -51,11 +51,11 @@ def find_jobs(
 ) -> list[Job]:
   """Finds what there is to prepare.
 
-  A file of many instruments is split first where it can be (`readers.split`),
+  A file of many instruments is split first where it can be (`registry.split`),
   in one pass, to below `out`, where a later run finds the parts.
 
   Args:
-    paths: as `readers.read_checked` takes them.
+    paths: as `registry.read_checked` takes them.
     out: folder of the data set.
     executor: looks at the paths, each a task.
     format: of all of them; told from each if not given.
@@ -75,8 +75,8 @@ def find_jobs(
 
 def _find(path, *, out, format, instruments):
   """Returns the jobs of a path."""
-  name = readers.find_format(path, format)
-  there = readers.instruments(path, format=name)
+  name = registry.find_format(path, format)
+  there = registry.instruments(path, format=name)
   wanted = [x for x in there if not instruments or x in (None, *instruments)]
   if not wanted:
     raise ValueError(
@@ -94,7 +94,7 @@ def _split(
 ) -> pathlib.Path:
   """Returns a folder with a part an instrument; it is whole or not there."""
   # A name of its own for each content of the file.
-  parts = [*instruments, files.digest(*readers.files(path))]
+  parts = [*instruments, files.digest(*registry.files(path))]
   folder = out / SPLIT / Job(path, format, " ".join(parts)).name
   if not folder.exists():
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -103,7 +103,7 @@ def _split(
     ) as own:
       partial = pathlib.Path(own) / folder.name
       partial.mkdir()
-      readers.split(path, partial, format=format, instruments=instruments)
+      registry.split(path, partial, format=format, instruments=instruments)
       os.rename(partial, folder)
   return folder
 

@@ -15,14 +15,14 @@ import pathlib
 import numpy as np
 from flax import traverse_util
 
-from mars_jax.data import events
-from mars_jax.data import files
 from mars_jax.data import pipeline
 from mars_jax.data import prepare
 from mars_jax.data import store
+from mars_jax.feeds import events
 from mars_jax.tokens import bins
 from mars_jax.tokens import features
 from mars_jax.tokens import image
+from mars_jax.utils import files
 
 VERSION = 1
 SPLITS = ("train", "valid", "test")
@@ -43,7 +43,7 @@ class MarketBins:
 
 
 @dataclasses.dataclass(frozen=True)
-class Day:
+class DayEntry:
   """One instrument and day of a data set.
 
   Attributes:
@@ -51,7 +51,7 @@ class Day:
     splits: {split: (first, last)}, its orders in `[first, last)`.
   """
 
-  report: prepare.Report
+  report: prepare.DayReport
   splits: dict[str, tuple[int, int]]
 
 
@@ -67,8 +67,8 @@ class Manifest:
   """
 
   folder: pathlib.Path
-  days: tuple[Day, ...]
-  quarantined: tuple[prepare.Report, ...]
+  days: tuple[DayEntry, ...]
+  quarantined: tuple[prepare.DayReport, ...]
   bins: dict[str, MarketBins]
 
   @property
@@ -76,9 +76,9 @@ class Manifest:
     """The markets, sorted: the order of the tokenizers of batches."""
     return tuple(sorted({day.report.market for day in self.days}))
 
-  def open(self, day: Day) -> store.Day:
+  def open(self, day: DayEntry) -> store.DayFile:
     """Opens the orders of a day."""
-    return store.Day(self.folder / day.report.folder / prepare.ORDERS)
+    return store.DayFile(self.folder / day.report.folder / prepare.ORDERS)
 
   def parts(self, split: str) -> list[pipeline.Part]:
     """Returns the stretches of orders of a split, for the pipeline."""
@@ -88,7 +88,7 @@ class Manifest:
       if split in day.splits
     ]
 
-  def images(self, day: Day) -> tuple[np.ndarray, np.ndarray]:
+  def images(self, day: DayEntry) -> tuple[np.ndarray, np.ndarray]:
     """Returns the minutes of a day, `[M]`, and their images.
 
     Minutes count from midnight; the images are uint8 `[M, 3, 32, 32]`.
@@ -122,7 +122,7 @@ def load(folder: pathlib.Path | str) -> Manifest:
     if report is None:
       raise events.DataError(folder / entry["folder"], None, "no such day")
     splits = {name: tuple(rows) for name, rows in entry["splits"].items()}
-    days.append(Day(report, splits))
+    days.append(DayEntry(report, splits))
   bad = filter(
     None,
     (

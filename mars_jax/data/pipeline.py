@@ -1,7 +1,7 @@
 """Batches of windows of orders, in an order that a checkpoint can return to.
 
 A window is `length` successive orders of one day, read from its file
-(`store.Day`), or from memory (`store.MemoryDay`), when Grain asks for it; what
+(`store.DayFile`), or from memory (`store.MemoryDay`), when Grain asks for it; what
 a model reads of it is computed on the device (`tokens`), so that the files
 serve any bins. Grain shuffles, repeats and mixes markets; its elastic iterator
 keeps one integer as its state, so that a run that was killed goes on with the
@@ -20,7 +20,7 @@ import numpy as np
 
 from mars_jax import types
 from mars_jax.data import store
-from mars_jax.data import tokenize
+from mars_jax.tokens import encoding
 from mars_jax.tokens import features
 
 Item = dict[str, np.ndarray]
@@ -45,7 +45,7 @@ class Part:
     stop: the first after them.
   """
 
-  day: store.Day | store.MemoryDay
+  day: store.DayFile | store.MemoryDay
   market: str
   start: int
   stop: int
@@ -186,12 +186,12 @@ def _packed(sizes, capacity):
   return rows
 
 
-def read(day: store.Day | store.MemoryDay, start: int, stop: int) -> Item:
+def read(day: store.DayFile | store.MemoryDay, start: int, stop: int) -> Item:
   """Returns the orders in `[start, stop)` of a day, as in `Windows`.
 
   Raises:
     ValueError: if the day has fewer price levels than tokens are made of.
-    Whatever `store.Day.read` raises.
+    Whatever `store.DayFile.read` raises.
   """
   if day.num_levels < features.SNAPSHOT_LEVELS:
     raise ValueError(
@@ -206,7 +206,7 @@ def read(day: store.Day | store.MemoryDay, start: int, stop: int) -> Item:
     "side": order.side,
     "price": order.price,
     "volume": order.volume,
-    "interval": tokenize.intervals(records.time),
+    "interval": encoding.intervals(records.time),
     "open_mid": np.full_like(order.kind, day.open_mid),
     "mid_before": records.mid_before,
     "mid_after": records.mid_after,

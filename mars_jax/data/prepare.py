@@ -1,7 +1,7 @@
 """One instrument and day of a feed: read, proven, and kept as training data.
 
 A job (`jobs`) is one instrument of one file, and `run` all that is done to it:
-the reader makes events of it, the clearing house replays them and is compared
+the reader makes events of it, the matching engine replays them and is compared
 with whatever the feed has to check by, and the orders of continuous trading,
 each with the book round it, go to disk with a report. A day that cannot be
 read, or whose replay differs, is quarantined: its report says why, and nothing
@@ -26,17 +26,18 @@ from typing import Any
 
 import numpy as np
 
+from mars_jax import records as records_lib
 from mars_jax import types
-from mars_jax.data import events
-from mars_jax.data import files
 from mars_jax.data import jobs
-from mars_jax.data import readers
-from mars_jax.data import replay
 from mars_jax.data import store
-from mars_jax.data import tokenize
-from mars_jax.data import verification
-from mars_jax.data import verify
+from mars_jax.feeds import events
+from mars_jax.feeds import registry
+from mars_jax.replay import recorder
+from mars_jax.replay import verification
+from mars_jax.replay import verify
+from mars_jax.tokens import encoding
 from mars_jax.tokens import features
+from mars_jax.utils import files
 
 VERSION = 1  # Of the folders; another one is made anew.
 DAYS, QUARANTINE = "days", "quarantine"  # Where the folders of jobs go.
@@ -73,7 +74,7 @@ class PrepareConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
+class DayReport:
   """What became of a job.
 
   Attributes:
@@ -87,7 +88,7 @@ class Report:
     tick_size: price of a tick, in the currency of the market.
     lot_size: volume of a lot as it is kept, in shares or coins.
     feed: what the reader counted.
-    replay: `verification.Verification` of the replay, as JSON has it.
+    replay: `verification.VerifyResult` of the replay, as JSON has it.
     orders: those that are kept, by kind: asks, bids, cancels.
     left_out: orders that are not kept since int32 cannot hold their price.
     num_bytes: of the file of orders.
@@ -130,7 +131,7 @@ def run(
   out: str,
   config: PrepareConfig,
   on_progress: collections.abc.Callable[[int], None] = lambda num_events: None,
-) -> Report:
+) -> DayReport:
   """Prepares one instrument and day, unless that is done already.
 
   Args:
@@ -147,10 +148,10 @@ def run(
       job is left behind.
     ImportError: if the extra that a reader needs is not installed.
   """
-  sha256 = files.digest(*readers.files(job.path))
+  sha256 = files.digest(*registry.files(job.path))
   parts = [VERSION, dataclasses.asdict(job), dataclasses.asdict(config), sha256]
   key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-  blank = Report(job.name, job.path, key, sha256)
+  blank = DayReport(job.name, job.path, key, sha256)
   root = pathlib.Path(out)
   for folder in (root / DAYS / job.name, root / QUARANTINE / job.name):
     if report := load_report(folder, key):
@@ -161,20 +162,20 @@ def run(
 
 
 def _prove(
-  job: jobs.Job, blank: Report, config: PrepareConfig, on_progress
-) -> tuple[Report, replay.Records | None]:
+  job: jobs.Job, blank: DayReport, config: PrepareConfig, on_progress
+) -> tuple[DayReport, records_lib.Records | None]:
   """Reads and replays; the records are None where the day is no good."""
   began = time.time()
   options = {} if job.instrument is None else {"instrument": job.instrument}
   try:
-    stream, checks = readers.read_checked(
+    stream, checks = registry.read_checked(
       job.path, format=job.format, **options
     )
     read = time.time()
     result, records = verify.verify_and_record(
       stream,
       checks,
-      rules=replay.feed_rules(stream),
+      rules=recorder.feed_rules(stream),
       num_levels=config.num_levels,
       on_progress=on_progress,
     )
@@ -200,8 +201,8 @@ def _prove(
 
 
 def _find_fault(
-  result: verification.Verification,
-  records: replay.Records,
+  result: verification.VerifyResult,
+  records: records_lib.Records,
   config: PrepareConfig,
 ) -> str:
   """Returns why a day is no good, or nothing."""
@@ -218,15 +219,15 @@ def _find_fault(
   refused = sum(result.rejected.values())
   if refused > most * result.events:
     reasons = ", ".join(f"{n:,} {why}" for why, n in result.rejected.items())
-    return f"the clearing house rejects orders: {reasons}"
+    return f"the matching engine rejects orders: {reasons}"
   if not len(records):
     return "no order came in continuous trading"
   return ""
 
 
 def narrow(
-  records: replay.Records,
-) -> tuple[replay.Records, int, int]:
+  records: records_lib.Records,
+) -> tuple[records_lib.Records, int, int]:
   """Returns records in int32, in lots as many times larger as that needs.
 
   A volume becomes the nearest number of the larger lots, and at least one.
@@ -262,7 +263,7 @@ def narrow(
   def cast(price: np.ndarray) -> np.ndarray:
     return price.astype(np.int32)
 
-  narrowed = replay.Records(
+  narrowed = records_lib.Records(
     time=kept.time,
     order=kept.order.replace(
       price=cast(kept.order.price), volume=shrink(kept.order.volume)
@@ -277,15 +278,15 @@ def narrow(
   return narrowed, factor, int((~near).sum())
 
 
-def _count(records: replay.Records) -> dict[str, int]:
+def _count(records: records_lib.Records) -> dict[str, int]:
   """Counts orders by kind."""
-  counts = np.bincount(tokenize.kinds(records.order), minlength=len(_KINDS))
+  counts = np.bincount(encoding.kinds(records.order), minlength=len(_KINDS))
   return dict(zip(_KINDS, counts.tolist(), strict=True))
 
 
 def _write(
-  root: pathlib.Path, report: Report, records: replay.Records | None
-) -> Report:
+  root: pathlib.Path, report: DayReport, records: records_lib.Records | None
+) -> DayReport:
   """Writes the folder of a job, whole or not at all."""
   began = time.time()
   target = root / report.folder
@@ -314,13 +315,15 @@ def _write(
   return report
 
 
-def load_report(folder: pathlib.Path, key: str | None = None) -> Report | None:
+def load_report(
+  folder: pathlib.Path, key: str | None = None
+) -> DayReport | None:
   """Returns the report in a folder; None without one, or of another key."""
   path = folder / REPORT
   if not path.exists():
     return None
   try:
-    report = Report(**json.loads(path.read_text()))
+    report = DayReport(**json.loads(path.read_text()))
   except (TypeError, ValueError):  # Of another version.
     return None
   return report if key in (None, report.key) else None

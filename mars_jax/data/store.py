@@ -22,10 +22,10 @@ import zlib
 
 import numpy as np
 
+from mars_jax import records as records_lib
 from mars_jax import types
-from mars_jax.data import events
-from mars_jax.data import files
-from mars_jax.data import replay
+from mars_jax.feeds import events
+from mars_jax.utils import files
 
 if sys.version_info >= (3, 14):
   from compression import zstd
@@ -73,7 +73,7 @@ class _Header(typing.NamedTuple):
 
 def write(
   path: pathlib.Path | str,
-  records: replay.Records,
+  records: records_lib.Records,
   *,
   block_size: int = BLOCK_SIZE,
 ) -> DayInfo:
@@ -110,7 +110,7 @@ def write(
   return DayInfo(len(records), len(content), digest)
 
 
-class Day:
+class DayFile:
   """The orders of a file that `write` wrote.
 
   The file is opened for each read and closed again: there may be more days than
@@ -140,7 +140,7 @@ class Day:
     """int64 `[T]` nanoseconds since midnight, of all orders: reads them all."""
     return self.read(0, len(self)).time
 
-  def read(self, start: int, stop: int) -> replay.Records:
+  def read(self, start: int, stop: int) -> records_lib.Records:
     """Returns the orders in `[start, stop)` as they were written.
 
     Raises:
@@ -188,11 +188,11 @@ class Day:
 
 
 class MemoryDay:
-  """The orders of a day in memory, read as those of a `Day` are."""
+  """The orders of a day in memory, read as those of a `DayFile` are."""
 
   path = "a day in memory"  # For messages.
 
-  def __init__(self, records: replay.Records):
+  def __init__(self, records: records_lib.Records):
     """Takes the orders of a whole day."""
     self._records = records
 
@@ -210,7 +210,7 @@ class MemoryDay:
     """Ticks, of the book that the first order met; 0 if there is no order."""
     return int(self._records.mid_before[0]) if len(self) else 0
 
-  def read(self, start: int, stop: int) -> replay.Records:
+  def read(self, start: int, stop: int) -> records_lib.Records:
     """Returns the orders in `[start, stop)`.
 
     Raises:
@@ -251,7 +251,7 @@ def _records(time, values):
   kind, side, volume, traded, distance, id_, before, after = single
   levels = levels.reshape(2, 2, len(levels) // 4, len(time))
   price, volumes = levels.transpose(0, 3, 1, 2)
-  return replay.Records(
+  return records_lib.Records(
     time=time,
     order=types.Order(
       kind=kind,

@@ -7,19 +7,19 @@ of that for the simulator, and the module `cache` how many trajectories share a
 history; `save` and `load` keep a trained `Model` in a file.
 """
 
-from mars_jax.lmm import cache
-from mars_jax.lmm.cache import KvCache
-from mars_jax.lmm.config import LmmConfig
 from mars_jax.lmm.model_file import Model
 from mars_jax.lmm.model_file import load
 from mars_jax.lmm.model_file import save
-from mars_jax.lmm.order_model import Params
-from mars_jax.lmm.order_model import apply
-from mars_jax.lmm.order_model import init
-from mars_jax.lmm.order_model import log_prob
-from mars_jax.lmm.order_model import num_params
-from mars_jax.lmm.order_model import sample
-from mars_jax.lmm.sampling import next_order
+from mars_jax.lmm.nn import cache
+from mars_jax.lmm.nn.cache import KvCache
+from mars_jax.lmm.order.config import LmmConfig
+from mars_jax.lmm.order.model import Params
+from mars_jax.lmm.order.model import apply
+from mars_jax.lmm.order.model import init
+from mars_jax.lmm.order.model import log_prob
+from mars_jax.lmm.order.model import num_params
+from mars_jax.lmm.order.model import sample
+from mars_jax.lmm.order.sampling import next_order
 
 __all__ = (
   "KvCache",

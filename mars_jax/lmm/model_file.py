@@ -16,8 +16,8 @@ import numpy as np
 from flax import serialization
 from flax import traverse_util
 
-from mars_jax.lmm import config as config_lib
-from mars_jax.lmm import order_model
+from mars_jax.lmm.order import config as config_lib
+from mars_jax.lmm.order import model as model_lib
 from mars_jax.tokens import bins
 from mars_jax.tokens import features
 
@@ -29,13 +29,13 @@ class Model:
   """An order model, ready to use.
 
   Attributes:
-    params: of `order_model.apply`.
+    params: of `model_lib.apply`.
     config: the hyper-parameters.
     tokenizers: {market: the bins that it was trained with}.
     card: what a user must know: data, command, loss, limits, licence.
   """
 
-  params: order_model.Params
+  params: model_lib.Params
   config: config_lib.LmmConfig
   tokenizers: dict[str, features.Tokenizer]
   card: dict[str, Any]
@@ -122,7 +122,7 @@ def _check_shapes(path, params, config: config_lib.LmmConfig) -> None:
     return {name: leaf.shape for name, leaf in leaves.items()}
 
   wanted = jax.eval_shape(
-    lambda: order_model.init(jax.random.key(0), config=config)
+    lambda: model_lib.init(jax.random.key(0), config=config)
   )
   found, wanted = shapes(params), shapes(wanted)
   if found != wanted:

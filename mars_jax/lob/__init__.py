@@ -1,4 +1,4 @@
-"""The clearing house: price-time priority over sorted arrays.
+"""The matching engine: price-time priority over sorted arrays.
 
 `book` holds the resting orders and answers questions about them, `matching`
 applies one order under the `rules` of a venue, `session` takes a market through

@@ -37,7 +37,7 @@ def step(
   rules: rules_lib.Rules = rules_lib.CONTINUOUS,
   max_fills: int | None = None,
   collects: jax.Array | bool = False,
-) -> tuple[book_lib.Book, types.Report]:
+) -> tuple[book_lib.Book, types.ExecutionReport]:
   """Applies one order to the book.
 
   An order trades against the opposite side, best price first and within a
@@ -89,7 +89,7 @@ def step(
     book, order, left, is_ahead, trade.rests, rules
   )
 
-  report = types.Report(
+  report = types.ExecutionReport(
     reason=_reason(order, trade, is_unknown, is_refused | (pushed_out > 0)),
     traded=trade.traded,
     rested=jnp.where(is_refused, 0, trade.rests),
@@ -346,7 +346,7 @@ def _list_fills(
 
 def cancel_at(
   book: book_lib.Book, order: types.Order
-) -> tuple[book_lib.Book, types.Report]:
+) -> tuple[book_lib.Book, types.ExecutionReport]:
   """Cancels a volume at a price, the oldest orders first.
 
   The model's cancel names a price and a volume, and no order. It takes them off
@@ -379,7 +379,7 @@ def cancel_at(
   reason = jnp.where(order.volume <= 0, reasons.NO_VOLUME, reason)
   none = jnp.zeros_like(total)
   listed = none, none, order.id
-  report = types.Report(
+  report = types.ExecutionReport(
     reason=reason,
     traded=none,
     rested=none,

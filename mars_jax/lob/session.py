@@ -26,7 +26,7 @@ _LARGEST_PRICE = {32: 2**30 - 1, 64: 2**62 - 1}  # By the bits of its type.
 
 
 @struct.dataclass
-class Market:
+class Exchange:
   """The book of one market, and what its venue's rules remember."""
 
   book: book_lib.Book  # leaves [2, N]
@@ -36,7 +36,7 @@ class Market:
   resumes: jax.Array  # [] int32, seconds since midnight, the end of a halt
 
 
-def init(book: book_lib.Book, *, reference: int) -> Market:
+def init(book: book_lib.Book, *, reference: int) -> Exchange:
   """Returns a market at the start of its day.
 
   Args:
@@ -44,7 +44,7 @@ def init(book: book_lib.Book, *, reference: int) -> Market:
     reference: ticks, the previous close.
   """
   price = jnp.asarray(reference, book.price.dtype)
-  return Market(
+  return Exchange(
     book=book,
     reference=price,
     last_price=price,
@@ -58,12 +58,14 @@ class OrderRejected(ValueError):
 
   Attributes:
     reason: int, `types.Reason`.
-    market: `Market` after the order, which counts it. An order that was stopped
+    market: `Exchange` after the order, which counts it. An order that was stopped
       by `SELF_TRADE` or `CAPACITY` may have traded: go on with this market.
-    report: `types.Report`, what became of it.
+    report: `types.ExecutionReport`, what became of it.
   """
 
-  def __init__(self, sentence: str, market: Market, report: types.Report):
+  def __init__(
+    self, sentence: str, market: Exchange, report: types.ExecutionReport
+  ):
     super().__init__(sentence)
     self.reason = int(report.reason)
     self.market = market
@@ -79,13 +81,13 @@ def phase_at(rules: rules_lib.Rules, seconds: jax.Array) -> jax.Array:
 
 
 def step(
-  market: Market,
+  market: Exchange,
   order: types.Order,
   seconds: jax.Array,
   *,
   rules: rules_lib.Rules,
   max_fills: int | None = None,
-) -> tuple[Market, types.Report]:
+) -> tuple[Exchange, types.ExecutionReport]:
   """Applies one order under the rules of a venue.
 
   Args:
@@ -131,8 +133,8 @@ def step(
 
 
 def uncross(
-  market: Market, *, rules: rules_lib.Rules
-) -> tuple[Market, auction.Auction]:
+  market: Exchange, *, rules: rules_lib.Rules
+) -> tuple[Exchange, auction.Auction]:
   """Executes the call auction of the orders that have collected.
 
   Of prices as good, `AuctionTie.REFERENCE` takes that nearest to the last
@@ -191,12 +193,12 @@ def make_order(
 
 
 def submit(
-  market: Market,
+  market: Exchange,
   order: types.Order,
   seconds: int,
   *,
   rules: rules_lib.Rules,
-) -> tuple[Market, types.Report]:
+) -> tuple[Exchange, types.ExecutionReport]:
   """Applies one order, and raises where the venue rejects it.
 
   For single orders from Python: it waits for the outcome. A simulation calls
@@ -257,11 +259,11 @@ def _describe(order: types.Order) -> str:
 
 def _details(
   reason: int,
-  market: Market,
+  market: Exchange,
   order: types.Order,
   seconds: int,
   rules: rules_lib.Rules,
-  report: types.Report,
+  report: types.ExecutionReport,
 ) -> str:
   """Returns the numbers behind a rejection, to follow on its explanation."""
   reasons = types.Reason

@@ -1,4 +1,4 @@
-"""The simulator: order flow, agents and the clearing house, in a loop.
+"""The simulator: order flow, agents and the matching engine, in a loop.
 
 `init` makes the state of a market, `step` is one event of it, and `rollout` a
 scan of events. `init_many` and `chunks` do so for many trajectories in step.
@@ -9,7 +9,7 @@ from mars_jax.sim import agents
 from mars_jax.sim import clock
 from mars_jax.sim import money
 from mars_jax.sim import saving
-from mars_jax.sim.crowd import CrowdConfig
+from mars_jax.sim.agents.runtime import AgentsConfig
 from mars_jax.sim.rollout import chunks
 from mars_jax.sim.rollout import init_many
 from mars_jax.sim.rollout import resume
@@ -18,7 +18,7 @@ from mars_jax.sim.rollout import stack
 from mars_jax.sim.rollout import trajectory_keys
 from mars_jax.sim.state import Cache
 from mars_jax.sim.state import Event
-from mars_jax.sim.state import OrderFlow
+from mars_jax.sim.state import OrderModelFns
 from mars_jax.sim.state import Params
 from mars_jax.sim.state import SimConfig
 from mars_jax.sim.state import SimState
@@ -29,9 +29,9 @@ from mars_jax.sim.step import step
 
 __all__ = (
   "Cache",
-  "CrowdConfig",
+  "AgentsConfig",
   "Event",
-  "OrderFlow",
+  "OrderModelFns",
   "Params",
   "SimConfig",
   "SimState",

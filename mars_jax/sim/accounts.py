@@ -30,7 +30,7 @@ def init(num_agents: int) -> Accounts:
   return Accounts(money.zeros((num_agents + 1,)), lots, lots, lots)
 
 
-def of_resting(
+def book_maker_fills(
   accounts: Accounts, ids: jax.Array, fills: types.Fills, side: jax.Array
 ) -> Accounts:
   """Books fills of resting orders to those who own them.
@@ -50,7 +50,7 @@ def of_resting(
   return _book(accounts, volume, money.carry(value), side)
 
 
-def of_sender(
+def book_taker_fills(
   accounts: Accounts,
   sender: jax.Array,
   fills: types.Fills,

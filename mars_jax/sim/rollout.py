@@ -32,7 +32,7 @@ def rollout(
   state: state_lib.SimState,
   until: types.Timestamp | None = None,
   *,
-  flow: state_lib.OrderFlow,
+  flow: state_lib.OrderModelFns,
   config: state_lib.SimConfig = state_lib.DEFAULT,
   num_events: int,
   observe_fn: ObserveFn,
@@ -74,7 +74,7 @@ def init_many(
   keys: jax.Array,
   start: state_lib.Start,
   *,
-  flow: state_lib.OrderFlow,
+  flow: state_lib.OrderModelFns,
   config: state_lib.SimConfig = state_lib.DEFAULT,
 ) -> state_lib.SimState:
   """Returns trajectories of one market, or of several, which differ by key.
@@ -116,7 +116,7 @@ def _init_program(flow, config, *, has_starts):
 def stack(
   starts: collections.abc.Sequence[state_lib.Start],
   *,
-  flow: state_lib.OrderFlow,
+  flow: state_lib.OrderModelFns,
 ) -> state_lib.Start:
   """Returns several starts, of books of one capacity, as one for `init_many`.
 
@@ -147,7 +147,7 @@ def _start_axes(flow):
 
 
 def resume(
-  state: state_lib.SimState, *, flow: state_lib.OrderFlow
+  state: state_lib.SimState, *, flow: state_lib.OrderModelFns
 ) -> state_lib.SimState:
   """Lets trajectories go on that had come to the end of an earlier rollout.
 
@@ -164,7 +164,7 @@ def chunks(
   state: state_lib.SimState,
   until: types.Timestamp | None = None,
   *,
-  flow: state_lib.OrderFlow,
+  flow: state_lib.OrderModelFns,
   config: state_lib.SimConfig = state_lib.DEFAULT,
   num_events: int,
   observe_fn: ObserveFn,

@@ -12,8 +12,8 @@ from flax import struct
 from mars_jax import types
 from mars_jax.lob import rules as rules_lib
 from mars_jax.lob import session
-from mars_jax.sim import crowd as crowd_lib
-from mars_jax.sim import plan as plan_lib
+from mars_jax.sim import pending as plan_lib
+from mars_jax.sim.agents import runtime as crowd_lib
 from mars_jax.tokens import features
 
 Params = Any  # Whatever the model's function takes.
@@ -33,7 +33,7 @@ def _same(cache: Cache) -> Cache:
 
 
 @dataclasses.dataclass(frozen=True)
-class OrderFlow:
+class OrderModelFns:
   """A model of the order flow; static.
 
   Attributes:
@@ -69,7 +69,7 @@ class SimConfig:
   """
 
   rules: rules_lib.Rules = rules_lib.CONTINUOUS
-  crowd: crowd_lib.CrowdConfig = crowd_lib.CrowdConfig()
+  crowd: crowd_lib.AgentsConfig = crowd_lib.AgentsConfig()
   price_from: Literal["planning", "sending"] = "planning"
   after_injection: Literal["keep", "redraw"] = "keep"
 
@@ -104,7 +104,7 @@ class Start:
   """A market right after an order, before the model has seen that order."""
 
   clock: types.Timestamp  # the time of the order
-  venue: session.Market  # after it, leaves of the book [2, N]
+  venue: session.Exchange  # after it, leaves of the book [2, N]
   mid: jax.Array  # [] int32, ticks, of the book
   open_mid: jax.Array  # [] int32, ticks, at the start of the day
   next_id: jax.Array  # [] int32, of the next order that may rest
@@ -122,16 +122,16 @@ class SimState:
 
   key: jax.Array  # [] typed PRNG key, of the order flow
   clock: types.Timestamp  # the time of the last event
-  venue: session.Market  # leaves [2, N]
+  venue: session.Exchange  # leaves [2, N]
   mid: jax.Array  # [] int32, ticks, of the book
   open_mid: jax.Array  # [] int32, ticks, at the start of the day
   next_id: jax.Array  # [] int32, of the next order that may rest
   traded: jax.Array  # [] int32, lots since the start; wraps round at 2**31
   num_events: jax.Array  # [] int32, orders since the start
   num_auctions: jax.Array  # [] int32, of the day, that have been executed
-  plan: plan_lib.Plan
+  plan: plan_lib.PendingOrder
   cache: Cache  # of the model
-  crowd: crowd_lib.Crowd | None  # None where there are no agents
+  crowd: crowd_lib.AgentsState | None  # None where there are no agents
 
 
 @struct.dataclass
@@ -144,8 +144,8 @@ class Event:
 
   is_event: jax.Array  # [] bool
   time: types.Timestamp  # [] when
-  order: types.Order  # [] what was sent to the clearing house
-  report: types.Report  # [] what became of it
+  order: types.Order  # [] what was sent to the matching engine
+  report: types.ExecutionReport  # [] what became of it
   best: types.Snapshot  # [2, 1] the best level of each side, after it
   mid: jax.Array  # [] int32, ticks, after it
 
@@ -156,7 +156,7 @@ def init(
   key: jax.Array,
   start: Start,
   *,
-  flow: OrderFlow,
+  flow: OrderModelFns,
   config: SimConfig = DEFAULT,
 ) -> SimState:
   """Returns the state to simulate from; the key decides all that is drawn.
@@ -199,7 +199,7 @@ def init(
   )
 
 
-def state_axes(flow: OrderFlow, *, of_starts: bool = False) -> SimState:
+def state_axes(flow: OrderModelFns, *, of_starts: bool = False) -> SimState:
   """Returns the axes of a state of many trajectories, for `jax.vmap`.
 
   Args:

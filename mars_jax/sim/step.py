@@ -4,7 +4,7 @@
      messages, a call auction is executed.
   2. The next order is the model's plan or the message of an agent that arrives
      first. The plan becomes ticks and lots (`plan`).
-  3. The clearing house matches it under the rules of the venue, and the
+  3. The matching engine matches it under the rules of the venue, and the
      accounts of agents are settled.
   4. What happened becomes a token, as of a real market, whoever sent the order;
      the model takes it in and plans the next one.
@@ -24,11 +24,11 @@ import jax.numpy as jnp
 from mars_jax import lob
 from mars_jax import types
 from mars_jax.lob import session
-from mars_jax.sim import admission
 from mars_jax.sim import clock
-from mars_jax.sim import crowd as crowd_lib
-from mars_jax.sim import plan as plan_lib
+from mars_jax.sim import pending as plan_lib
+from mars_jax.sim import pretrade
 from mars_jax.sim import state as state_lib
+from mars_jax.sim.agents import runtime as crowd_lib
 from mars_jax.tokens import features
 
 
@@ -38,7 +38,7 @@ def step(
   state: state_lib.SimState,
   until: types.Timestamp | None = None,
   *,
-  flow: state_lib.OrderFlow,
+  flow: state_lib.OrderModelFns,
   config: state_lib.SimConfig = state_lib.DEFAULT,
 ) -> tuple[state_lib.SimState, state_lib.Event]:
   """Simulates one event of one market.
@@ -202,7 +202,7 @@ def _wake_agents(
     order = crowd_lib.message(crowd, index, state.next_id, config=config.crowd)
     is_next = ~clock.is_before(plan_time, time) & ~clock.is_before(last, time)
     is_next &= ~clock.is_before(crowd_lib.next_wake(crowd), time)
-    refused = is_next & admission.is_refused(
+    refused = is_next & pretrade.is_refused(
       order, time, state.venue, rules=config.rules
     )
     return index, time, refused

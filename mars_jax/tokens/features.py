@@ -96,7 +96,7 @@ def encode(
 
   Args:
     tokenizer: the bins.
-    order: what was sent to the clearing house, leaves `[...]`.
+    order: what was sent to the matching engine, leaves `[...]`.
     interval: int32 `[...]` microseconds since the order before.
     open_mid: int32 `[]` ticks, of the book before the first order.
     mid_before: int32 `[...]` ticks, of the book that the order met.

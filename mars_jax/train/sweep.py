@@ -17,13 +17,13 @@ import numpy as np
 
 from mars_jax import lmm
 from mars_jax.data import dataset as dataset_lib
-from mars_jax.data import files
 from mars_jax.tokens import vocab
 from mars_jax.train import checkpoint
-from mars_jax.train import metrics
-from mars_jax.train import plan
+from mars_jax.train import cost
+from mars_jax.train import progress as progress_lib
 from mars_jax.train import trainer
 from mars_jax.train import validation
+from mars_jax.utils import files
 
 _NUM_UNTIMED = 2  # Steps: the first is compiled, the second fills the pipeline.
 
@@ -36,7 +36,7 @@ def run(
   *,
   max_orders: int | None = None,
   on_progress: collections.abc.Callable[
-    [metrics.Progress], None
+    [progress_lib.Progress], None
   ] = lambda progress: None,
 ) -> dict[str, Any]:
   """Trains and scores a model, or returns what came out before.
@@ -60,7 +60,7 @@ def run(
       params_without_tables: those not in the embedding.
       tokens: orders predicted in training.
       epochs: these over the orders there are to train on.
-      flops: of all training steps, `plan.flops_per_token` each token.
+      flops: of all training steps, `cost.flops_per_token` each token.
       valid, test: {"orders", "nats", "kind", "price", "volume", "interval"}:
         how many orders were scored, and means over them, whatever their market;
         test is None where there is no such split.
@@ -117,7 +117,7 @@ def _train(configs, dataset, workdir, max_orders, on_progress):
     "params_without_tables": num_params - lmm.num_params(params["embed"]),
     "tokens": tokens,
     "epochs": tokens / dataset.num_orders("train"),
-    "flops": tokens * plan.flops_per_token(configs["model"], length),
+    "flops": tokens * cost.flops_per_token(configs["model"], length),
     "valid": _pooled(nats["valid"]),
     "test": _pooled(nats.get("test")),
     "markets": {

@@ -26,8 +26,8 @@ from mars_jax.data import pipeline
 from mars_jax.tokens import features
 from mars_jax.train import checkpoint
 from mars_jax.train import loss as loss_lib
-from mars_jax.train import metrics
 from mars_jax.train import optimizer as optimizer_lib
+from mars_jax.train import progress
 from mars_jax.train import sharding
 from mars_jax.train import validation
 
@@ -160,7 +160,7 @@ def train_step(
     parallel: how gradients lie and how many micro-batches there are; static.
 
   Returns:
-    The state after it, and scalars by their names in `metrics.Progress`, with
+    The state after it, and scalars by their names in `progress.Progress`, with
     the loss of before it.
   """
   key = jax.random.fold_in(jax.random.key(seed), state.step)
@@ -258,7 +258,7 @@ def train(
   optimizer: optimizer_lib.OptimizerConfig,
   train: TrainConfig,
   parallel: sharding.ParallelConfig,
-  on_progress: collections.abc.Callable[[metrics.Progress], None],
+  on_progress: collections.abc.Callable[[progress.Progress], None],
 ) -> lmm.Params:
   """Trains to the last step, from the newest checkpoint if there is one.
 
@@ -267,7 +267,7 @@ def train(
 
   Args:
     dataset: the orders.
-    workdir: takes checkpoints, `metrics.csv` and TensorBoard's files; the same
+    workdir: takes checkpoints, `progress.csv` and TensorBoard's files; the same
       folder in all processes.
     model, data, optimizer, train, parallel: the configs of the run.
     on_progress: called for every step, in every process.
@@ -309,9 +309,11 @@ def train(
     if position:
       batches.set_state(position)
     done = int(state.step)
-    writer = metrics.Writer(workdir, step=done, tensorboard=train.tensorboard)
+    writer = progress.Writer(workdir, step=done, tensorboard=train.tensorboard)
     with writer:
-      report = metrics.Report((writer.write, on_progress), train.max_skipped)
+      report = progress.StepBuffer(
+        (writer.write, on_progress), train.max_skipped
+      )
       for step in range(done + 1, optimizer.num_steps + 1):
         batch = sharding.put_batch(next(batches), mesh)
         state, scalars = step_fn(state, tokenizers, batch)

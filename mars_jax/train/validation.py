@@ -12,12 +12,12 @@ import jax
 import numpy as np
 
 from mars_jax import lmm
-from mars_jax.data import calibration
+from mars_jax.baselines import calibration
+from mars_jax.baselines import ngrams
 from mars_jax.data import dataset as dataset_lib
 from mars_jax.data import pipeline
 from mars_jax.data import store
 from mars_jax.tokens import features
-from mars_jax.train import baselines
 from mars_jax.train import loss
 from mars_jax.train import sharding
 
@@ -132,8 +132,8 @@ def count_nats(
   ]
   is_scored = np.concatenate([np.arange(len(part)) > 0 for part in scored])
   scored = np.concatenate(scored)
-  unigram = baselines.unigram_nats(train, scored)[is_scored]
-  bigram = baselines.bigram_nats(train, scored)[is_scored[1:]]
+  unigram = ngrams.unigram_nats(train, scored)[is_scored]
+  bigram = ngrams.bigram_nats(train, scored)[is_scored[1:]]
   return {"unigram": float(unigram.mean()), "bigram": float(bigram.mean())}
 
 
@@ -197,7 +197,7 @@ def _thinned(spans, max_orders):
 
 
 def _padded(
-  number: int, day: store.Day, first: int, stop: int, size: int
+  number: int, day: store.DayFile, first: int, stop: int, size: int
 ) -> pipeline.Item:
   """Returns an item of some orders of a day, the last repeated up to a size."""
   item = pipeline.read(day, first, stop)

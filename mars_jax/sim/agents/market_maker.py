@@ -27,7 +27,7 @@ _SIGN = np.array([[1], [-1]], np.int32)  # [2, 1] by `Side`: away from the mid.
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class MarketMakerConfig:
   """Static.
 
   Attributes:
@@ -70,9 +70,9 @@ def make(
     name: for reports.
     count: how many there are.
     delays: of all of them, shorter than the interval in all.
-    **fields: of `Config`.
+    **fields: of `MarketMakerConfig`.
   """
-  config = Config(**fields)
+  config = MarketMakerConfig(**fields)
   common.check_delays(name, delays, config.interval)
 
   def init(key, observation):

@@ -23,7 +23,7 @@ _SLOT = 0  # Of the one order that an agent has at a time.
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class MomentumConfig:
   """Static.
 
   Attributes:
@@ -71,9 +71,9 @@ def make(
     name: for reports.
     count: how many there are.
     delays: of all of them.
-    **fields: of `Config`.
+    **fields: of `MomentumConfig`.
   """
-  config = Config(**fields)
+  config = MomentumConfig(**fields)
 
   def wake(key, observation):
     if config.is_poisson:

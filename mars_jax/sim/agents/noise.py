@@ -29,7 +29,7 @@ Table = tuple[tuple[int, float], ...]  # Values and their probabilities.
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class NoiseConfig:
   """Static; probabilities add up to one.
 
   Attributes:
@@ -109,9 +109,9 @@ def make(
     name: for reports.
     count: how many there are, of the same interval each.
     delays: of all of them.
-    **fields: of `Config`.
+    **fields: of `NoiseConfig`.
   """
-  config = Config(**fields)
+  config = NoiseConfig(**fields)
 
   def init(key, observation):
     del key

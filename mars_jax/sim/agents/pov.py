@@ -23,7 +23,7 @@ _SLOT = 0  # Of the one order that an agent has at a time.
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class PovConfig:
   """Static.
 
   Attributes:
@@ -81,9 +81,9 @@ def make(
     name: for reports.
     count: how many there are; each goes by the trades of all others.
     delays: of all of them, shorter than the interval in all.
-    **fields: of `Config`; side and volume are needed.
+    **fields: of `PovConfig`; side and volume are needed.
   """
-  config = Config(**fields)
+  config = PovConfig(**fields)
   common.check_delays(name, delays, config.interval)
 
   def init(key, observation):

@@ -30,7 +30,7 @@ _LEAST_SLEEP = 1_000  # Nanoseconds, of the simulator.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Config:
+class ReplayConfig:
   """The orders, integers `[T]` each, in the order of time.
 
   Attributes:
@@ -97,12 +97,12 @@ def make(
     name: for reports.
     count: how many there are; each sends all orders.
     delays: of all of them.
-    **fields: of `Config`.
+    **fields: of `ReplayConfig`.
 
   Raises:
     ValueError: if the orders are none, or not in the order of time.
   """
-  config = Config(**fields)
+  config = ReplayConfig(**fields)
   most = _most_at_once(config.times)
   last = jnp.int32(len(config.times))
   time = types.Timestamp(config.seconds, config.nanoseconds)
@@ -131,7 +131,7 @@ def make(
   return base.Agent(name, init, act, count, delays)
 
 
-def _orders(config: Config) -> types.Order:
+def _orders(config: ReplayConfig) -> types.Order:
   owner = np.full_like(config.kind, types.NO_OWNER)
   return types.Order(
     kind=config.kind,

@@ -30,7 +30,7 @@ _SLOT = 0  # Of the one order that an agent has at a time.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Config:
+class ValueConfig:
   """Static; the defaults are those of RMSC04, for prices near 100,000 ticks.
 
   Its volatility is taken to be per square root of a nanosecond. There the
@@ -110,9 +110,9 @@ def make(
     name: for reports.
     count: how many there are; they share the fundamental.
     delays: of all of them.
-    **fields: of `Config`.
+    **fields: of `ValueConfig`.
   """
-  config = Config(**fields)
+  config = ValueConfig(**fields)
 
   def init(key, observation):
     volume_key, wake_key = jax.random.split(key)

@@ -25,7 +25,7 @@ from mars_jax.sim import clock
 from mars_jax.sim.agents import base
 from mars_jax.sim.agents import common
 
-_LIMIT, _MARKET = 0, 1  # Rows of `Config.volume`.
+_LIMIT, _MARKET = 0, 1  # Rows of `ZeroIntelligenceConfig.volume`.
 _SIGN = np.array([1, -1], np.int32)  # By `Side`: away from the other side.
 
 
@@ -40,7 +40,7 @@ def _volume() -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Config:
+class ZeroIntelligenceConfig:
   """Rates of all agents of the kind together; the two sides are alike.
 
   The defaults are those of `data.synthetic.PRESET`.
@@ -95,9 +95,9 @@ def make(
     name: for reports.
     count: how many there are; each sends its share of the orders.
     delays: of all of them.
-    **fields: of `Config`.
+    **fields: of `ZeroIntelligenceConfig`.
   """
-  config = Config(**fields)
+  config = ZeroIntelligenceConfig(**fields)
   arrivals = config.arrivals / np.float32(count)
 
   def next_wake(key, observation):

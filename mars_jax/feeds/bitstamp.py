@@ -1,0 +1,434 @@
+"""Reads Bitstamp's live orders: one row an event of a single order.
+
+The columns are those of `ob-analytics`' captures of the exchange's WebSocket
+channel `live_orders` (bitstamp.net/websocket/v2): `id`, `timestamp` (local),
+`exchange_timestamp` (ms), `price`, `volume` (what is left of the order),
+`action` (created, changed, deleted) and `direction` (bid, ask).
+
+What the feed means, found in the sample and checked there against the
+exchange's own list of trades:
+  - The rows of the first exchange time are the book at the start. Those of the
+    last, where all are deletes, end the capture and are no orders.
+  - An aggressive order is created with its full volume. Each fill is then a row
+    of it and a row of the resting order, both with the price of the trade; a
+    filled order is deleted with volume 0.
+  - Two orders of three are created at a price that crosses the book and deleted
+    in the next row, untraded: the exchange refuses a post-only order that would
+    take liquidity. They never rest, so they are counted and not passed on.
+  - The start book holds a few orders that were gone when the stream began. One
+    shows when a later order rests at a price that crosses it; it is left out.
+  - Some deletes name orders created between start book and stream. They are
+    counted; more than one in a thousand rows is an error.
+"""
+
+import datetime
+import heapq
+import pathlib
+
+import numpy as np
+import polars as pl
+
+from mars_jax import types
+from mars_jax.feeds import compressed
+from mars_jax.feeds import events
+from mars_jax.feeds import tables
+
+TICK_SIZE = 1.0  # US dollars.
+LOT_SIZE = 1e-6  # Bitcoin. The feed has 1e-8, which int32 cannot add up.
+_UNIT_SIZE = 1e-8  # Bitcoin, of the feed.
+_MAX_UNSEEN = 1e-3  # Share of rows that may delete orders never created.
+_MAX_PRICE_RATIO = 10  # To the best prices at the start; beyond is left out.
+_PRICE_LIMIT = 2**30  # Ticks, of `lob`.
+_DAY = 86_400_000  # Milliseconds.
+_SCHEMA = {
+  "id": pl.Int64,
+  "exchange_timestamp": pl.Int64,
+  "price": pl.Float64,
+  "volume": pl.Float64,
+  "action": pl.String,
+  "direction": pl.String,
+}
+_TRADE_SCHEMA = {
+  "exchange_timestamp": pl.Int64,
+  "price": pl.Float64,
+  "amount": pl.Float64,
+  "buy_order_id": pl.Int64,
+  "sell_order_id": pl.Int64,
+}
+_IS_FIRST = pl.col("row") == pl.col("born")  # The first row of its order.
+
+
+def read(path: pathlib.Path | str) -> events.EventStream:
+  """Returns the stream of `read_checked`, which see, alone."""
+  return _read(pathlib.Path(path))[0]
+
+
+def read_checked(
+  path: pathlib.Path | str,
+) -> tuple[events.EventStream, events.GroundTruth]:
+  """Reads a capture, and what to check its replay by.
+
+  Args:
+    path: `orders.csv`, plain or compressed: `orders.csv.gz`, a zip of it.
+
+  Returns:
+    The stream and the checks. `left` is told of every cancel. `trades` are the
+    fills of resting orders, their volume the lots by which the rounded rest of
+    the order shrinks, as a replay of the stream must give it: that is off the
+    amount of the trade by up to a lot and a half. Where the neighbour
+    `trades.csv` exists, plain or compressed, its trades must be these, by their
+    times, orders, prices and exact amounts.
+
+    Prices in ticks of one dollar, volumes in lots of 1e-6 bitcoin:
+    what is left of an order is rounded to lots, and never to nothing. `counts`
+    has
+      rows: rows of the file;
+      start_orders: orders of the book at the start;
+      limit_orders, cancels: events of the market, by kind;
+      aggressive_orders: those limit orders that trade as they arrive;
+      executions: fills of resting orders;
+      refused: orders deleted as they arrive, untraded;
+      ghosts: orders of the start book left out as gone;
+      unseen_deletes: deletes of orders that were never created;
+      far_orders: orders over ten times the best prices of the start, or under
+        a tenth of them;
+      closing_deletes: rows that end the capture.
+
+  Raises:
+    events.DataError: if the file is broken, or of several days (UTC); names
+      file, row and reason.
+  """
+  path = pathlib.Path(path)
+  stream, rows, table = _read(path)
+  fills = _fills(rows, table)
+  if trades_path := compressed.find(path.parent, "trades.csv"):
+    _check_fills(trades_path, rows, fills)
+  left = table["left"].fill_null(-1).to_numpy()
+  return stream, events.GroundTruth(trades=_to_trades(fills), left=left)
+
+
+def _read(
+  path: pathlib.Path,
+) -> tuple[events.EventStream, pl.DataFrame, pl.DataFrame]:
+  """Returns the stream, the linked rows of the file, and a row an event."""
+  path = compressed.resolve(path)
+  rows = _link(_load(path))
+  _check_orders(path, rows)
+  arrivals = _arrivals(rows)
+  is_far = _is_far(arrivals)
+  ghosts = _ghosts(arrivals)
+  is_order = (pl.col("volume") > 0) & ~pl.col("born").is_in(ghosts)
+  orders = arrivals.filter(~is_far & is_order).with_row_index("order_id")
+  _check_range(path, orders)
+  cancels = _cancels(rows, orders)
+  table = pl.concat([orders, cancels], how="diagonal").sort("row")
+  action = pl.col("action")
+  counts = {
+    "rows": len(rows),
+    "start_orders": orders["is_start"].sum(),
+    "limit_orders": (~orders["is_start"]).sum(),
+    "cancels": len(cancels),
+    "aggressive_orders": (orders["taken"] > 0).sum(),
+    "executions": rows["is_fill"].sum(),
+    "refused": (arrivals["volume"] == 0).sum(),
+    "ghosts": len(ghosts),
+    "unseen_deletes": len(rows.filter(_IS_FIRST & (action == "deleted"))),
+    "far_orders": is_far.sum(),
+    "closing_deletes": rows["is_closing"].sum(),
+  }
+  counts = {name: int(n) for name, n in counts.items()}
+  return _to_events(table, counts), rows, table
+
+
+def _load(path: compressed.File) -> pl.DataFrame:
+  """Reads the file and raises unless each row is well-formed."""
+  rows = tables.read_csv(path, _SCHEMA)
+  if rows.is_empty():
+    raise events.DataError(path, None, "the file has no rows")
+  price, volume = pl.col("price"), pl.col("volume")
+  time = pl.col("exchange_timestamp")
+  checks = {
+    "a value is missing": ~pl.any_horizontal(pl.all().is_null()),
+    "price is negative or no number": price.is_finite() & (price >= 0),
+    "price is off the grid of 1 dollar": price == price.round(),
+    "volume is negative or no number": volume.is_finite() & (volume >= 0),
+    "exchange_timestamp runs backwards": time.diff().fill_null(0) >= 0,
+    "exchange_timestamp is of another day; split the capture at midnight": (
+      time // _DAY == time.first() // _DAY
+    ),
+    "action is none of created, changed, deleted": pl.col("action").is_in(
+      ["created", "changed", "deleted"]
+    ),
+    "direction is not bid or ask": pl.col("direction").is_in(["bid", "ask"]),
+  }
+  for reason, is_good in checks.items():
+    tables.require(path, rows, is_good, reason)
+  return rows
+
+
+def _link(rows: pl.DataFrame) -> pl.DataFrame:
+  """Says of each row which order it is about, and what it does to it.
+
+  Adds: row; units, what is left in 1e-8 bitcoin, and lots; units_before and
+  lots_before, the same ahead of this row; born, the row that created the order;
+  arriving, the row of the order created last, null once its time is over; and
+  what follows from these.
+  """
+  is_created = pl.col("action") == "created"
+  time = pl.col("exchange_timestamp")
+  last = rows.filter(time == time.max())
+  has_closing = len(last) > 1 and (last["action"] == "deleted").all()
+  lots = (pl.col("units") * (_UNIT_SIZE / LOT_SIZE)).round().cast(pl.Int64)
+  return (
+    rows.with_columns(
+      row=pl.int_range(pl.len()),
+      units=(pl.col("volume") / _UNIT_SIZE).round().cast(pl.Int64),
+      is_start=time == time.min(),
+      is_closing=(time == time.max()) & has_closing,
+    )
+    .with_columns(
+      lots=pl.when(pl.col("units") > 0).then(lots.clip(1)).otherwise(0)
+    )
+    .with_columns(
+      units_before=pl.col("units").shift().over("id"),
+      lots_before=pl.col("lots").shift().over("id"),
+      born=pl.col("row").first().over("id"),
+      arriving=pl.when(is_created).then("row").forward_fill(),
+      arrived=pl.when(is_created).then(time).forward_fill(),
+    )
+    .with_columns(arriving=pl.when(pl.col("arrived") == time).then("arriving"))
+    .with_columns(
+      is_own=(pl.col("arriving") == pl.col("born")).fill_null(False)
+    )
+    .with_columns(
+      is_fill=~pl.col("is_own")
+      & pl.col("arriving").is_not_null()
+      & (pl.col("units") < pl.col("units_before")).fill_null(False)
+    )
+  )
+
+
+def _check_orders(path: compressed.File, rows: pl.DataFrame) -> None:
+  """Raises unless orders are known, live once, keep side, and never grow."""
+  is_created = pl.col("action") == "created"
+  is_unseen = _IS_FIRST & (pl.col("action") == "deleted")
+  is_known = ~_IS_FIRST | is_created
+  grows = (pl.col("units") > pl.col("units_before")).fill_null(False)
+  tables.require(
+    path, rows, _IS_FIRST | ~is_created, "the order is created twice"
+  )
+  tables.require(
+    path, rows, is_known | is_unseen, "unknown order id is changed"
+  )
+  was_deleted = pl.col("action").shift().over("id") == "deleted"
+  tables.require(
+    path, rows, ~was_deleted.fill_null(False), "the order was deleted"
+  )
+  is_same = pl.col("direction") == pl.col("direction").first().over("id")
+  tables.require(path, rows, is_same, "the order changes its direction")
+  tables.require(path, rows, ~grows | pl.col("is_own"), "the order grows")
+  if rows.select(is_unseen.mean()).item() > _MAX_UNSEEN:
+    reason = "unknown order id is deleted, as in over one row of a thousand"
+    tables.require(path, rows, is_known, reason)
+
+
+def _check_range(path: compressed.File, orders: pl.DataFrame) -> None:
+  """Raises if there is no order, or one that the matching engine cannot hold."""
+  if orders.is_empty():
+    raise events.DataError(path, None, "the file has no orders")
+  is_good = (pl.col("price") < _PRICE_LIMIT) & (pl.col("volume") < 2**31)
+  bad = orders.filter(~is_good)["row"]
+  if len(bad):
+    reason = "price or volume is too large for the matching engine"
+    raise events.DataError(path, bad[0] + tables.FIRST_ROW, reason)
+
+
+def _arrivals(rows: pl.DataFrame) -> pl.DataFrame:
+  """Returns one row an order created: what it takes and what it rests with.
+
+  `taken`, `resting` and their sum `volume` are lots; `died` is the row that
+  deletes the order. An order of no volume was refused.
+  """
+  own = (
+    rows.filter("is_own")
+    .group_by("born")
+    .agg(resting=pl.col("lots").last() * (pl.col("action").last() != "deleted"))
+  )
+  fills = (
+    rows.filter("is_fill")
+    .group_by("arriving")
+    .agg(
+      taken=(pl.col("lots_before") - pl.col("lots")).sum(),
+      last_price=pl.col("price").last(),
+    )
+  )
+  deletes = rows.filter(pl.col("action") == "deleted")
+  is_filled = (pl.col("resting") == 0) & (pl.col("taken") > 0)
+  return (
+    rows.filter(pl.col("action") == "created")
+    .join(own, on="born")
+    .join(fills, left_on="born", right_on="arriving", how="left")
+    .join(deletes.select("born", died="row"), on="born", how="left")
+    .with_columns(
+      pl.col("taken").fill_null(0),
+      pl.col("died").fill_null(len(rows)),
+      is_flow=~pl.col("is_start"),
+      kind=pl.lit(types.OrderKind.LIMIT),
+    )
+    .with_columns(
+      price=pl.when(is_filled).then("last_price").otherwise("price"),
+      volume=pl.col("taken") + pl.col("resting"),
+    )
+    .sort("row")
+  )
+
+
+def _is_far(arrivals: pl.DataFrame) -> pl.Series:
+  """Tells the resting orders that are priced beyond reason."""
+  start = arrivals.filter("is_start")
+  is_bid = start["direction"] == "bid"
+  lowest = (start.filter(is_bid)["price"].max() or 0) / _MAX_PRICE_RATIO
+  highest = (start.filter(~is_bid)["price"].min() or np.inf) * _MAX_PRICE_RATIO
+  is_near = arrivals["price"].is_between(lowest, highest)
+  return ~is_near & (arrivals["resting"] > 0)
+
+
+def _cancels(rows: pl.DataFrame, orders: pl.DataFrame) -> pl.DataFrame:
+  """Returns the rows that take resting volume off `orders`, untraded.
+
+  A delete takes what is left, after the fill if the row is one as well.
+  """
+  is_delete = pl.col("action") == "deleted"
+  before = pl.when("is_fill").then("lots").otherwise("lots_before")
+  after = pl.when(is_delete).then(0).otherwise("lots")
+  ignored = pl.col("is_own") | pl.col("is_closing") | _IS_FIRST
+  return (
+    rows.filter(~ignored)
+    .with_columns(
+      volume=before - after,
+      left=after,
+      kind=pl.lit(types.OrderKind.CANCEL),
+      is_flow=True,
+    )
+    .filter(pl.col("volume") > 0)
+    .drop("price")
+    .join(orders.select("born", "order_id", "price"), on="born")
+    .sort("row")
+  )
+
+
+def _ghosts(arrivals: pl.DataFrame) -> list[int]:
+  """Returns `born` of the orders that a later one shows to be gone.
+
+  An order that rests untraded shows that all which it crosses are gone.
+  """
+  best: dict[str, list] = {"bid": [], "ask": []}  # heaps of (key, died, born)
+  ghosts = []
+  resting = arrivals.filter(pl.col("resting") > 0)
+  for born, died, price, direction, taken in resting.select(
+    "born", "died", "price", "direction", "taken"
+  ).iter_rows():
+    is_bid = direction == "bid"
+    opposite = best["ask" if is_bid else "bid"]
+    limit = price if is_bid else -price
+    while opposite and (opposite[0][1] <= born or opposite[0][0] <= limit):
+      _, crossed_died, crossed = heapq.heappop(opposite)
+      if crossed_died > born and not taken:
+        ghosts.append(crossed)
+    heapq.heappush(best[direction], (-price if is_bid else price, died, born))
+  return ghosts
+
+
+def _fills(rows: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
+  """Returns one row a fill of a resting order, of at least a lot.
+
+  `event`, `taker_id` and `maker_id` are by the events of `table`.
+  """
+  is_limit = pl.col("kind") == types.OrderKind.LIMIT
+  orders = table.with_row_index("event").filter(is_limit)
+  takers = orders.select("event", arriving="born", taker_id="order_id")
+  return (
+    rows.filter("is_fill")
+    .with_columns(
+      volume=pl.col("lots_before") - pl.col("lots"),
+      units=pl.col("units_before") - pl.col("units"),
+      taker=rows["id"].gather(rows.filter("is_fill")["arriving"]),
+    )
+    .join(takers, on="arriving")
+    .join(orders.select("born", maker_id="order_id"), on="born")
+    .filter(pl.col("volume") > 0)
+    .sort("row")
+  )
+
+
+def _check_fills(
+  path: compressed.File, rows: pl.DataFrame, fills: pl.DataFrame
+) -> None:
+  """Raises unless the trades of a file, within the capture, are the fills."""
+  trades = tables.read_csv(path, _TRADE_SCHEMA)
+  time = rows["exchange_timestamp"]
+  within = pl.col("exchange_timestamp").is_between(time.min(), time.max())
+  is_bid = pl.col("direction") == "bid"
+  want = fills.select(
+    "exchange_timestamp",
+    "price",
+    "units",
+    buy_order_id=pl.when(is_bid).then("id").otherwise("taker"),
+    sell_order_id=pl.when(is_bid).then("taker").otherwise("id"),
+  )
+  have = trades.filter(within).with_columns(
+    units=(pl.col("amount") / _UNIT_SIZE).round().cast(pl.Int64)
+  )
+  names = want.columns
+  both = zip(want.iter_rows(), have.select(names).iter_rows(), strict=False)
+  same = [a == b for a, b in both]
+  if not all(same):
+    reason = "the trade is not the next fill of the orders"
+    raise events.DataError(path, have["row"][same.index(False)], reason)
+  if len(want) != len(have):
+    reason = f"{len(have)} trades, but the orders have {len(want)} fills"
+    raise events.DataError(path, None, reason)
+
+
+def _to_trades(fills: pl.DataFrame) -> events.Trades:
+  """Returns the fills as trades."""
+  maker, taker = fills["maker_id"].to_numpy(), fills["taker_id"].to_numpy()
+  is_bid = fills["direction"].to_numpy() == "bid"
+  return events.Trades(
+    event=fills["event"].to_numpy().astype(np.int64),
+    is_auction=np.zeros(len(fills), bool),
+    bid_id=np.where(is_bid, maker, taker).astype(np.int32),
+    ask_id=np.where(is_bid, taker, maker).astype(np.int32),
+    price=fills["price"].to_numpy().astype(np.int32),
+    volume=fills["volume"].to_numpy().astype(np.int32),
+  )
+
+
+def _to_events(
+  stream: pl.DataFrame, counts: dict[str, int]
+) -> events.EventStream:
+  """Returns the stream as arrays, in ticks, lots and time of day."""
+  milliseconds = stream["exchange_timestamp"].to_numpy()
+  start = datetime.datetime.fromtimestamp(milliseconds[0] / 1e3, datetime.UTC)
+  midnight = datetime.datetime.combine(start, datetime.time(), datetime.UTC)
+  since_midnight = milliseconds - int(midnight.timestamp() * 1e3)
+  is_bid = stream["direction"].to_numpy() == "bid"
+
+  def column(name: str) -> np.ndarray:
+    return stream[name].to_numpy().astype(np.int32)
+
+  return events.EventStream(
+    market="Bitstamp",
+    instrument="BTC/USD",
+    day=f"{start:%Y-%m-%d}",
+    time=since_midnight * 1_000_000,
+    kind=column("kind"),
+    side=np.where(is_bid, types.Side.BID, types.Side.ASK).astype(np.int32),
+    price=column("price"),
+    volume=column("volume"),
+    order_id=column("order_id"),
+    is_flow=stream["is_flow"].to_numpy(),
+    tick_size=TICK_SIZE,
+    lot_size=LOT_SIZE,
+    counts=counts,
+  )

@@ -1,0 +1,344 @@
+"""Reads Coinbase's full channel: every message about every order.
+
+A capture is a folder, or a zip, of three JSON files, plain or compressed
+(docs.cdp.coinbase.com/exchange):
+  beginning_level_3.json  the book at the start, order by order: `asks` and
+    `bids`, lists of [price, size, order id], best and oldest first, and the
+    `sequence` number of the last message that it includes.
+  messages.json  the messages, by `sequence`. An order is `received`; each trade
+    is a `match` of a maker, whose side and price it tells, and a taker; what is
+    left of the order is `open`; an order that is `done` is gone.
+  ending_level_3.json  the book at the end, like the first; it may be absent.
+
+What the feed means, found in a capture of 2018-07-13 and checked there:
+  - From `received` to `open` or `done` all messages are about that order and
+    those that it trades with. It is one event, placed where that ends: its
+    volume is what it took and rests with; its price is its own, or that of its
+    last fill where it does not rest.
+  - A market order names a size, funds, or both, and no price.
+  - An order that is done as it arrives, untraded, was refused (post-only, or a
+    trade with oneself): it never rests, so it is counted and not passed on.
+  - The first messages may be about orders that were received before the start.
+
+Prices are in cents and sizes in 1e-8 bitcoin, read from the decimals and exact.
+Both need 64 bits: asks of 9,999,999,999 dollars rest in the book.
+"""
+
+import dataclasses
+import datetime
+import pathlib
+
+import numpy as np
+
+from mars_jax import types
+from mars_jax.feeds import coinbase_files as files
+from mars_jax.feeds import compressed
+from mars_jax.feeds import events
+
+START_FILE = "beginning_level_3.json"
+MESSAGES_FILE = "messages.json"
+END_FILE = "ending_level_3.json"
+TICK_SIZE = 0.01  # US dollars.
+LOT_SIZE = 1e-8  # Bitcoin.
+_MAX_UNSEEN = 1e-3  # Share of messages that may name orders never received.
+_MICROSECOND = datetime.timedelta(microseconds=1)
+_DAY = 86_400 * 10**9  # Nanoseconds.
+_NAMES = ("time", "kind", "side", "price", "volume", "order_id", "is_flow")
+_DTYPES = (np.int64, np.int32, np.int32, np.int64, np.int64, np.int32, bool)
+_COUNTS = (
+  *("messages", "outside", "start_orders", "limit_orders", "market_orders"),
+  *("aggressive_orders", "trades", "cancels", "refused", "unseen"),
+  *("unfinished", "activations"),
+)
+
+
+def read(path: pathlib.Path | str) -> events.EventStream:
+  """Returns the stream of `read_checked`, which see, alone."""
+  return read_checked(path)[0]
+
+
+def read_checked(
+  path: pathlib.Path | str,
+) -> tuple[events.EventStream, events.GroundTruth]:
+  """Reads a capture, and what to check its replay by.
+
+  Args:
+    path: the folder or the zip of the files.
+
+  Returns:
+    The stream and the checks: `trades` are the matches; `left` is told of every
+    cancel; `orders` are the book at the end, where the capture has it. Prices
+    and volumes are int64. The counts are
+      messages: messages between the two books;
+      outside: messages that the start book includes, or past the end book;
+      start_orders: orders of the book at the start;
+      limit_orders, market_orders: later orders that trade or rest;
+      aggressive_orders: those of them that trade as they arrive;
+      trades: matches;
+      cancels: cancels, and reductions in size, of resting orders;
+      refused: orders done as they arrive, untraded;
+      unseen: messages of orders that were neither received nor in the book; an
+        error where more than one in a thousand come after the first `received`;
+      unfinished: orders received of which the end is not told; they count and
+        are passed on with what they took, if they did;
+      activations: stop orders placed, which are received when they trigger.
+
+  Raises:
+    events.DataError: if a file is broken or absent, or the messages are of
+      several days (UTC); names file, row (the message, or the order of a book,
+      asks first; from one) and reason.
+  """
+  path = pathlib.Path(path)
+  start = files.load_book(files.find(path, START_FILE))
+  end_path = compressed.find(path, END_FILE)
+  end = end_path and files.load_book(end_path)
+  reader = _Reader()
+  product, day = reader.run(files.find(path, MESSAGES_FILE), start, end)
+  *columns, left = np.array(reader.events, np.int64).reshape(-1, 8).T
+  arrays = zip(_NAMES, columns, _DTYPES, strict=True)
+  stream = events.EventStream(
+    market="Coinbase",
+    instrument=product,
+    day=str(day),
+    **{name: column.astype(dtype) for name, column, dtype in arrays},
+    tick_size=TICK_SIZE,
+    lot_size=LOT_SIZE,
+    counts=reader.counts,
+  )
+  return stream, events.GroundTruth(
+    trades=events.continuous_trades(reader.trades, np.int64),
+    orders=end and _to_orders(end_path, end, reader.ids),
+    left=left,
+  )
+
+
+@dataclasses.dataclass(slots=True)
+class _Arriving:
+  """An order that has been received, and is neither open nor done."""
+
+  side: int
+  size: int | None  # Lots, None if not told.
+  is_market: bool = False
+  fills: list[tuple[int, int, int]] = dataclasses.field(default_factory=list)
+
+  @property
+  def taken(self) -> int:
+    return sum(volume for _, _, volume in self.fills)
+
+
+@dataclasses.dataclass(slots=True)
+class _Resting:
+  """An order in the book."""
+
+  order_id: int
+  side: int
+  price: int
+  left: int
+
+
+class _Reader:
+  """Turns the messages into events; `run` fills the attributes.
+
+  Attributes:
+    events: (time, kind, side, price, volume, order id, is_flow, left) each.
+    trades: (event, bid id, ask id, price, volume) each.
+    ids: {Coinbase's order id: ours} of the orders that were passed on.
+    counts: see `read_checked`.
+  """
+
+  def __init__(self):
+    self.events = []
+    self.trades = []
+    self.ids = {}
+    self.counts = dict.fromkeys(_COUNTS, 0)
+    self._arriving = {}  # {Coinbase's order id: _Arriving}
+    self._resting = {}  # {Coinbase's order id: _Resting}
+    self._time = 0
+    self._max_unseen = np.inf
+
+  def run(
+    self, path: compressed.File, start: files.Book, end: files.Book | None
+  ) -> tuple[str, datetime.date]:
+    """Goes through the messages; returns the product and the day."""
+    handlers = {
+      "received": self._received,
+      "match": self._match,
+      "open": self._open,
+      "done": self._done,
+      "change": self._change,
+      "activate": self._activate,
+    }
+    messages, outside = files.load_messages(path, start, end)
+    self.counts |= {"messages": len(messages), "outside": outside}
+    with files.located(path, messages[0][0]):
+      product = messages[0][1]["product_id"]
+      first = files.to_time(messages[0][1]["time"])
+    midnight = first.replace(hour=0, minute=0, second=0, microsecond=0)
+    self._time = (first - midnight) // _MICROSECOND * 1000
+    self._set_up(start)
+    for row, message in messages:
+      with files.located(path, row):
+        time = files.to_time(message["time"]) - midnight
+        self._set_time(time // _MICROSECOND * 1000)
+        if message["product_id"] != product:
+          raise ValueError("product_id changes")
+        if message["type"] not in handlers:
+          raise ValueError(f"unknown type {message['type']!r}")
+        handlers[message["type"]](message)
+    self.counts["unfinished"] = len(self._arriving)
+    for name in list(self._arriving):
+      self._settle(name)
+    return product, midnight.date()
+
+  def _set_time(self, time: int) -> None:
+    if time < self._time:
+      raise ValueError("time runs backwards")
+    if time >= _DAY:
+      raise ValueError("time is of another day; split the capture at midnight")
+    self._time = time
+
+  def _set_up(self, start: files.Book) -> None:
+    """Sets up the book at the start, oldest orders first at each price."""
+    self.counts["start_orders"] = len(start.orders)
+    for side, price, volume, name in start.orders:
+      order_id = self.ids[name] = len(self.ids)
+      self._resting[name] = _Resting(order_id, side, price, volume)
+      self._emit(types.OrderKind.LIMIT, self._resting[name], volume, False)
+
+  def _received(self, message) -> None:
+    name, is_market = message["order_id"], message["order_type"] == "market"
+    if name in self._arriving or name in self.ids:
+      raise ValueError("the order is there already")
+    has_size = not is_market or "size" in message
+    size = files.to_size(message["size"]) if has_size else None
+    side = files.to_side(message["side"])
+    self._arriving[name] = _Arriving(side, size, is_market)
+    self._max_unseen = _MAX_UNSEEN * self.counts["messages"]
+
+  def _match(self, message) -> None:
+    price = files.to_price(message["price"])
+    volume = files.to_size(message["size"])
+    maker = self._resting.get(message["maker_order_id"])
+    if maker is None:
+      raise ValueError("the maker is not in the book")
+    if (maker.side, maker.price) != (files.to_side(message["side"]), price):
+      raise ValueError("the maker rests at another price or side")
+    if not 0 < volume <= maker.left:
+      raise ValueError(f"size {volume} for a maker with {maker.left} lots left")
+    taker = self._arrival(message["taker_order_id"], 1 - maker.side)
+    maker.left -= volume
+    taker.fills.append((maker.order_id, price, volume))
+    if taker.size is not None and taker.taken > taker.size:
+      raise ValueError("the taker takes more than its size")
+
+  def _open(self, message) -> None:
+    name, rest = message["order_id"], files.to_size(message["remaining_size"])
+    order = self._arrival(name, files.to_side(message["side"]))
+    if not rest or order.size not in (None, order.taken + rest):
+      raise ValueError("remaining_size is not what is left of the order")
+    price = files.to_price(message["price"])
+    self._resting[name] = self._settle(name, price, rest)
+
+  def _done(self, message) -> None:
+    name, is_filled = message["order_id"], message["reason"] == "filled"
+    if order := self._arriving.get(name):
+      if is_filled and not order.is_market:
+        if order.size not in (None, order.taken):
+          raise ValueError("a filled order has not taken its size")
+      self.counts["refused"] += not order.fills
+      self._settle(name)
+    elif order := self._resting.pop(name, None):
+      rest = files.to_size(message["remaining_size"])
+      if rest != order.left or (is_filled and rest):
+        raise ValueError(f"done with {rest}, but {order.left} lots are left")
+      if rest:
+        self._emit(types.OrderKind.CANCEL, order, rest, left=0)
+    else:
+      self._check_unseen()
+
+  def _change(self, message) -> None:
+    name = message["order_id"]
+    if order := self._resting.get(name):
+      old, new = (
+        files.to_size(message["old_size"]),
+        files.to_size(message["new_size"]),
+      )
+      price = files.to_price(message.get("new_price", message["price"]))
+      if old != order.left or new >= old or price != order.price:
+        raise ValueError("a change that is no reduction of what is left")
+      order.left = new
+      self._emit(types.OrderKind.CANCEL, order, old - new, left=new)
+    elif order := self._arriving.get(name):
+      order.size = None
+    else:
+      self._check_unseen()
+
+  def _activate(self, _) -> None:
+    self.counts["activations"] += 1
+
+  def _arrival(self, name: str, side: int) -> _Arriving:
+    """Returns an order that arrives, also one received before the start."""
+    if name in self.ids:
+      raise ValueError("the order is in the book, or was")
+    if name not in self._arriving:
+      self._check_unseen()
+      self._arriving[name] = _Arriving(side, None)
+    if self._arriving[name].side != side:
+      raise ValueError("the order is of the other side")
+    return self._arriving[name]
+
+  def _check_unseen(self) -> None:
+    """Counts a message of an order never received; raises if they are many."""
+    self.counts["unseen"] += 1
+    if self.counts["unseen"] > self._max_unseen:
+      raise ValueError("the order was neither received nor in the book")
+
+  def _settle(
+    self, name: str, price: int | None = None, rest: int = 0
+  ) -> _Resting | None:
+    """Emits an order that has arrived, and its trades, unless it did nothing.
+
+    Args:
+      name: Coinbase's id of it.
+      price: its own, None where it does not rest.
+      rest: lots that it rests with.
+    """
+    order = self._arriving.pop(name)
+    if not order.fills and not rest:
+      return None
+    if price is None:
+      _, price, _ = order.fills[-1]
+    order_id = self.ids[name] = len(self.ids)
+    for maker_id, paid, volume in order.fills:
+      pair = [order_id, order_id]
+      pair[1 - order.side] = maker_id
+      ask_id, bid_id = pair
+      self.trades.append((len(self.events), bid_id, ask_id, paid, volume))
+    resting = _Resting(order_id, order.side, price, rest)
+    self._emit(types.OrderKind.LIMIT, resting, order.taken + rest)
+    self.counts["market_orders" if order.is_market else "limit_orders"] += 1
+    self.counts["aggressive_orders"] += bool(order.fills)
+    self.counts["trades"] += len(order.fills)
+    return resting
+
+  def _emit(self, kind, order, volume, is_flow=True, left=-1) -> None:
+    self.counts["cancels"] += kind == types.OrderKind.CANCEL
+    event = (order.side, order.price, volume, order.order_id, is_flow, left)
+    self.events.append((self._time, kind, *event))
+
+
+def _to_orders(
+  path: compressed.File, end: files.Book, ids: dict[str, int]
+) -> events.RestingOrders:
+  """Returns the book at the end by our order ids."""
+  for row, (*_, name) in enumerate(end.orders, 1):
+    if name not in ids:
+      raise events.DataError(path, row, "the order was never in the book")
+  columns = [(side, p, v, ids[name]) for side, p, v, name in end.orders]
+  side, price, volume, order_id = np.array(columns, np.int64).reshape(-1, 4).T
+  return events.RestingOrders(
+    side=side.astype(np.int32),
+    price=price,
+    volume=volume,
+    order_id=order_id.astype(np.int32),
+  )

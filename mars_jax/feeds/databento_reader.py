@@ -1,0 +1,357 @@
+"""Makes events of the records of one instrument; see `databento`."""
+
+import collections
+import dataclasses
+import pathlib
+
+import numpy as np
+
+from mars_jax import types
+from mars_jax.feeds import events
+
+ASK, BID = types.Side.ASK, types.Side.BID
+LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
+COUNTS = (
+  *("records", "other_records", "start_orders", "limit_orders", "cancels"),
+  *("modifies", "aggressive_orders", "trades", "fills", "hidden_trades"),
+  *("hidden_fills", "fills_without_trade", "off_price_fills", "clears"),
+  *("no_actions", "maybe_bad_book", "early", "unfinished", "unseen"),
+)
+_ADD, _CANCEL, _MODIFY, _CLEAR, _TRADE, _FILL, _NONE = b"ACMRTFN"
+_LAST, _TOP_OF_BOOK, _SNAPSHOT, _BY_PRICE, _MAYBE_BAD = 128, 64, 32, 16, 4
+_UNDEF_PRICE = 2**63 - 1
+_NO_SIDE = -1
+_NO_ID = -1  # Of an order that no event has told of yet.
+_SIDES = np.full(256, _NO_SIDE)
+_SIDES[[ord("A"), ord("B")]] = ASK, BID
+_MAX_UNSEEN = 1e-3  # Share of records that may name orders never added.
+_MAX_SPAN = types.NANOSECONDS  # Of the times of one event.
+
+_Record = collections.namedtuple(
+  "_Record", "row time action side price size name flags"
+)
+
+
+@dataclasses.dataclass(slots=True)
+class Order:
+  """An order that rests or has just arrived.
+
+  Attributes:
+    side: its side.
+    price: in units of 1e-9.
+    left: lots that the exchange has left of it.
+    filled: lots that fills of the event in progress tell of.
+    traded: those of them that `left` lacks already, and no event tells of yet.
+    order_id: ours.
+  """
+
+  side: int
+  price: int
+  left: int
+  filled: int = 0
+  traded: int = 0
+  order_id: int = _NO_ID
+
+  def trade(self, most: int) -> int:
+    """Takes off what fills tell of, up to `most`; returns how many lots."""
+    volume = min(self.filled, most)
+    self.filled -= volume
+    self.left -= volume
+    self.traded += volume
+    return volume
+
+
+class Reader:
+  """Goes through the records, chunk by chunk; fills the attributes.
+
+  Attributes:
+    events: `[E, 9]` int64: time, kind, side, price, volume, order id, is_flow,
+      left, row. Times are of the UNIX epoch, 0 before the first told.
+    trades: `[M, 5]` int64: event, bid id, ask id, price, volume.
+    resting: {the exchange's order id: `Order`} of what rests.
+    first: `ts_event` and `ts_recv` of the first record that is no snapshot.
+    counts: see `databento.read_checked`.
+  """
+
+  def __init__(self, path: pathlib.Path):
+    self.resting = {}
+    self.first = None
+    self.counts = dict.fromkeys(COUNTS, 0)
+    self._path = path
+    self._parts = [np.zeros((0, 9), np.int64)], [np.zeros((0, 5), np.int64)]
+    self._new = [], []  # Events and trades of the chunk in progress.
+    self._num_events = 0
+    self._num_orders = 0
+    self._time = 0  # Of the events being made, as the row.
+    self._row = 0
+    self._last_time = 0  # Of the records checked.
+    self._publisher = None
+    self._first_unseen = None
+    self._event = []  # Its records so far.
+    self._late = []  # Arguments of `_emit`, for after its trades.
+
+  def take(self, rows: np.ndarray, records: np.ndarray) -> None:
+    """Goes through the next records of the instrument."""
+    self._check(rows, records)
+    self._count(records)
+    side = _SIDES[records["side"]]
+    columns = (
+      *(rows, records["ts_event"], records["action"], side, records["price"]),
+      *(records["size"], records["order_id"], records["flags"]),
+    )
+    for row in zip(*(column.tolist() for column in columns), strict=True):
+      record = _Record._make(row)
+      if record.flags & _SNAPSHOT or record.action == _CLEAR:
+        self._settle()
+        self._set_up(record)
+      else:
+        self._collect(record)
+    self._store()
+
+  def finish(self) -> None:
+    """Ends the last event; raises if too many orders were unknown."""
+    if self._event and not self._event[-1].flags & _LAST:
+      self.counts["unfinished"] = len(self._event)
+    self._settle()
+    self._store()
+    self.events, self.trades = map(np.concatenate, self._parts)
+    if self.counts["unseen"] > _MAX_UNSEEN * self.counts["records"]:
+      reason = "unknown order id, as in over one record of a thousand"
+      self._fail(self._first_unseen, reason)
+
+  def _store(self):
+    """Keeps the new events and trades as arrays, which take less memory."""
+    for parts, new in zip(self._parts, self._new, strict=True):
+      parts.append(np.array(new, np.int64).reshape(-1, parts[0].shape[1]))
+      new.clear()
+
+  def _fail(self, row, reason):
+    raise events.DataError(self._path, row, reason)
+
+  def _count(self, records):
+    """Counts the records, and those that no event shows."""
+    is_bad = records["flags"] & _MAYBE_BAD > 0
+    self.counts["records"] += len(records)
+    self.counts["maybe_bad_book"] += int(is_bad.sum())
+    self.counts["no_actions"] += int((records["action"] == _NONE).sum())
+
+  def _check(self, rows, records):
+    """Raises at the first record that is broken in itself."""
+    action, price, size = (records[x] for x in ("action", "price", "size"))
+    flags, time = records["flags"], records["ts_event"]
+    if self._publisher is None:
+      self._publisher = records["publisher_id"][0]
+    is_new = np.isin(action, (_ADD, _MODIFY))
+    is_order = is_new | (action == _CANCEL)
+    is_start = flags & _SNAPSHOT > 0
+    is_timed = (is_order | np.isin(action, (_TRADE, _FILL))) & ~is_start
+    told = np.where(is_timed, time, 0)
+    latest = np.maximum.accumulate(np.append(self._last_time, told))
+    checks = {
+      "unknown action": ~np.isin(action, list(b"ACMRTFN")),
+      "side is not A or B": is_new & (_SIDES[records["side"]] == _NO_SIDE),
+      "price is undefined": is_new & (price == _UNDEF_PRICE),
+      "price is not positive": is_new & (price <= 0),
+      "size is not in [1, 2**31)": is_order & ((size < 1) | (size >= 2**31)),
+      "ts_event is undefined": is_timed & (time < 0),
+      "ts_event runs backwards": is_timed & (time < latest[:-1]),
+      "publisher_id changes: a book of several venues": (
+        records["publisher_id"] != self._publisher
+      ),
+      "the record is of a price level, not of an order": (
+        flags & (_TOP_OF_BOOK | _BY_PRICE) > 0
+      ),
+      "the record of a snapshot is no add or clear": (
+        is_start & ~np.isin(action, (_ADD, _CLEAR, _NONE))
+      ),
+    }
+    for reason, is_bad in checks.items():
+      if is_bad.any():
+        self._fail(int(rows[is_bad.argmax()]), reason)
+    self._last_time = latest[-1]
+    if self.first is None and is_timed.any():
+      row = records[is_timed.argmax()]
+      self.first = int(row["ts_event"]), int(row["ts_recv"])
+
+  def _set_up(self, record):
+    """Clears the book, or adds an order of a snapshot."""
+    self._row = record.row
+    if record.action == _CLEAR:
+      self.counts["clears"] += 1
+      for order in self.resting.values():
+        self._emit(CANCEL, order, order.left, left=0, is_flow=False)
+      self.resting.clear()
+    elif record.action == _ADD:
+      self.counts["start_orders"] += 1
+      self._emit(LIMIT, self._add(record), record.size, is_flow=False)
+
+  def _collect(self, record):
+    """Adds a record to the event in progress, or begins the next one."""
+    if self._event and self._event[-1].flags & _LAST:
+      # An exchange that sends an order's fills one by one says what they have
+      # in common by their time; what is left of the order comes last.
+      has_new = any(other.action in (_ADD, _MODIFY) for other in self._event)
+      if has_new or record.time != self._event[0].time:
+        self._settle()
+    if record.action == _NONE:
+      if not self._event:
+        return  # It ends no event, and its time may not be told.
+    elif self._event and record.time - self._event[0].time > _MAX_SPAN:
+      self._fail(record.row, "no event ends (F_LAST) for over a second")
+    self._event.append(record)
+
+  def _settle(self):
+    """Makes events of the records of an event of the exchange.
+
+    What it takes off the book untraded comes first, then the aggressive orders,
+    then what it adds: in that order each trades with what it did trade with.
+    """
+    if not self._event:
+      return
+    self._time, self._row = self._event[0].time, self._event[0].row
+    trades = [r.side for r in self._event if r.action == _TRADE]
+    self.counts["trades"] += len(trades)
+    hits = []
+    for record in self._event:
+      if record.action == _ADD:
+        self._late.append((LIMIT, self._add(record), record.size))
+      elif record.action == _CANCEL:
+        self._cancel(record)
+      elif record.action == _MODIFY:
+        self._modify(record)
+      elif record.action == _FILL:
+        hits.append((self._fill(record, trades), record))
+    if trades or hits:
+      self._trade(hits, trades)
+    for arguments in self._late:
+      self._emit(*arguments)
+    self._event, self._late = [], []
+
+  def _fill(self, record, trades):
+    """Returns the resting order that is filled, None if it is not in the book.
+
+    The book changes with a later record. A fill on the side of the only trades
+    of the event is of the aggressive order itself, and makes no difference.
+    """
+    order = self.resting.get(record.name)
+    if order is None or order.order_id == _NO_ID:
+      return None
+    if trades and not {1 - order.side, _NO_SIDE} & set(trades):
+      return None
+    order.filled += record.size
+    return order
+
+  def _add(self, record):
+    """Returns a new order, which rests."""
+    if record.name in self.resting:
+      self._fail(record.row, "the order is added twice")
+    order = Order(record.side, record.price, record.size)
+    self.resting[record.name] = order
+    return order
+
+  def _find(self, record):
+    """Returns the order that a record changes, None if it was never added."""
+    order = self.resting.get(record.name)
+    if order is None:
+      self.counts["unseen"] += 1
+      self._first_unseen = self._first_unseen or record.row
+    elif record.side not in (order.side, _NO_SIDE):
+      self._fail(record.row, "the order is of the other side")
+    return order
+
+  def _cancel(self, record):
+    """Takes `size` off an order: first what was filled, then untraded."""
+    order = self._find(record)
+    if order is None:
+      return
+    if record.size > order.left:
+      reason = f"size {record.size} is off an order of {order.left} lots"
+      self._fail(record.row, reason)
+    traded = order.trade(record.size)
+    self._reduce(record.name, order, record.size - traded)
+
+  def _modify(self, record):
+    """Gives an order another price and size, after what was filled of it.
+
+    It keeps its place where only its size shrinks. Else it is cancelled and
+    another order arrives, as also where it was unknown.
+    """
+    self.counts["modifies"] += 1
+    order = self._find(record)
+    if order is not None:
+      order.trade(order.left)
+      if record.price == order.price and record.size <= order.left:
+        self._reduce(record.name, order, order.left - record.size)
+        return
+      self._reduce(record.name, order, order.left)
+    new = self._add(record)
+    self._late.append((LIMIT, new, record.size, -1, order is not None))
+
+  def _reduce(self, name, order, volume):
+    """Takes off an order what does not trade, maybe nothing."""
+    order.left -= volume
+    if not order.left:
+      del self.resting[name]
+    if not volume:
+      return
+    # The order is new where it has no id, and its cancel comes after it.
+    arguments = (CANCEL, order, volume, order.left + order.traded)
+    if order.order_id == _NO_ID:
+      self._late.append(arguments)
+    else:
+      self._emit(*arguments)
+
+  def _trade(self, hits, trades):
+    """Emits the aggressive orders of an event, one for each of its sides."""
+    takers = {side: [] for side in trades if side != _NO_SIDE}
+    for maker, record in hits:
+      volume = min(record.size, maker.traded) if maker else 0
+      self.counts["hidden_fills"] += volume < record.size
+      if not volume:
+        continue
+      maker.traded -= volume
+      self.counts["off_price_fills"] += record.price != maker.price
+      if 1 - maker.side in takers:
+        takers[1 - maker.side].append((maker, volume))
+      else:
+        self.counts["fills_without_trade"] += 1
+        left = maker.left + maker.traded
+        self._emit(CANCEL, maker, volume, left, is_flow=False)
+    for maker, _ in hits:
+      if maker:
+        maker.filled = 0
+    self.counts["hidden_trades"] += sum(not takers.get(side) for side in trades)
+    for side, taken in takers.items():
+      if taken:
+        self._arrive(side, taken)
+
+  def _arrive(self, side, taken):
+    """Emits an aggressive order, with what is left of it, and its trades."""
+    worst = max if side == BID else min
+    price = worst(maker.price for maker, _ in taken)
+    order, rest = Order(side, price, 0), 0
+    for place, (kind, other, volume, *_) in enumerate(self._late):
+      reaches = other.side == side and worst(other.price, price) == other.price
+      if kind == LIMIT and reaches:
+        order, rest = other, volume
+        del self._late[place]
+        break
+    event = self._num_events
+    self._emit(LIMIT, order, rest + sum(volume for _, volume in taken))
+    self.counts["aggressive_orders"] += 1
+    self.counts["fills"] += len(taken)
+    for maker, volume in taken:
+      pair = [order.order_id, order.order_id]
+      pair[1 - side] = maker.order_id
+      ask_id, bid_id = pair
+      self._new[1].append((event, bid_id, ask_id, maker.price, volume))
+
+  def _emit(self, kind, order, volume, left=-1, is_flow=True):
+    if kind == LIMIT:
+      order.order_id = self._num_orders
+      self._num_orders += 1
+    if is_flow:
+      self.counts["limit_orders" if kind == LIMIT else "cancels"] += 1
+    event = (order.side, order.price, volume, order.order_id, is_flow, left)
+    self._new[0].append((self._time, kind, *event, self._row))
+    self._num_events += 1

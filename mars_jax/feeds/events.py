@@ -1,0 +1,169 @@
+"""The one event stream that every reader yields, whatever the feed.
+
+A stream is all that happened to the book of one instrument, in the order in
+which the exchange saw it. Most events are the market's own orders (`is_flow`):
+they become tokens. The others only keep the book right: the orders that rested
+before the file starts, liquidity that scrolls into view of a feed of limited
+depth, resting orders that the feed forgot to delete.
+
+An aggressive order is one event of its full volume, whatever the feed says: the
+fills are what the matching engine makes of it. Where it was filled at once, its
+price is that of its last fill, since some feeds know no other, or its own limit
+where the feed tells no fills.
+"""
+
+import collections.abc
+import dataclasses
+import pathlib
+
+import numpy as np
+
+
+class DataError(ValueError):
+  """Broken input; says in which file, at which row, and why."""
+
+  def __init__(self, path: pathlib.Path | str, row: int | None, reason: str):
+    where = str(path) if row is None else f"{path}, row {row}"
+    super().__init__(f"{where}: {reason}")
+
+
+@dataclasses.dataclass(frozen=True)
+class EventStream:
+  """Events of one instrument, `[E]` each, in the exchange's order.
+
+  Attributes:
+    market: the exchange, or the feed.
+    instrument: what is traded, as the feed names it.
+    day: its date, as 2012-06-21; empty where the feed does not tell.
+    time: int64 nanoseconds since midnight, never decreasing.
+    kind: int32 `types.OrderKind`.
+    side: int32 `types.Side`, of the resting order for a cancel.
+    price: int32 ticks; int64 where int32 cannot hold the feed's.
+    volume: lots, > 0, of the same type as the price.
+    order_id: int32 from 0, numbered in order of appearance.
+    is_flow: bool, False where the event only sets up or corrects the book.
+    tick_size: price of one tick, in the currency of the market.
+    lot_size: volume of one lot, in shares or coins.
+    counts: what the reader saw and did, for reports.
+    venue: whose rules the exchange matched it by, of `lob.rules.PRESETS`.
+  """
+
+  market: str
+  instrument: str
+  day: str
+  time: np.ndarray
+  kind: np.ndarray
+  side: np.ndarray
+  price: np.ndarray
+  volume: np.ndarray
+  order_id: np.ndarray
+  is_flow: np.ndarray
+  tick_size: float
+  lot_size: float
+  counts: collections.abc.Mapping[str, int]
+  venue: str = "continuous"
+
+  @property
+  def name(self) -> str:
+    """Market, instrument and day, for titles."""
+    return f"{self.market} {self.instrument} {self.day}".strip()
+
+  def __len__(self) -> int:
+    return len(self.time)
+
+  def __getitem__(self, rows: slice) -> "EventStream":
+    """Returns some of the events, under the same name and counts."""
+    arrays = {
+      field.name: getattr(self, field.name)[rows]
+      for field in dataclasses.fields(self)
+      if field.type is np.ndarray
+    }
+    return dataclasses.replace(self, **arrays)
+
+
+@dataclasses.dataclass(frozen=True)
+class Trades:
+  """The exchange's own trades, `[M]` each, in its order.
+
+  Attributes:
+    event: int64, the index of the event whose order traded on arrival; for the
+      trades of a call auction the number of events before it.
+    is_auction: bool, whether a call auction made the trade.
+    bid_id: int32 order id of the buyer, `types.NO_ORDER` where not told.
+    ask_id: int32 order id of the seller, `types.NO_ORDER` where not told.
+    price: ticks.
+    volume: lots.
+  """
+
+  event: np.ndarray
+  is_auction: np.ndarray
+  bid_id: np.ndarray
+  ask_id: np.ndarray
+  price: np.ndarray
+  volume: np.ndarray
+
+
+def continuous_trades(
+  rows: np.ndarray | list[tuple[int, ...]], dtype: np.typing.DTypeLike
+) -> Trades:
+  """Returns trades of continuous trading.
+
+  Args:
+    rows: integers `[M, 5]`: event, bid id, ask id, price and volume of each.
+    dtype: of prices and volumes.
+  """
+  columns = np.array(rows, np.int64).reshape(-1, 5).T
+  event, bid_id, ask_id, price, volume = columns
+  return Trades(
+    event=event,
+    is_auction=np.zeros(len(event), bool),
+    bid_id=bid_id.astype(np.int32),
+    ask_id=ask_id.astype(np.int32),
+    price=price.astype(dtype),
+    volume=volume.astype(dtype),
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Levels:
+  """What the feed shows of the book's best levels at some points, `[S]` each.
+
+  Attributes:
+    num_events: int64, never decreasing, after how many events.
+    price: `[S, 2, L]` ticks, by `types.Side`, best first.
+    volume: `[S, 2, L]` lots, 0 where there is no such level.
+  """
+
+  num_events: np.ndarray
+  price: np.ndarray
+  volume: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class RestingOrders:
+  """All orders that rest at some point, `[M]` each, in any order."""
+
+  side: np.ndarray
+  price: np.ndarray
+  volume: np.ndarray
+  order_id: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class GroundTruth:
+  """What a feed has to check a replay of its stream by; None where nothing.
+
+  Attributes:
+    trades: the exchange's trades.
+    levels: the book's levels.
+    orders: the book after the last event, order by order.
+    reference: ticks, the previous close, for the day's price limits.
+    left: `[E]`, what a cancel leaves of its order, in lots; -1 where the feed
+      does not tell, and for other events.
+  """
+
+  trades: Trades | None = None
+  levels: Levels | None = None
+  orders: RestingOrders | None = None
+  reference: int | None = None
+  left: np.ndarray | None = None

@@ -1,0 +1,335 @@
+"""Turns the messages of one instrument into events, for `itch`.
+
+Keeps the book of a price-time matching engine in step with the feed, so that it
+is seen which executions an aggressive order explains, and which not.
+"""
+
+import dataclasses
+import typing
+
+import numpy as np
+
+from mars_jax import types
+from mars_jax.feeds import events
+from mars_jax.feeds import itch_chunks
+from mars_jax.feeds import itch_messages
+from mars_jax.feeds import lobster_book
+
+_TICK = 100  # 1/10000 dollar.
+_CLOSE = 20 * 3600 * types.NANOSECONDS  # When the venue's day is over.
+_INT32_MAX = 2**31 - 1
+_LIMIT, _CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
+_SIDES = {b"B": types.Side.BID, b"S": types.Side.ASK}
+_COUNT_OF_TYPE = {
+  **{"A": "limit_orders", "F": "limit_orders", "U": "replaces"},
+  **{"X": "cancels", "D": "cancels", "E": "executions", "C": "executions"},
+  **{"P": "hidden_executions", "Q": "cross_trades", "B": "broken_trades"},
+  **{"H": "trading_actions", "R": "directory", "S": "system_events"},
+}
+_COUNTS = (
+  *("messages", *dict.fromkeys(_COUNT_OF_TYPE.values()), "halts"),
+  *("aggressive_orders", "remainders", "cross_executions"),
+  *("out_of_turn_executions", "repriced_executions", "off_grid_orders"),
+  *("crossing_orders", "outside", "late_cancels"),
+)
+_ADDS = tuple(letter.encode() for letter in itch_chunks.ADDS)
+_CANCELS = (b"X", b"D")
+_EXECUTIONS = tuple(letter.encode() for letter in itch_chunks.EXECUTIONS)
+
+
+class _Message(typing.NamedTuple):
+  """A message; see `itch_messages.Messages`."""
+
+  row: int
+  time: int
+  letter: bytes
+  reference: int
+  new_reference: int
+  flag: bytes
+  shares: int
+  price: int
+  is_of_cross: bool  # An execution by an auction.
+
+
+@dataclasses.dataclass(slots=True)
+class _Order:
+  """An order that the feed has left something of.
+
+  Attributes:
+    order_id: ours, `types.NO_ORDER` as long as it is not in the book.
+    side: `types.Side`.
+    price: ticks; None off their grid.
+    left: lots.
+  """
+
+  order_id: int
+  side: int
+  price: int | None
+  left: int
+
+  @property
+  def key(self) -> int:
+    """The key of its level in the book."""
+    return -self.price if self.side == types.Side.BID else self.price
+
+
+class Reader:
+  """Turns the messages into events; `run` fills the attributes.
+
+  Attributes:
+    events: (time, kind, side, price, volume, order id, is_flow, left) each.
+    trades: (event, bid id, ask id, price, volume) each.
+    counts: see `itch`.
+  """
+
+  def __init__(self, path, messages: itch_messages.Messages):
+    self.events = []
+    self.trades = []
+    self.counts = dict.fromkeys(_COUNTS, 0)
+    self.counts["messages"] = sum(messages.counts.values())
+    for letter, count in messages.counts.items():
+      name = _COUNT_OF_TYPE.get(letter, f"type_{letter}")
+      self.counts[name] = self.counts.get(name, 0) + count
+    is_halt = (messages.letter == b"H") & np.isin(messages.flag, [b"H", b"P"])
+    self.counts["halts"] = int(is_halt.sum())
+    self._path = path
+    columns = [getattr(messages, name) for name in _Message._fields[:-1]]
+    columns = (x.tolist() for x in (*columns, _is_of_cross(messages)))
+    self._messages = [*map(_Message._make, zip(*columns, strict=True))]
+    self._book = lobster_book.Book()
+    self._orders = {}  # {reference: _Order}
+    self._waiting = {}  # {reference: _Order} of those that would trade
+    self._num_ids = 0
+    self._row = 0
+    self._time = 0
+
+  def run(self) -> None:
+    """Goes through the messages, all executions of an order at once."""
+    place = 0
+    while place < len(self._messages):
+      message = self._messages[place]
+      self._row, self._time = message.row, message.time
+      if message.letter in _EXECUTIONS:
+        place = self._trade(place)
+      else:
+        self._apply(message)
+        place += 1
+
+  def _apply(self, message: _Message) -> None:
+    """Applies a message that is no execution."""
+    letter, reference = message.letter, message.reference
+    shares, price = message.shares, message.price
+    if letter in _ADDS:
+      self._enter(reference, _SIDES[message.flag], price, shares)
+    elif letter in _CANCELS and message.time >= _CLOSE:
+      self._find(reference)
+      self.counts["late_cancels"] += 1
+    elif letter == b"X":
+      self._cancel(reference, shares)
+    elif letter == b"D":
+      self._cancel(reference, self._find(reference).left)
+    elif letter == b"U":
+      old = self._find(reference)
+      self._cancel(reference, old.left)
+      self._enter(message.new_reference, old.side, price, shares)
+
+  def orders(self) -> events.RestingOrders:
+    """Returns the orders that the feed has left, of those in the book."""
+    rows = [
+      (order.side, order.price, order.left, order.order_id)
+      for order in self._orders.values()
+      if order.order_id != types.NO_ORDER
+    ]
+    side, price, volume, order_id = np.array(rows, np.int32).reshape(-1, 4).T
+    return events.RestingOrders(side, price, volume, order_id)
+
+  def _error(self, reason: str) -> events.DataError:
+    return events.DataError(self._path, self._row, reason)
+
+  def _find(self, reference: int) -> _Order:
+    if reference not in self._orders:
+      raise self._error(f"unknown order reference {reference}")
+    return self._orders[reference]
+
+  def _enter(self, reference: int, side: int, price: int, shares: int) -> None:
+    """Rests a new order, if it may."""
+    order = _Order(types.NO_ORDER, side, price // _TICK, shares)
+    self._orders[reference] = order
+    if price % _TICK:
+      order.price = None
+      self.counts["off_grid_orders"] += 1
+    elif self._would_trade(order):
+      self._waiting[reference] = order
+      self.counts["crossing_orders"] += 1
+    else:
+      self._rest(order)
+
+  def _would_trade(self, order: _Order) -> bool:
+    keys = self._book.keys[1 - order.side]
+    return bool(keys) and keys[0] <= -order.key
+
+  def _rest(self, order: _Order, is_flow: bool = True) -> None:
+    order.order_id = self._new_id()
+    self._emit(_LIMIT, order, order.left, is_flow)
+    self._book.add(order.side, order.key, order.order_id, order.left)
+
+  def _new_id(self) -> int:
+    self._num_ids += 1
+    return self._num_ids - 1
+
+  def _take(self, reference: int, volume: int) -> _Order:
+    """Takes volume off an order, by the feed's numbers and in the book."""
+    order = self._find(reference)
+    if volume > order.left:
+      raise self._error(f"{volume} shares of an order with {order.left} left")
+    order.left -= volume
+    if not order.left:
+      del self._orders[reference]
+      self._waiting.pop(reference, None)
+    if order.order_id == types.NO_ORDER:
+      self.counts["outside"] += 1
+    else:
+      self._book.take(order.side, order.key, order.order_id, volume)
+    return order
+
+  def _cancel(self, reference: int, volume: int, is_flow: bool = True) -> None:
+    order = self._take(reference, volume)
+    if order.order_id != types.NO_ORDER:
+      self._emit(_CANCEL, order, volume, is_flow, left=order.left)
+      self._admit()
+
+  def _admit(self) -> None:
+    """Enters the waiting orders that would trade no longer."""
+    for reference, order in list(self._waiting.items()):
+      if not self._would_trade(order):
+        del self._waiting[reference]
+        self._rest(order, is_flow=False)
+
+  def _trade(self, place: int) -> int:
+    """Goes through the executions from a place on; returns where they end."""
+    first = self._messages[place]
+    if first.is_of_cross:
+      self.counts["cross_executions"] += 1
+      self._cancel(first.reference, first.shares, is_flow=False)
+      return place + 1
+    hits, is_in_turn, place = self._hits(place)
+    if not is_in_turn:
+      self.counts["out_of_turn_executions"] += len(hits)
+      for order, volume, left in hits:
+        self._emit(_CANCEL, order, volume, is_flow=False, left=left)
+    elif hits:
+      place += self._aggress(hits, place)
+    self._admit()
+    return place
+
+  def _hits(self, place: int) -> tuple[list, bool, int]:
+    """Takes what the executions from a place on take, of one time and side.
+
+    Returns:
+      (order, lots, lots left) of each that hits the book; whether each hits
+      the order that is first by price and time; and the place after them.
+    """
+    hits, is_in_turn, side = [], True, None
+    while place < len(self._messages):
+      message = self._messages[place]
+      if message.time != self._time or message.is_of_cross:
+        break
+      if message.letter in _EXECUTIONS:
+        self._row = message.row
+        order = self._find(message.reference)
+        if side not in (None, order.side):
+          break
+        side = order.side
+        self._check_price(order, message)
+        is_in_book = order.order_id != types.NO_ORDER
+        is_in_turn = is_in_turn and (not is_in_book or self._is_first(order))
+        self._take(message.reference, message.shares)
+        if is_in_book:
+          hits.append((order, message.shares, order.left))
+      elif message.letter != b"P":
+        break
+      place += 1
+    return hits, is_in_turn, place
+
+  def _check_price(self, order: _Order, message: _Message) -> None:
+    """Raises if an order off the grid trades; counts trades at other prices."""
+    if order.price is None:
+      raise self._error("an order off the 1 cent grid trades")
+    if message.letter == b"C" and message.price != order.price * _TICK:
+      self.counts["repriced_executions"] += 1
+
+  def _is_first(self, order: _Order) -> bool:
+    """Tells whether an order of the book is the next of its side to trade."""
+    best = self._book.keys[order.side][0]
+    return next(iter(self._book.levels[order.side][best])) == order.order_id
+
+  def _aggress(self, hits: list, place: int) -> int:
+    """Emits the order that hits; returns the messages of what is left of it.
+
+    Args:
+      hits: see `_hits`.
+      place: of the message after them.
+    """
+    last, _, _ = hits[-1]
+    fills = {}  # {order id: [price, lots]}, oldest first
+    for order, volume, _ in hits:
+      fills.setdefault(order.order_id, [order.price, 0])[1] += volume
+    volume = sum(lots for _, lots in fills.values())
+    taker = _Order(self._new_id(), 1 - last.side, last.price, 0)
+    num_used = self._find_remainder(taker, place)
+    for maker_id, fill in fills.items():
+      pair = [taker.order_id, taker.order_id]
+      pair[last.side] = maker_id
+      ask_id, bid_id = pair
+      self.trades.append((len(self.events), bid_id, ask_id, *fill))
+    self._emit(_LIMIT, taker, volume + taker.left)
+    self.counts["aggressive_orders"] += 1
+    return num_used
+
+  def _find_remainder(self, taker: _Order, place: int) -> int:
+    """Rests what is left of an aggressive order, if the next message tells.
+
+    Returns:
+      1 if that message is used, else 0.
+    """
+    message = self._messages[place] if place < len(self._messages) else None
+    if message is None or message.letter not in _ADDS:
+      return 0
+    if message.time != self._time or message.price % _TICK:
+      return 0
+    rest = _Order(
+      taker.order_id,
+      _SIDES[message.flag],
+      message.price // _TICK,
+      message.shares,
+    )
+    is_beyond = rest.side == taker.side and rest.key <= taker.key
+    if not is_beyond or self._would_trade(rest):
+      return 0
+    taker.price, taker.left = rest.price, rest.left
+    self._orders[message.reference] = rest
+    self._book.add(rest.side, rest.key, rest.order_id, rest.left)
+    self.counts["remainders"] += 1
+    return 1
+
+  def _emit(self, kind, order, volume, is_flow=True, left=-1) -> None:
+    if volume > _INT32_MAX:
+      raise self._error(f"an order of {volume} shares is too large")
+    event = (order.side, order.price, volume, order.order_id, is_flow, left)
+    self.events.append((self._time, kind, *event))
+
+
+def _is_of_cross(messages: itch_messages.Messages) -> np.ndarray:
+  """Returns bool `[M]`, which messages are executions of a cross."""
+  letter, time = messages.letter, messages.time
+  is_execution = np.isin(letter, _EXECUTIONS)
+  is_cross = (letter == b"Q") & (messages.shares > 0)
+  is_unprinted = (letter == b"C") & (messages.flag == b"N")
+  count = len(letter)
+  is_other = ~is_execution & (letter != b"P")
+  following = np.where(is_other, np.arange(count), count)
+  following = np.minimum.accumulate(following[::-1])[::-1]
+  last_time = np.zeros(count + 1, np.int64)  # Of those before each other.
+  np.maximum.at(last_time, following[is_execution], time[is_execution])
+  leads = np.append(is_cross, False)[following] & (time == last_time[following])
+  return is_execution & (is_unprinted | leads | np.isin(time, time[is_cross]))

@@ -1,0 +1,224 @@
+"""The LOBSTER files as checked arrays; `lobster` makes events of them.
+
+LOBSTER (https://lobsterdata.com/info/DataStructure.php) gives two CSV files
+without a header for an instrument and day, here plain or compressed. Row `i` of
+the order-book file is the book after row `i` of the message file.
+
+  message    time (seconds after midnight, a decimal of up to ns), type, order
+             id, size (shares), price (1/10000 dollar), direction of the RESTING
+             order (1 buy, -1 sell). The types are the constants below.
+  orderbook  ask price, ask size, bid price, bid size of the best level, then of
+             the second, ...; empty levels are 9999999999 / -9999999999, size 0.
+
+Units: one tick is 1 cent (100 price units), one lot is one share. Times are
+parsed from their decimals and are exact; decimals past the ninth (float noise
+in a few rows of the samples) are rounded to the nearest nanosecond. Only hidden
+executions and cross trades may be off the tick grid.
+"""
+
+import dataclasses
+import io
+import pathlib
+import re
+
+import numpy as np
+
+from mars_jax import types
+from mars_jax.feeds import compressed
+from mars_jax.feeds import events
+
+try:
+  import polars as pl
+except ImportError:
+  pl = None
+
+# The types of message.
+NEW = 1  # A new limit order.
+REDUCE = 2  # A partial cancel.
+DELETE = 3
+EXECUTE = 4  # Execution of a visible order.
+HIDDEN = 5  # Execution of a hidden order.
+CROSS = 6  # A trade of an auction; it does not touch the visible book.
+HALT = 7  # A trading halt: price -1, 0 or 1, the rest 0.
+
+COLUMNS = ("time", "type", "order_id", "size", "price", "direction")
+_INT32_MAX = 2**31 - 1
+_DAY = 86_400 * 10**9  # Nanoseconds.
+_TYPES = (NEW, REDUCE, DELETE, EXECUTE, HIDDEN, CROSS, HALT)
+_TICK = 100  # price units of the file
+_PRICE_LIMIT = 2**30  # ticks, of `lob`
+
+
+@dataclasses.dataclass(frozen=True)
+class BookRows:
+  """An order-book file; levels best first, empty ones have price, volume 0.
+
+  Attributes:
+    price: int32 `[rows, 2, L]` ticks, by `types.Side`.
+    volume: int32 `[rows, 2, L]` lots.
+  """
+
+  price: np.ndarray
+  volume: np.ndarray
+
+
+def open_pair(
+  path: pathlib.Path | str, book_path: pathlib.Path | str | None
+) -> list[tuple[compressed.File, bytes]]:
+  """Returns (name, bytes) of the message file and of the order-book file.
+
+  The arguments are those of `lobster.read_checked`; raises as that does.
+  """
+  if pl is None:
+    raise ImportError("LOBSTER files need polars: pip install mars-jax[data]")
+  path = pathlib.Path(path)
+  in_zip = not path.is_dir() and compressed.is_zip(path)
+  if path.is_dir() or (in_zip and "message" not in path.name):
+    if book_path is not None:
+      raise ValueError("book_path goes with a message file, not with a pair.")
+    pair = _find_pair(path)
+  else:
+    pair = [path, pathlib.Path(book_path or _find_book(path))]
+  return [(file, compressed.read(file)) for file in pair]
+
+
+def _find_pair(path):
+  """Returns the one message and the one order-book file of a folder or zip."""
+  files, pair = compressed.members(path), []
+  for word in ("message", "orderbook"):
+    pattern = re.compile(rf".*{word}.*\.csv")
+    found = [f for f in files if pattern.fullmatch(compressed.plain_name(f))]
+    if len(found) != 1:
+      reason = f"{len(found)} {word} files, expected one"
+      raise events.DataError(path, None, reason)
+    pair += found
+  return pair
+
+
+def _find_book(path):
+  """Returns the order-book file beside a message file."""
+  if "message" not in path.name:
+    raise events.DataError(path, None, "no 'message' in its name")
+  name = compressed.plain_name(path).replace("message", "orderbook")
+  return compressed.find(path.parent, name) or path.with_name(name)
+
+
+def _parse_csv(path, data, schema):
+  """Parses a CSV file without header; every field must be there and fit."""
+  if not data.strip():
+    raise events.DataError(path, None, "empty file")
+  try:
+    frame = pl.read_csv(
+      io.BytesIO(data), has_header=False, schema=schema, quote_char=None
+    )
+    broken = frame.select(pl.any_horizontal(pl.all().is_null()).any()).item()
+  except pl.exceptions.PolarsError:
+    broken = True
+  if broken:
+    _raise_fault(path, data, schema)
+  return frame
+
+
+def _raise_fault(path, data, schema):
+  """Finds the first bad row of a file that did not parse."""
+  for row, line in enumerate(data.decode(errors="replace").splitlines(), 1):
+    fields = line.split(",")
+    if len(fields) != len(schema):
+      raise events.DataError(
+        path, row, f"{len(fields)} columns, expected {len(schema)}"
+      )
+    for (column, dtype), field in zip(schema.items(), fields, strict=True):
+      if not field:
+        raise events.DataError(path, row, f"missing value of {column}")
+      if dtype == pl.Int64 and not re.fullmatch(r"[+-]?\d{1,18}", field):
+        raise events.DataError(path, row, f"{column} {field!r} is no integer")
+  raise events.DataError(path, None, "not a CSV file of numbers")
+
+
+def _check(path, bad, reason):
+  """Raises DataError for the first row where `bad`."""
+  if bad.any():
+    row = int(np.argmax(bad))
+    text = reason(row) if callable(reason) else reason
+    raise events.DataError(path, row + 1, text)
+
+
+def parse_messages(path: compressed.File, data: bytes) -> dict[str, np.ndarray]:
+  """Parses and checks a message file.
+
+  Size, price and direction are checked where an order has them: not for halts
+  and cross trades.
+
+  Args:
+    path: the name of the file, for errors.
+    data: its content.
+
+  Returns:
+    int64 `[rows]` by the names of `COLUMNS`; time in nanoseconds since
+    midnight, price in ticks, rounded down for what may be off the grid.
+
+  Raises:
+    events.DataError: names the first bad row, counted from 1.
+  """
+  schema = {name: pl.Int64 for name in COLUMNS} | {"time": pl.String}
+  frame = _parse_csv(path, data, schema)
+  digits = pl.col("time").str.extract(r"^\d+\.?(\d*)$", 1).str.pad_end(10, "0")
+  nanoseconds = (
+    pl.col("time").str.extract(r"^(\d{1,6})(?:\.|$)", 1).cast(pl.Int64) * 10**9
+    + digits.str.slice(0, 9).cast(pl.Int64)
+    + (digits.str.slice(9, 1) >= "5").cast(pl.Int64)
+  )
+  text, frame = frame["time"], frame.with_columns(time=nanoseconds)
+  bad = frame["time"].is_null().to_numpy()
+  _check(path, bad, lambda row: f"time {text[row]!r} is no decimal number")
+  out = {name: frame[name].to_numpy() for name in COLUMNS}
+  _, kind, _, size, price, direction = out.values()
+  order = ~np.isin(kind, (CROSS, HALT))
+  _check(
+    path,
+    ~np.isin(kind, _TYPES),
+    lambda row: f"unknown type {kind[row]}",
+  )
+  back = np.diff(out["time"], prepend=out["time"][0]) < 0
+  _check(path, back, "time runs backwards")
+  _check(path, out["time"] >= _DAY, "time is not before midnight (86,400 s)")
+  bad = order & ((size <= 0) | (size > _INT32_MAX))
+  _check(path, bad, lambda row: f"size {size[row]} is not in [1, 2**31)")
+  bad = order & ((price <= 0) | (price // _TICK >= _PRICE_LIMIT))
+  _check(path, bad, lambda row: f"price {price[row]} is negative or too large")
+  bad = order & (kind != HIDDEN) & (price % _TICK != 0)
+  _check(path, bad, lambda row: f"price {price[row]} is off the 1 cent grid")
+  bad = order & (np.abs(direction) != 1)
+  _check(path, bad, lambda row: f"direction {direction[row]} is not 1 or -1")
+  return out | {"price": price // _TICK}
+
+
+def parse_book(path: compressed.File, data: bytes) -> BookRows:
+  """Parses and checks an order-book file, as `parse_messages` its own."""
+  width = data[: (data + b"\n").index(b"\n")].count(b",") + 1
+  if data.strip() and width % 4:
+    raise events.DataError(path, 1, f"{width} columns, not a multiple of 4")
+  schema = {f"column {i + 1}": pl.Int64 for i in range(width)}
+  table = _parse_csv(path, data, schema).to_numpy().reshape(-1, width // 4, 4)
+  prices = np.zeros((len(table), 2, width // 4), np.int32)
+  volumes = np.zeros_like(prices)
+  for side, sign in ((types.Side.ASK, 1), (types.Side.BID, -1)):
+    first = 0 if side == types.Side.ASK else 2
+    price, volume = table[..., first], table[..., first + 1]
+    used = volume > 0
+    bad = (volume < 0) | (volume > _INT32_MAX)
+    _check(path, bad.any(1), "size is not in [0, 2**31)")
+    bad = used & ((price <= 0) | (price // _TICK >= _PRICE_LIMIT))
+    _check(path, bad.any(1), "price is negative or too large")
+    bad = used & (price % _TICK != 0)
+    _check(path, bad.any(1), "price is off the 1 cent grid")
+    prices[:, side] = np.where(used, price // _TICK, 0)
+    volumes[:, side] = volume
+    unsorted = np.diff(price, axis=1) * sign <= 0
+    bad = used[:, 1:] & (unsorted | ~used[:, :-1])
+    _check(path, bad.any(1), "levels are not sorted from best to worst")
+  best = prices[:, :, 0]
+  both = (volumes[:, :, 0] > 0).all(1)
+  crossed = both & (best[:, types.Side.ASK] <= best[:, types.Side.BID])
+  _check(path, crossed, "best bid is not below best ask")
+  return BookRows(prices, volumes)

@@ -1,0 +1,343 @@
+"""Turns the rows of LOBSTER files into events, for `lobster`.
+
+Keeps the book of a price-time matching engine in step with the order-book file,
+so that each difference is seen, and put right, at the row where it arises.
+"""
+
+import bisect
+import collections
+import dataclasses
+import itertools
+
+import numpy as np
+
+from mars_jax import types
+from mars_jax.feeds import events
+from mars_jax.feeds import lobster_book
+from mars_jax.feeds import lobster_files as files
+
+INSIDE_SWEEP = -1
+_ALL_IN_VIEW = 2**31 - 1  # A key worse than all.
+_COUNT_OF_TYPE = {
+  files.NEW: "limit_orders",
+  files.REDUCE: "cancels",
+  files.DELETE: "cancels",
+  files.EXECUTE: "executions",
+  files.HIDDEN: "hidden_executions",
+  files.CROSS: "cross_trades",
+  files.HALT: "halts",
+}
+_NO_CHANGE = {files.HIDDEN: 0, files.CROSS: 0, files.HALT: 0}
+_COUNTS = (
+  *("messages", "limit_orders", "cancels", "executions", "hidden_executions"),
+  *("cross_trades", "halts", "aggressive_orders", "remainders"),
+  *("start_orders", "scrolled_in", "scrolled_out", "added", "removed"),
+  *("out_of_turn_executions", "reassigned_cancels"),
+  *("split_cancels", "short_deletes", "unexplained"),
+)
+
+
+@dataclasses.dataclass(slots=True)
+class _Known:
+  """An order that the feed told us of, and what the feed has left of it."""
+
+  order_id: int  # ours
+  side: int
+  key: int
+  left: int
+
+
+class Reader:
+  """Turns checked rows into events; `run` fills the attributes.
+
+  Without `corrections` the book goes its own way after the first row, and what
+  takes more than that holds takes what there is (`_object`).
+
+  The feed vouches for an order from its type 1 row until it is gone or its
+  level goes out of view, since then it may be deleted, and other orders may
+  come to its level, in silence. What rests beyond that is unexplained: what
+  synthetic orders hold, orders that were out of view, and what the feed
+  executed but price-time priority did not. Ids that we do not know refer to it.
+
+  Attributes:
+    events: (time, kind, side, price, volume, order id, is_flow, left) each.
+    events_at_row: for each row, the number of events that complete it, or
+      `INSIDE_SWEEP`.
+    counts: see `lobster`.
+  """
+
+  def __init__(self, path, messages, rows, corrections):
+    self.events = []
+    self.events_at_row = []
+    self.counts = dict.fromkeys(_COUNTS, 0)
+    self.counts["messages"] = len(messages["type"])
+    for kind in messages["type"].tolist():
+      self.counts[_COUNT_OF_TYPE[kind]] += 1
+    self._path = path
+    self._corrections = corrections
+    columns = [messages[name].tolist() for name in files.COLUMNS[:4]]
+    is_bid = messages["direction"] > 0
+    sides = np.where(is_bid, types.Side.BID, types.Side.ASK)
+    keys = np.where(is_bid, -1, 1) * messages["price"]
+    # (time, type, feed's order id, size, side, key) of each row.
+    self._rows = list(zip(*columns, sides.tolist(), keys.tolist(), strict=True))
+    sign = np.where(np.arange(2) == types.Side.BID, -1, 1)
+    self._keys = rows.price * sign[:, None]  # [rows, 2, L]
+    self._volumes = rows.volume
+    self._depth = self._keys.shape[2]
+    self._worst = [_ALL_IN_VIEW] * 2  # By side, the worst key in view.
+    self._book = lobster_book.Book()
+    self._ids = itertools.count()
+    self._feed = {}  # {feed's order id: _Known}
+    self._vouched = {}  # {our order id: _Known}
+    self._row = 0
+    self._time = 0
+
+  def run(self):
+    """Goes through the rows, a sweep at a time."""
+    self._set_up()
+    row = 0
+    while row < len(self._rows):
+      end = self._row = row
+      self._time, kind, feed_id, size, side, key = self._rows[row]
+      if kind == files.NEW:
+        keys = self._book.keys[1 - side]
+        if keys and keys[0] <= -key:  # Nothing of it is in the file's row.
+          self._clear_way(1 - side, -key, {}, row)
+        self._enter(side, key, size, self._register(row), [])
+      elif kind == files.EXECUTE:
+        end = self._sweep()
+        self.events_at_row += [INSIDE_SWEEP] * (end - row)
+      elif kind in (files.REDUCE, files.DELETE):
+        self._cancel(kind, feed_id, size, side, key)
+      self._sync(end)
+      self.events_at_row.append(len(self.events))
+      row = end + 1
+
+  def _set_up(self):
+    """Sets up the book before the first message: row 1 without its effect."""
+    self._time, kind, _, size, message_side, key = self._rows[0]
+    change = {files.NEW: -size, **_NO_CHANGE}.get(kind, size)
+    for side in (types.Side.ASK, types.Side.BID):
+      levels, self._worst[side] = self._view(0, side)
+      if side == message_side and change:
+        levels[key] = levels.get(key, 0) + change
+      for level, volume in sorted(levels.items()):
+        if volume > 0:
+          self._add_synthetic(side, level, volume, "start_orders")
+
+  def _cancel(self, kind, feed_id, size, side, key):
+    """Emits the cancel of a row, of another order where that is consumed."""
+    named = self._feed.get(feed_id)
+    is_told = kind == files.DELETE and named is not None and size == named.left
+    order_id = self._use(kind, feed_id, size, side, key)
+    total = self._book.totals[side].get(key, 0)
+    if size > total:
+      self._object(f"cancel of {size} exceeds the {total} resting")
+      size = total
+    if not size:
+      return
+    if self._book.levels[side][key].get(order_id, 0) >= size:
+      ids = [order_id]
+    else:
+      ids = self._by_doubt(side, key)
+      if order_id is not None:
+        self.counts["reassigned_cancels"] += 1
+        ids.sort(key=lambda other: other != order_id)
+    gone = order_id if is_told else None
+    parts = self._take(side, key, size, ids, True, gone)
+    self.counts["split_cancels"] += parts - 1
+
+  def _sweep(self):
+    """Emits the order behind the executions from this row on.
+
+    These are the executions of one side at one time stamp, at prices that never
+    improve; hidden executions of that side in between are passed over. A new
+    order of the other side that comes next, at or through the last price, is
+    the remainder.
+
+    Returns:
+      The last row of the sweep.
+    """
+    start = end = self._row
+    side, reach = self._rows[start][4:]
+    needs, hits = collections.Counter(), []
+    rest = 0
+    for row in range(start, len(self._rows)):
+      time, kind, feed_id, size, row_side, key = self._rows[row]
+      if time != self._time:
+        break
+      if kind == files.EXECUTE and row_side == side and key >= reach:
+        end = self._row = row
+        hits.append((self._use(kind, feed_id, size, side, key), size))
+        needs[key] += size
+        reach = key
+        total = self._book.totals[side].get(key, 0)
+        if needs[key] > total and key <= self._worst[side]:
+          self._object(f"executions of {needs[key]} exceed the {total} resting")
+      elif kind == files.NEW and row_side != side and -key >= reach:
+        end = self._row = row
+        rest = size
+        break
+      elif kind != files.HIDDEN or row_side != side:
+        break
+    self.counts["aggressive_orders"] += 1
+    self.counts["remainders"] += rest > 0
+    limit = -key if rest else reach
+    self._clear_way(side, limit, needs, end)
+    order_id = self._register(end) if rest else next(self._ids)
+    self._enter(1 - side, -limit, needs.total() + rest, order_id, hits)
+    return end
+
+  def _enter(self, side, key, volume, order_id, hits):
+    """Emits a new order and matches it; `hits` are (id hit, volume) by feed."""
+    self._emit(types.OrderKind.LIMIT, side, key, volume, order_id, True)
+    for expected, size in hits:
+      fills = list(self._book.match(1 - side, -key, size))
+      volume -= sum(filled for _, filled in fills)
+      self.counts["out_of_turn_executions"] += any(
+        other in self._vouched if expected is None else other != expected
+        for other, _ in fills
+      )
+    fills = self._book.match(1 - side, -key, volume)
+    volume -= sum(filled for _, filled in fills)
+    if volume:
+      self._book.add(side, key, order_id, volume)
+
+  def _clear_way(self, side, reach, needs, row):
+    """Makes levels up to `reach` hold `needs` and what is left after `row`."""
+    levels, worst = self._view(row, side)
+    goal = collections.Counter(needs)
+    goal.update({key: v for key, v in levels.items() if key <= reach})
+    self._correct([(side, goal, min(reach, worst))])
+
+  def _sync(self, row):
+    """Makes the book equal a row of the file, as deep as that shows."""
+    keys, volumes = self._keys[row].tolist(), self._volumes[row].tolist()
+    goals = []
+    for side in (types.Side.ASK, types.Side.BID):
+      used = self._depth - volumes[side].count(0)
+      shown, totals = keys[side][:used], self._book.totals[side]
+      if (
+        self._book.keys[side][: self._depth] != shown
+        or [totals[key] for key in shown] != volumes[side][:used]
+      ):
+        goals.append((side, *self._view(row, side)))
+    self._correct(goals)
+    for side in (types.Side.ASK, types.Side.BID):
+      before = self._worst[side]
+      full = volumes[side][-1] > 0
+      self._worst[side] = keys[side][-1] if full else _ALL_IN_VIEW
+      if self._worst[side] < before:
+        self._lose_sight(side, self._worst[side], before)
+
+  def _lose_sight(self, side, worst, before):
+    """No longer vouches for orders at levels that left the view."""
+    keys = self._book.keys[side]
+    first = bisect.bisect_right(keys, worst)
+    for key in keys[first : bisect.bisect_right(keys, before)]:
+      for order_id in self._book.levels[side][key]:
+        self._vouched.pop(order_id, None)
+
+  def _correct(self, goals):
+    """Makes levels equal the goals (side, {key: volume}, key to reach)."""
+    if not self._corrections:
+      return
+    for side, goal, reach in goals:
+      keys, totals = self._book.keys[side], self._book.totals[side]
+      for key in keys[: bisect.bisect_right(keys, reach)]:
+        excess = totals[key] - goal.get(key, 0)
+        if excess > 0:
+          ids = self._by_doubt(side, key)
+          why = "scrolled_out" if key > self._worst[side] else "removed"
+          self.counts[why] += self._take(side, key, excess, ids, False)
+    for side, goal, _ in goals:
+      for key, volume in goal.items():
+        lack = volume - self._book.totals[side].get(key, 0)
+        if lack > 0:
+          why = "scrolled_in" if key > self._worst[side] else "added"
+          self._add_synthetic(side, key, lack, why)
+
+  def _register(self, row):
+    """Registers the new order of a row; returns our id of it."""
+    _, _, feed_id, size, side, key = self._rows[row]
+    if feed_id in self._feed:
+      self._fail(f"order id {feed_id} rests already")
+    order = _Known(next(self._ids), side, key, size)
+    self._feed[feed_id] = self._vouched[order.order_id] = order
+    return order.order_id
+
+  def _use(self, kind, feed_id, size, side, key):
+    """Takes `size` off the feed's order; returns our id, None if not known."""
+    order = self._feed.get(feed_id)
+    if order is None:
+      level = self._book.levels[side].get(key, {})
+      vouched = sum(
+        min(volume, self._vouched[order_id].left)
+        for order_id, volume in level.items()
+        if order_id in self._vouched
+      )
+      lack = self._corrections and sum(level.values()) - vouched < size
+      if lack and (kind != files.EXECUTE or key <= self._worst[side]):
+        self._fail(f"unknown order id {feed_id}")
+      return None
+    if (order.side, order.key) != (side, key):
+      self._fail(f"order id {feed_id} rests at another price or side")
+    if size > order.left:
+      self._fail(f"size {size} exceeds the {order.left} left of {feed_id}")
+    order.left -= size
+    if kind == files.DELETE or not order.left:
+      self.counts["short_deletes"] += order.left > 0
+      del self._feed[feed_id]
+      self._vouched.pop(order.order_id, None)
+    return order.order_id
+
+  def _by_doubt(self, side, key):
+    """Orders of a level, unexplained ones first, then youngest first."""
+    ids = reversed(self._book.levels[side][key])
+    return sorted(ids, key=lambda order_id: order_id in self._vouched)
+
+  def _take(self, side, key, volume, order_ids, is_flow, gone=None):
+    """Cancels `volume` at a level, of these orders; returns how many events.
+
+    Of the order `gone` the feed tells that nothing is left.
+    """
+    before = len(self.events)
+    for order_id in order_ids:
+      taken = self._book.take(side, key, order_id, volume)
+      kind = types.OrderKind.CANCEL
+      left = 0 if order_id == gone else -1
+      self._emit(kind, side, key, taken, order_id, is_flow, left)
+      volume -= taken
+      if not volume:
+        break
+    return len(self.events) - before
+
+  def _add_synthetic(self, side, key, volume, why):
+    order_id = next(self._ids)
+    self._book.add(side, key, order_id, volume)
+    self._emit(types.OrderKind.LIMIT, side, key, volume, order_id, False)
+    self.counts[why] += 1
+
+  def _emit(self, kind, side, key, volume, order_id, is_flow, left=-1):
+    price = -key if side == types.Side.BID else key
+    self.events.append(
+      (self._time, kind, side, price, volume, order_id, is_flow, left)
+    )
+
+  def _view(self, row, side):
+    """Returns {key: volume} of a row of the book, and the worst key in view."""
+    keys, volumes = self._keys[row, side], self._volumes[row, side]
+    used = int(np.count_nonzero(volumes))
+    shown = zip(keys[:used].tolist(), volumes[:used].tolist(), strict=True)
+    worst = int(keys[-1]) if used == self._depth else _ALL_IN_VIEW
+    return dict(shown), worst
+
+  def _object(self, reason):
+    """Counts a row that takes more than there is; an error if corrected."""
+    if self._corrections:
+      self._fail(reason)
+    self.counts["unexplained"] += 1
+
+  def _fail(self, reason):
+    raise events.DataError(self._path, self._row + 1, reason)

@@ -1,0 +1,251 @@
+"""The files of a Shenzhen Stock Exchange level-2 feed as one checked table.
+
+The exchange (STEP and Binary market data interface specifications, messages
+300192 and 300191) gives every order and every execution of a channel a sequence
+number; together they are all that happened to the instruments of the channel.
+An order's number is also its name. They come as CSV files with a header, in two
+layouts, told apart by the names of their files:
+
+             order.csv, trade.csv            SZorders.csv, SZtrans.csv
+  instrument SecurityID, six digits          SecurityID, as 000001.SZ
+  channel    ChannelNo                       ChannelNo
+  sequence   ApplSeqNum                      ApplSeqNum
+  time       TransactTime                    MDDate, as 2023.07.11, and MDTime,
+               YYYYMMDDHHMMSSsss               HH:MM:SS.mmm
+  order.csv                                  SZorders.csv
+    kind     OrdType 1 market, 2 limit,      OrderType 1 market, 2 limit,
+               U own side's best               3 own side's best
+    side     Side 1 buy, 2 sell              OrderBSFlag 1 buy, 2 sell
+    price    Price (yuan)                    OrderPrice
+    volume   OrderQty (shares)               OrderQty
+  trade.csv                                  SZtrans.csv
+    kind     ExecType F trade, 4 cancel      TradeType 0 trade, 1 cancel
+    bid, ask BidApplSeqNum, OfferApplSeqNum  TradeBuyNo, TradeSellNo
+    price    LastPx                          TradePrice
+    volume   LastQty                         TradeQty
+
+The names on the left are the specification's; those on the right are how the
+vendor of the second Shanghai layout (see `sse_files`) calls the same. Other
+columns are not looked at. A trade names both orders, a cancel one and 0 for the
+other. The price of an order that is no limit order, and of a cancel, means
+nothing. Dates and times may have other marks, or none, between their numbers.
+One tick is 0.01 yuan, one lot one share.
+"""
+
+import dataclasses
+import pathlib
+
+import polars as pl
+
+from mars_jax import types
+from mars_jax.feeds import compressed
+from mars_jax.feeds import events
+from mars_jax.feeds import level2
+from mars_jax.feeds import tables
+
+TICK_SIZE = 0.01  # Yuan.
+LOT_SIZE = 1.0  # Shares.
+LIMIT, MARKET, OWN_BEST, TRADE, CANCEL = range(5)  # Kinds of rows.
+
+_SIDES = {"1": types.Side.BID, "2": types.Side.ASK}
+
+
+@dataclasses.dataclass(frozen=True)
+class _File:
+  """A kind of file: its columns, theirs by ours, and its codes."""
+
+  name: str
+  columns: dict[str, str]
+  codes: dict[str, dict[str, int]]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Layout:
+  """Two kinds of file, and the columns that tell their date and time."""
+
+  orders: _File
+  executions: _File
+  times: tuple[str, ...]
+
+
+_COMMON = {
+  **{"instrument": "SecurityID", "channel": "ChannelNo"},
+  **{"sequence": "ApplSeqNum"},
+}
+_LAYOUTS = (
+  _Layout(
+    _File(
+      "order.csv",
+      {
+        **_COMMON,
+        **{"kind": "OrdType", "side": "Side"},
+        **{"price": "Price", "volume": "OrderQty"},
+      },
+      {"kind": {"1": MARKET, "2": LIMIT, "U": OWN_BEST}, "side": _SIDES},
+    ),
+    _File(
+      "trade.csv",
+      {
+        **_COMMON,
+        **{"kind": "ExecType", "price": "LastPx", "volume": "LastQty"},
+        **{"bid": "BidApplSeqNum", "ask": "OfferApplSeqNum"},
+      },
+      {"kind": {"F": TRADE, "4": CANCEL}},
+    ),
+    ("TransactTime",),
+  ),
+  _Layout(
+    _File(
+      "SZorders.csv",
+      {
+        **_COMMON,
+        **{"kind": "OrderType", "side": "OrderBSFlag"},
+        **{"price": "OrderPrice", "volume": "OrderQty"},
+      },
+      {"kind": {"1": MARKET, "2": LIMIT, "3": OWN_BEST}, "side": _SIDES},
+    ),
+    _File(
+      "SZtrans.csv",
+      {
+        **_COMMON,
+        **{"kind": "TradeType", "price": "TradePrice", "volume": "TradeQty"},
+        **{"bid": "TradeBuyNo", "ask": "TradeSellNo"},
+      },
+      {"kind": {"0": TRADE, "1": CANCEL}},
+    ),
+    ("MDDate", "MDTime"),
+  ),
+)
+_TYPES = {
+  **dict.fromkeys(("instrument", "kind", "side"), pl.String),
+  **dict.fromkeys(("price", "volume"), pl.Float64),
+}  # The others are integers.
+
+
+@dataclasses.dataclass(frozen=True)
+class Feed:
+  """All that happened to an instrument on a day.
+
+  Attributes:
+    orders: the file of the orders.
+    executions: the file of the trades and cancels.
+    rows: of both, by sequence number. The columns are row, is_execution, and,
+      int64 each, channel, sequence, time (ns since midnight), kind, side (of an
+      order), bid and ask (of an execution; sequence numbers of orders, 0 for
+      none), price (ticks; null where it means nothing) and volume (lots).
+    day: its date, as 2023-07-11.
+  """
+
+  orders: compressed.File
+  executions: compressed.File
+  rows: pl.DataFrame
+  day: str
+
+  def require(self, rows: pl.DataFrame, is_good: pl.Expr, reason: str) -> None:
+    """Raises at the first of some rows that is not good."""
+    bad = rows.filter(~is_good)
+    if len(bad):
+      file = self.executions if bad["is_execution"][0] else self.orders
+      raise events.DataError(file, bad["row"][0], reason)
+
+
+def find(
+  path: pathlib.Path | str,
+) -> tuple[compressed.File, compressed.File]:
+  """Returns the files of orders and of executions; see `szse.read_checked`."""
+  names = {layout.orders.name: layout.executions.name for layout in _LAYOUTS}
+  return level2.find(path, names)[:2]
+
+
+def instruments(orders: compressed.File) -> tuple[str, ...]:
+  """Returns the instruments of a file of orders, sorted."""
+  codes = tables.distinct(orders, "SecurityID")
+  return tuple(sorted({code.removesuffix(".SZ") for code in codes}))
+
+
+def load(
+  orders: compressed.File, executions: compressed.File, instrument: str
+) -> Feed:
+  """Reads the rows of an instrument.
+
+  Raises:
+    events.DataError: there is no order of it, a row is not well-formed, or the
+      rows are not all of one day and channel, and in turn.
+  """
+  name = compressed.plain_name(orders)
+  layout = next(x for x in _LAYOUTS if x.orders.name == name)
+  added = _load(orders, layout.orders, layout, instrument).rows
+  if added.is_empty():  # Say which instruments there are.
+    level2.choose(orders, instruments(orders), instrument)
+  executed = _load(executions, layout.executions, layout, instrument).rows
+  rows = pl.concat(
+    (
+      added.with_columns(is_execution=pl.lit(False)),
+      executed.with_columns(is_execution=pl.lit(True)),
+    ),
+    how="diagonal",
+  ).sort("sequence", maintain_order=True)
+  feed = Feed(orders, executions, rows.drop("day"), str(rows["day"][0]))
+  checks = {
+    "the row is of another day": pl.col("day") == pl.col("day").first(),
+    "the row is of another channel": (
+      pl.col("channel") == pl.col("channel").first()
+    ),
+    "the sequence number is repeated": pl.col("sequence").diff() > 0,
+    "time runs backwards": pl.col("time").diff() >= 0,
+  }
+  for reason, is_good in checks.items():
+    feed.require(rows, is_good, reason)
+  return feed
+
+
+def _load(
+  file: compressed.File, kind: _File, layout: _Layout, instrument: str
+) -> level2.Table:
+  """Returns one file's rows of an instrument, each of them well-formed."""
+  table = _named(file, kind, layout, instrument)
+  for name, codes in kind.codes.items():
+    table = table.decoded(name, kind.columns[name], codes)
+  has_price = pl.col("kind").is_in([LIMIT, TRADE])
+  table = table.replace(price=pl.when(has_price).then("price"))
+  is_whole = ~pl.any_horizontal(pl.all().exclude("price").is_null())
+  is_whole &= pl.col("price").is_not_null() | ~has_price
+  table.require(is_whole, "a value is missing")
+  volume = pl.col("volume")
+  is_good = volume.is_between(1, 2**31 - 1) & (volume == volume.round())
+  table.require(is_good, "volume is no whole number in [1, 2**31)")
+  table.require(pl.col("price") > 0, "price is not above 0")
+  table = table.in_ticks("price", TICK_SIZE)
+  if "bid" in kind.columns:
+    named = [pl.col(name) > 0 for name in ("bid", "ask")]
+    is_trade = pl.col("kind") == TRADE
+    is_good = pl.when(is_trade).then(named[0] & named[1])
+    is_good = is_good.otherwise(named[0] ^ named[1])
+    table.require(is_good, "a trade names two orders, a cancel one")
+  return table.replace(volume=volume.cast(pl.Int64))
+
+
+def _named(
+  file: compressed.File, kind: _File, layout: _Layout, instrument: str
+) -> level2.Table:
+  """Reads the rows of an instrument, under our names, and parses the time."""
+  schema = {
+    theirs: _TYPES.get(ours, pl.Int64) for ours, theirs in kind.columns.items()
+  }
+  code = pl.col("SecurityID").str.strip_suffix(".SZ")
+  rows = tables.read_csv(
+    file,
+    schema | dict.fromkeys(layout.times, pl.String),
+    is_kept=code.is_null() | (code == instrument),
+  )
+  digits = pl.concat_str(layout.times).str.replace_all(r"[-./: ]", "")
+  moment = digits.str.to_datetime("%Y%m%d%H%M%S%3f", strict=False)
+  table = level2.Table(file, rows).replace(
+    day=moment.dt.date(), time=moment.dt.time().cast(pl.Int64)
+  )
+  table.require(code.is_not_null(), "the SecurityID is missing")
+  reason = f"{', '.join(layout.times)}: no YYYYMMDDHHMMSSsss"
+  table.require(pl.col("day").is_not_null(), reason)
+  names = {theirs: ours for ours, theirs in kind.columns.items()}
+  rows = table.rows.drop(layout.times).rename(names).drop("instrument")
+  return level2.Table(file, rows)

@@ -1,0 +1,242 @@
+"""What the order model remembers: keys and values of the last W tokens.
+
+A ring buffer of each layer and key/value head. Keys are stored rotated at their
+absolute position: as attention depends on differences of positions only, the
+window slides without touching them.
+
+Trajectories that decode in step (`jax.vmap` with `AXES`) write the same slot of
+their ring buffers, so that the update is a slice. Those of one history need not
+have it each: `share` makes it a prefix that all of them read, at once, and
+starts a ring buffer for what each of them appends. One that sits some steps out
+(`is_new` of `order_model.apply`) keeps its tokens, and falls behind in its ring
+buffer; before it goes on, `align` lets all have their newest token in the same
+slot again.
+
+Dimensions: B trajectories, T tokens, W window, S >= W slots, G key/value heads,
+K head dimension.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from mars_jax.lmm.nn import attention
+from mars_jax.lmm.nn import layers as layers_lib
+from mars_jax.lmm.order import config as config_lib
+
+
+@struct.dataclass
+class KvCache:
+  """The tokens that one trajectory attends to."""
+
+  keys: tuple[tuple[jax.Array, ...], ...]  # layers x G x [K, S]
+  values: tuple[tuple[jax.Array, ...], ...]  # layers x G x [S, K]
+  # Of the tokens that trajectories share, alike, or None.
+  prefix_keys: tuple[tuple[jax.Array, ...], ...] | None
+  prefix_values: tuple[tuple[jax.Array, ...], ...] | None
+  position: jax.Array  # [] int32, tokens seen, < 2 ** 31
+  prefix_length: jax.Array  # [] int32, of these before the ring buffer
+  lag: jax.Array  # [] int32, steps that it sat out since the last `align`
+  # Of all trajectories in step: steps, which token `t` of an empty ring buffer
+  # came in; and the fewest tokens that any has in its ring buffer.
+  written: jax.Array  # [] int32
+  fewest: jax.Array  # [] int32
+
+
+AXES = KvCache(
+  keys=0,
+  values=0,
+  prefix_keys=None,
+  prefix_values=None,
+  position=0,
+  prefix_length=None,
+  lag=0,
+  written=None,
+  fewest=None,
+)
+"""The axes of the caches of trajectories of one history, for `jax.vmap`."""
+
+HISTORY_AXES = KvCache(
+  keys=0,
+  values=0,
+  prefix_keys=0,
+  prefix_values=0,
+  position=0,
+  prefix_length=0,
+  lag=0,
+  written=None,
+  fewest=None,
+)
+"""The axes of those of several histories, in step as well."""
+
+
+def init(*, config: config_lib.LmmConfig) -> KvCache:
+  """An empty cache: decoding from it equals `apply` on the whole sequence."""
+  shape = (config.head_dim, attention.num_slots(config.window))
+  dtype = config.compute_dtype
+  keys = ((jnp.zeros(shape, dtype),) * config.num_kv_heads,)
+  values = ((jnp.zeros(shape[::-1], dtype),) * config.num_kv_heads,)
+  zero = jnp.zeros((), jnp.int32)
+  return KvCache(
+    keys=keys * config.num_layers,
+    values=values * config.num_layers,
+    prefix_keys=None,
+    prefix_values=None,
+    position=zero,
+    prefix_length=zero,
+    lag=zero,
+    written=zero,
+    fewest=zero,
+  )
+
+
+def of_sequence(keys: jax.Array, values: jax.Array, *, window: int) -> KvCache:
+  """Returns the cache after a sequence, to decode from position T.
+
+  Args:
+    keys, values: `[layers, T, G, K]`, keys rotated.
+    window: W.
+  """
+  length = jnp.asarray(keys.shape[1], jnp.int32)
+  slots = attention.num_slots(window)
+  keys, values = _ring(keys, slots), _ring(values, slots)
+  zero = jnp.zeros((), jnp.int32)
+  return KvCache(
+    keys=tuple(tuple(head.T for head in layer) for layer in keys),
+    values=tuple(tuple(layer) for layer in values),
+    prefix_keys=None,
+    prefix_values=None,
+    position=length,
+    prefix_length=zero,
+    lag=zero,
+    written=length,
+    fewest=length,
+  )
+
+
+def _ring(x: jax.Array, slots: int) -> jax.Array:
+  """Puts token t of the last S in slot t % S.
+
+  Args:
+    x: `[layers, T, G, K]`
+    slots: S.
+
+  Returns:
+    `[layers, G, S, K]`, zeros in the slots that are not used yet.
+  """
+  length = x.shape[1]
+  if length < slots:
+    x = jnp.pad(x, [(0, 0), (0, slots - length), (0, 0), (0, 0)])
+  else:
+    x = jnp.roll(x[:, -slots:], length % slots, axis=1)
+  return x.transpose(0, 2, 1, 3)
+
+
+def share(cache: KvCache) -> KvCache:
+  """Makes the tokens of a cache a prefix, and its ring buffer empty.
+
+  Batched with `AXES`, trajectories then have one prefix, and decode the same.
+
+  Args:
+    cache: without a prefix.
+
+  Raises:
+    ValueError: if it has a prefix already.
+  """
+  if cache.prefix_keys is not None:
+    raise ValueError("the cache has a prefix already; share it once")
+  zero = jnp.zeros((), jnp.int32)
+  return cache.replace(
+    keys=jax.tree.map(jnp.zeros_like, cache.keys),
+    values=jax.tree.map(jnp.zeros_like, cache.values),
+    prefix_keys=cache.keys,
+    prefix_values=cache.values,
+    prefix_length=cache.position,
+    written=zero,
+    fewest=zero,
+  )
+
+
+def align(cache: KvCache) -> KvCache:
+  """Lets trajectories that sat steps out go on with the others.
+
+  Args:
+    cache: of one trajectory, or batched along leading axes of `lag`.
+  """
+
+  def roll(x: jax.Array, axis: int) -> jax.Array:
+    slots = x.shape[axis]
+    slot = jnp.arange(slots).reshape(*(1,) * cache.lag.ndim, slots)
+    index = (slot - cache.lag[..., None]) % slots
+    return jnp.take_along_axis(x, jnp.expand_dims(index, -3 - axis), axis)
+
+  def roll_all(keys, values):
+    keys = jax.tree.map(lambda x: roll(x, -1), keys)
+    return keys, jax.tree.map(lambda x: roll(x, -2), values)
+
+  keys, values = jax.lax.cond(
+    (cache.lag > 0).any(),
+    roll_all,
+    lambda *same: same,
+    cache.keys,
+    cache.values,
+  )
+  own = cache.position - _lead(cache.prefix_length, cache.position)
+  return cache.replace(
+    keys=keys,
+    values=values,
+    lag=jnp.zeros_like(cache.lag),
+    fewest=own.min().astype(jnp.int32),
+  )
+
+
+def _lead(x: jax.Array, like: jax.Array) -> jax.Array:
+  """Returns `x` with trailing axes of size 1, as many as `like` has."""
+  return x.reshape(*x.shape, *(1,) * (like.ndim - x.ndim))
+
+
+def place(
+  cache: KvCache, is_new: jax.Array, *, window: int
+) -> layers_lib.DecodePosition:
+  """Returns where the next token of a trajectory stands.
+
+  Args:
+    cache: of the tokens before it.
+    is_new: bool `[]`, whether it enters the cache.
+    window: W.
+  """
+  slots = cache.keys[0][0].shape[-1]
+  last = cache.prefix_length - 1
+  token = last - (last - jnp.arange(slots)) % slots  # In each slot, or < 0.
+  return layers_lib.DecodePosition(
+    position=cache.position,
+    newest=cache.written,
+    length=jnp.minimum(cache.position - cache.prefix_length + 1, window),
+    is_new=is_new,
+    prefix_age=jnp.where(token >= 0, cache.position - token, -1),
+    sees_prefix=cache.fewest < window,
+  )
+
+
+def layers(cache: KvCache) -> list[layers_lib.LayerCache]:
+  """Returns the cache of each layer."""
+  names = ("keys", "values", "prefix_keys", "prefix_values")
+  nothing = (None,) * len(cache.keys)
+  columns = [getattr(cache, name) or nothing for name in names]
+  return [layers_lib.LayerCache(*row) for row in zip(*columns, strict=True)]
+
+
+def advance(
+  cache: KvCache,
+  layers: list[layers_lib.LayerCache],
+  is_new: jax.Array,
+) -> KvCache:
+  """Returns the cache after a token, which `layers` have."""
+  return cache.replace(
+    keys=tuple(layer.keys for layer in layers),
+    values=tuple(layer.values for layer in layers),
+    position=cache.position + is_new,
+    lag=cache.lag + ~is_new,
+    written=cache.written + 1,
+    fewest=cache.fewest + 1,
+  )

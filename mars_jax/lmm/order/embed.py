@@ -1,0 +1,175 @@
+"""What goes into the order model: an order and the market around it.
+
+Both embeddings are sums (MarS, appendix B.2.1): of the order, of the volumes of
+the book, of the change of the mid since the open, and more. The order is the
+sum of four field tables, not a table of 49,152 rows; so does the released code.
+
+Dimensions: D embedding.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mars_jax.lmm.order import config as config_lib
+from mars_jax.tokens import features as features_lib
+from mars_jax.tokens import vocab
+
+_NUM_TICKS = 8  # From the mid to the best of a side, told apart; or more.
+_SECONDS_PER_DAY = 86_400.0
+_NUM_FIELD_ROWS = sum(vocab.FIELD_SIZES)
+
+# The order's fields have most of the variance at first, which is 0.2 in all.
+TABLE_INIT = nn.initializers.normal(0.2)
+_SMALL_INIT = nn.initializers.variance_scaling(0.1, "fan_in", "normal")
+# So that the four fields, the change and the time have a variance of 1.
+_TICKS_INIT = nn.initializers.normal(0.4)
+_LAYER_NORM_EPSILON = 1e-5  # PyTorch's.
+
+
+def lookup(
+  table: jax.Array, ids: jax.Array, sizes: tuple[int, ...]
+) -> jax.Array:
+  """Sums one row of each of several tables, stacked, by a matrix product.
+
+  On a CPU the gradient of a gather is a scatter, row by row, and dominates the
+  training of a small model; that of a product with one-hots is a product.
+
+  Args:
+    table: `[sum(sizes), D]`
+    ids: `[..., N]` int32; a row outside [0, sizes[n]) counts as zeros.
+    sizes: rows of each of the N tables.
+
+  Returns:
+    `[..., D]`
+  """
+  hots = [
+    jax.nn.one_hot(ids[..., n], size, dtype=table.dtype)
+    for n, size in enumerate(sizes)
+  ]
+  return jnp.concatenate(hots, axis=-1) @ table
+
+
+def make(config: config_lib.LmmConfig) -> nn.Module:
+  """Returns the embedding of `config.inputs`."""
+  if config.inputs == "levels":
+    return LevelsEmbed(config)
+  return TicksEmbed(config)
+
+
+class LevelsEmbed(nn.Module):
+  """Sums the embeddings of an order, of the book that it left and of the time.
+
+  The order is a row of the table of each of its fields and, unless the config
+  says otherwise, a projection of the numbers that these are bins of. The book
+  goes through a small network: of the ten levels the volume bins, as numbers,
+  and their distances from the mid; of the best of each side the distance in
+  ticks; and the mid's move since the previous token. The time of day is
+  projected (in the released code it has a table; in the paper it is absent).
+
+  A table for each level, of volumes and of distances, is what the paper
+  suggests, and was tried: the twenty rows of the book drown those of the order,
+  and few rows are seen often. The mid's change since the open is left out: it
+  drifts, so that a later time or another instrument shows values that training
+  has not, and it made both worse. README.md has the numbers.
+  """
+
+  config: config_lib.LmmConfig
+
+  @nn.compact
+  def __call__(self, features: features_lib.TokenFeatures) -> jax.Array:
+    """Embeds tokens: leaves `[...]`, volumes `[..., 10]`, to `[..., D]`."""
+    dim = self.config.dim
+    fields = self.param("fields", TABLE_INIT, (_NUM_FIELD_ROWS, dim))
+    x = lookup(fields, vocab.unpack(features.index), vocab.FIELD_SIZES)
+    smooth = [_time_basis(features.time)]
+    if self.config.has_values:
+      smooth.append(_value_basis(features))
+    basis = jnp.concatenate(smooth, axis=-1).astype(x.dtype)
+    x = x + nn.Dense(dim, False, kernel_init=_SMALL_INIT, name="smooth")(basis)
+    if self.config.has_book:
+      book = _book_basis(features).astype(x.dtype)
+      book = jax.nn.silu(nn.Dense(2 * dim, name="book_in")(book))
+      x = x + nn.Dense(dim, False, kernel_init=_SMALL_INIT, name="book_out")(
+        book
+      )
+    return x
+
+
+class TicksEmbed(nn.Module):
+  """The embedding of the released code, which its weights fit.
+
+  Tables for the fields, for the mid's change in basis points and for the time
+  in steps of five seconds, and a normalised projection of the volumes at the
+  ten ticks round the mid, read as numbers.
+  """
+
+  config: config_lib.LmmConfig
+
+  @nn.compact
+  def __call__(self, features: features_lib.TokenFeatures) -> jax.Array:
+    """Embeds tokens: leaves `[...]`, volumes `[..., 10]`, to `[..., D]`."""
+    dim, num_times = self.config.dim, self.config.num_times
+    fields = self.param("fields", _TICKS_INIT, (_NUM_FIELD_ROWS, dim))
+    times = self.param("time", _TICKS_INIT, (num_times, dim))
+    row = _seconds_open(features.time, self.config.session)
+    x = lookup(fields, vocab.unpack(features.index), vocab.FIELD_SIZES)
+    x = x + times[row // config_lib.SECONDS_PER_ROW]
+    if self.config.has_book:
+      most = features_lib.MAX_BASIS_POINTS
+      changes = self.param("mid_change", _TICKS_INIT, (2 * most + 1, dim))
+      slots = nn.Dense(dim, name="book")(features.volumes.astype(x.dtype))
+      normed = nn.LayerNorm(_LAYER_NORM_EPSILON, name="book_norm")(slots)
+      x = x + changes[features.mid_change + most] + normed
+    if self.config.has_values:
+      basis = _value_basis(features).astype(x.dtype)
+      x = x + nn.Dense(dim, use_bias=False, name="smooth")(basis)
+    return x
+
+
+def _seconds_open(time: jax.Array, session) -> jax.Array:
+  """Seconds of trading until a time of the day, `[...]` int32."""
+  return sum(
+    jnp.clip(time, start, stop) - jnp.int32(start) for start, stop in session
+  )
+
+
+def _fourier(x: jax.Array, num_harmonics: int) -> jax.Array:
+  """Sines and cosines of 1 to n turns: `[...]` -> `[..., 2 n]`."""
+  harmonics = np.arange(1, num_harmonics + 1, dtype=np.float32)
+  lead = (1,) * x.ndim
+  angle = x[..., None] * (2 * np.pi * harmonics).reshape(*lead, num_harmonics)
+  return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
+
+
+def _book_basis(features: features_lib.TokenFeatures) -> jax.Array:
+  """Functions of the levels and the mid's move, `[...]` -> `[..., 48]`."""
+  used = (features.volumes > 0).astype(jnp.float32)
+  volumes = features.volumes.astype(jnp.float32) / vocab.NUM_VOLUMES
+  distances = jnp.log1p(features.distances.astype(jnp.float32)) / 4.0
+  best = features.distances[..., :: features_lib.NUM_LEVELS]  # Of each side.
+  ticks = jax.nn.one_hot(jnp.minimum(best, _NUM_TICKS - 1), _NUM_TICKS)
+  ticks = ticks.reshape(*best.shape[:-1], -1)
+  move = jnp.arcsinh(features.mid_move.astype(jnp.float32)) / 2.0
+  moves = jnp.stack([move, jnp.sign(move)], axis=-1)
+  return jnp.concatenate([volumes, used, distances, ticks, moves], axis=-1)
+
+
+def _time_basis(time: jax.Array) -> jax.Array:
+  """Smooth, periodic functions of seconds of the day, `[...]` -> `[..., 8]`."""
+  return _fourier(time.astype(jnp.float32) / _SECONDS_PER_DAY, 4)
+
+
+def _value_basis(features: features_lib.TokenFeatures) -> jax.Array:
+  """Smooth functions of price, volume and interval, `[...]` -> `[..., 51]`.
+
+  All are logarithmic in the end, over the whole of int32: a turn of the first
+  harmonic is half of it, and the last tells values apart that differ by 30 %.
+  """
+  offset = jnp.arcsinh(features.price_offset.astype(jnp.float32))
+  volume = jnp.log1p(features.order_volume.astype(jnp.float32))
+  interval = jnp.log1p(features.interval.astype(jnp.float32))
+  x = jnp.stack([offset, volume, interval], axis=-1) / 22.0  # ln 2**31 = 21.5
+  smooth = jnp.concatenate([x[..., None], _fourier(x / 2.0, 8)], axis=-1)
+  return smooth.reshape(*x.shape[:-1], -1)

@@ -1,0 +1,191 @@
+"""What comes out of the order model: the distribution of the next order.
+
+A head scores an order and draws one. Both heads give a proper distribution over
+the 49,152 orders, so that their nats per order compare, and both split it the
+same way: kind, price given kind, volume given both, interval given all.
+
+Dimensions: D embedding, V = 49,152 orders.
+"""
+
+import itertools
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from mars_jax.lmm.order import config as config_lib
+from mars_jax.lmm.order import embed
+from mars_jax.tokens import vocab
+
+_TINY = 1e-38  # Above which float32 keeps its precision.
+
+# Near-uniform predictions at first.
+_SMALL_INIT = nn.initializers.variance_scaling(
+  0.01, "fan_in", "truncated_normal"
+)
+
+
+def make(config: config_lib.LmmConfig) -> nn.Module:
+  """Returns the head of `config.head`, with methods `log_prob` and `sample`."""
+  return (
+    FactoredHead(config) if config.head == "factored" else JointHead(config)
+  )
+
+
+class FactoredHead(nn.Module):
+  """The next order: its kind, then price, volume and interval, each in turn.
+
+  Logits of field f are `W_f silu(V_f hidden + sum of e < f of table_fe[e])`, so
+  the four distributions multiply to a proper one over all 49,152 orders at the
+  price of 83 logits, not 49,152. The tables enter after `V_f`, which loses
+  nothing (a field has its own) and makes the four `V` one matrix product.
+  """
+
+  config: config_lib.LmmConfig
+
+  def setup(self):
+    dim, sizes = self.config.dim, vocab.FIELD_SIZES
+    self.inner = nn.DenseGeneral((len(sizes), dim), use_bias=False)
+    self.given = [
+      self.param(f"given_{f}", embed.TABLE_INIT, (sum(sizes[:f]), dim))
+      for f in range(1, len(sizes))
+    ]
+    self.out = [
+      nn.Dense(size, use_bias=False, kernel_init=_SMALL_INIT) for size in sizes
+    ]
+
+  def log_prob(self, hidden: jax.Array, index: jax.Array) -> jax.Array:
+    """Scores orders: `[..., D]` and int32 `[...]` to float32 `[..., 4]`."""
+    fields = vocab.unpack(index)
+    inner = self.inner(hidden)
+    parts = []
+    for f in range(len(vocab.FIELD_SIZES)):
+      x = self._logits(inner, fields[..., :f])
+      hot = jax.nn.one_hot(fields[..., f], x.shape[-1], dtype=x.dtype)
+      parts.append(jnp.sum(hot * jax.nn.log_softmax(x), axis=-1))
+    return jnp.stack(parts, axis=-1)
+
+  def sample(self, hidden: jax.Array, uniforms: jax.Array) -> jax.Array:
+    """Draws the four fields, by a uniform each: `[D]`, `[4]` to int32 `[4]`."""
+    inner = self.inner(hidden)
+    fields = jnp.zeros((0,), jnp.int32)
+    for uniform in uniforms:
+      chosen = _draw(_weights(self._logits(inner, fields)), uniform)
+      fields = jnp.append(fields, chosen)
+    return fields
+
+  def _logits(self, inner, earlier):
+    """Logits of the field after `earlier` `[..., f]`; `inner` `[..., 4, D]`."""
+    f = earlier.shape[-1]
+    x = inner[..., f, :]
+    if f:
+      table = self.given[f - 1]
+      x = x + embed.lookup(table, earlier, vocab.FIELD_SIZES[:f])
+    return self.out[f](jax.nn.silu(x)).astype(jnp.float32)
+
+
+class JointHead(nn.Module):
+  """One softmax over all orders, the paper's."""
+
+  config: config_lib.LmmConfig
+
+  def setup(self):
+    shape = (vocab.NUM_ORDERS, self.config.dim)
+    init = nn.initializers.variance_scaling(
+      0.01, "fan_in", "truncated_normal", in_axis=1, out_axis=0
+    )
+    self.kernel = self.param("kernel", init, shape)
+
+  def log_prob(self, hidden: jax.Array, index: jax.Array) -> jax.Array:
+    """Scores orders: `[..., D]` and int32 `[...]` to float32 `[..., 4]`.
+
+    Its logits take 192 KiB a token: give it few at once.
+    """
+    levels = self._levels(hidden)
+    fields = vocab.unpack(index)
+    # The gradient of the sum of the parts is that of the whole, which is
+    # cheaper: the parts are numbers to report.
+    row = self.kernel[index].astype(jnp.float32)
+    total = jnp.sum(hidden.astype(jnp.float32) * row, axis=-1) - levels[0]
+    sums = [jax.lax.stop_gradient(level) for level in levels]
+    scores = [sums[0]]
+    for f in range(len(vocab.FIELD_SIZES) - 1):
+      scores.append(_pick(sums[f + 1], fields[..., : f + 1]))
+    parts = [b - a for a, b in itertools.pairwise(scores)]
+    known = sum(parts)
+    return jnp.stack([*parts, total - known], axis=-1)
+
+  def sample(self, hidden: jax.Array, uniforms: jax.Array) -> jax.Array:
+    """Draws the four fields, by a uniform each: `[D]`, `[4]` to int32 `[4]`.
+
+    Kind and price at a time, the weights of volumes are summed over intervals:
+    the logits of all orders are never in memory at once, and of those drawn the
+    16 intervals are computed again.
+    """
+    kinds, prices, volumes, intervals = vocab.FIELD_SIZES
+    rows = self.kernel.reshape(kinds * prices, volumes, intervals, -1)
+
+    def logits(kernel):
+      return jnp.matmul(kernel, hidden, preferred_element_type=jnp.float32)
+
+    def add(_, kernel):
+      x = logits(kernel)
+      most = x.max()
+      return None, (most, jnp.exp(x - most).sum(axis=-1))
+
+    _, (most, weights) = jax.lax.scan(add, None, rows)
+    weights *= jnp.exp(most - most.max())[:, None]
+    by_price = weights.sum(axis=-1).reshape(kinds, prices)
+    kind = _draw(by_price.sum(axis=-1), uniforms[0])
+    price = _draw(by_price[kind], uniforms[1])
+    row = kind * prices + price
+    volume = _draw(weights[row], uniforms[2])
+    interval = _draw(_weights(logits(rows[row, volume])), uniforms[3])
+    return jnp.stack([kind, price, volume, interval])
+
+  def _levels(self, hidden):
+    """Log-sums of exponentials of logits over the fields not yet known.
+
+    Returns:
+      Float32 `[...]`, `[..., 3]`, `[..., 3, 32]`, `[..., 3, 32, 32]`, and the
+      logits `[..., 3, 32, 32, 16]`: the logits of a field given those before it
+      are the elements of its level at these. Sums that are `exp(-87)` of the
+      greatest term and less are taken for that.
+    """
+    logits = jnp.einsum(
+      "...d,vd->...v", hidden, self.kernel, preferred_element_type=jnp.float32
+    )
+    most = jax.lax.stop_gradient(logits.max(axis=-1))
+    shape = (*hidden.shape[:-1], *vocab.FIELD_SIZES)
+    sums = jnp.exp(logits - most[..., None]).reshape(shape)
+    levels = [logits.reshape(shape)]
+    for f in reversed(range(len(vocab.FIELD_SIZES))):
+      sums = sums.sum(axis=-1)
+      known = most.reshape(*most.shape, *(1,) * f)
+      levels.insert(0, known + jnp.log(jnp.maximum(sums, _TINY)))
+    return levels
+
+
+def _pick(level, fields):
+  """Elements of `[..., n_1, .., n_f, ...]` at the fields `[..., f]`."""
+  lead, count = fields.ndim - 1, fields.shape[-1]
+  sizes, rest = level.shape[lead : lead + count], level.shape[lead + count :]
+  row = jnp.zeros(fields.shape[:-1], jnp.int32)
+  for f, size in enumerate(sizes):
+    row = row * size + fields[..., f]
+  shape = (*level.shape[:lead], math.prod(sizes), math.prod(rest))
+  rows = level.reshape(shape)
+  picked = jnp.take_along_axis(rows, row[..., None, None], axis=-2)
+  return picked.reshape(*level.shape[:lead], *rest)
+
+
+def _weights(logits):
+  """Returns probabilities of `[n]` logits, times a number."""
+  return jnp.exp(logits - logits.max())
+
+
+def _draw(weights, uniform):
+  """Draws by inverse CDF: `[n]` weights and a uniform to an int32."""
+  cdf = jnp.cumsum(weights)
+  return jnp.sum(cdf <= uniform * cdf[-1]).astype(jnp.int32)

@@ -1,0 +1,155 @@
+"""Replays an event stream through the matching engine.
+
+The exchange's own orders, matched by our rules, give back its book: what each
+order met (the mid before it) and what it left (the best levels after it).
+`records` are the market's orders of what a `engine.Replayer` plays; `replay` plays a
+stream into a book of fixed capacity, as a simulation would.
+"""
+
+import collections.abc
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mars_jax import lob
+from mars_jax import records as records_lib
+from mars_jax import types
+from mars_jax.feeds import events
+from mars_jax.lob import rules as rules_lib
+from mars_jax.lob import session
+from mars_jax.replay import engine as engine
+
+
+def start(
+  stream: events.EventStream, *, capacity: int, reference: int
+) -> tuple[session.Exchange, int]:
+  """Puts the orders that rest at the start in place.
+
+  Args:
+    stream: the events; those before the first of the market's own are the book
+      at the start.
+    capacity: orders that a side has room for, more if the start needs them.
+    reference: ticks, the previous close.
+
+  Returns:
+    The market, and how many events that was.
+  """
+  is_start = ~stream.is_flow & (stream.kind == types.OrderKind.LIMIT)
+  count = int(np.logical_and.accumulate(is_start).sum())
+  orders = engine.orders_of(stream, slice(count))
+  while capacity < np.bincount(orders.side, minlength=2).max():
+    capacity *= engine.GROWTH
+  book = lob.from_orders(orders, capacity)
+  return session.init(book, reference=reference), count
+
+
+def records(
+  stream: events.EventStream, chunk: engine.Chunk, *, num_levels: int
+) -> records_lib.Records:
+  """Returns the records of the orders of a chunk that become tokens.
+
+  These are the market's own in continuous trading. Those of call auctions are
+  none: nothing answers them until the auction ends, and MarS, which counts time
+  and price changes from the continuous open, has none either (official code;
+  its time table has four hours a day).
+  """
+  rows = slice(chunk.first, chunk.last)
+  output = chunk.output
+  is_token = chunk.phase == rules_lib.Phase.CONTINUOUS
+  return records_lib.Records(
+    time=stream.time[rows],
+    order=engine.orders_of(stream, rows),
+    mid_before=output.mid_before,
+    mid_after=output.mid_after,
+    snapshot=jax.tree.map(lambda x: x[..., :num_levels], output.snapshot),
+    traded=output.traded,
+  )[stream.is_flow[rows] & is_token]
+
+
+def replay(
+  stream: events.EventStream,
+  book: lob.Book,
+  *,
+  num_levels: int,
+  on_progress: collections.abc.Callable[[int], None] = lambda num_events: None,
+) -> tuple[records_lib.Records, lob.Book]:
+  """Matches a stream under the rules of its venue, into a fixed capacity.
+
+  Args:
+    stream: the events.
+    book: the book before them, `lob.init(capacity)` at the start of a day. What
+      exceeds its capacity is counted in its `dropped`.
+    num_levels: levels of the snapshots.
+    on_progress: called with the number of events just done, now and then.
+
+  Returns:
+    The records of the market's own orders, as numpy arrays, and the book after
+    the last event.
+
+  Raises:
+    ValueError: if there is no event, the numbers of stream and book are not of
+      one type, or the volumes of one side could exceed it.
+  """
+  if not len(stream):
+    raise ValueError(f"{stream.name}: no events to replay")
+  if stream.volume.dtype != book.volume.dtype:
+    raise ValueError(
+      f"{stream.name}: numbers are {stream.volume.dtype}, those of the book"
+      f" {book.volume.dtype}; use a larger lot size, or launch/replay.py"
+    )
+  held = np.asarray(book.volume, np.int64).sum(axis=1)
+  most = most_volume(stream, held)
+  if most > np.iinfo(book.volume.dtype).max:
+    raise ValueError(
+      f"{stream.name}: one side could hold {most} lots, more than"
+      f" {book.volume.dtype} can count; use a larger lot size"
+    )
+  last_price = lob.mid(book, fallback=jnp.zeros([], book.price.dtype))
+  player = engine.Replayer(
+    stream,
+    session.init(book, reference=last_price),
+    # The previous close, of which the price limits are a share, is not known.
+    rules=dataclasses.replace(feed_rules(stream), price_limit_bp=None),
+    num_levels=num_levels,
+    max_fills=0,
+    grows=False,
+  )
+  parts = []
+  for chunk in player.play():
+    parts.append(records(stream, chunk, num_levels=num_levels))
+    on_progress(chunk.last - chunk.first)
+  return records_lib.concatenate(parts), player.market.book
+
+
+def feed_rules(
+  stream: events.EventStream, *, venue: str | None = None
+) -> rules_lib.Rules:
+  """Returns the rules to replay a feed by: those of a venue, less its lot.
+
+  Of an order that trades at once a feed may tell no more than what it traded,
+  which need not be round.
+
+  Args:
+    stream: of the feed.
+    venue: one of `lob.PRESETS`; the stream's if not given.
+  """
+  return dataclasses.replace(rules_lib.PRESETS[venue or stream.venue], lot=1)
+
+
+def most_volume(stream: events.EventStream, held: np.ndarray) -> int:
+  """Returns a bound of what one side holds at any time, in lots.
+
+  What trades is not taken off: that would need the matching.
+
+  Args:
+    stream: the events.
+    held: `[2]` lots before them, by `types.Side`.
+  """
+  sign = np.where(stream.kind == types.OrderKind.CANCEL, -1, 1)
+  volume = sign * stream.volume.astype(np.int64)
+  return max(
+    int(held[side] + np.cumsum(volume * (stream.side == side)).max(initial=0))
+    for side in (types.Side.ASK, types.Side.BID)
+  )

@@ -1,0 +1,180 @@
+"""The order that the model sends next, and how it becomes a valid one.
+
+Choices where the paper is silent. A cancel means, among the orders of nobody
+(those of agents are theirs to cancel, as in the official code), the one of its
+volume bin that is nearest to its price bin, see `lob.find_cancel`. It takes the
+whole order, as most cancels of real feeds do, unless its volume is under half
+of it, mostly for want of an order of its volume: were larger ones to go for
+small cancels, a side that has few orders would soon have none. A cancel of an
+empty side does nothing.
+
+A new order keeps to the venue's rules: its price goes to the nearest one of the
+tick grid within the limits of the day, its volume to the nearest round lot, one
+at least. Times run while the venue takes orders: a plan does not fall into a
+break, it waits, and so does one that meets a halt.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from mars_jax import lob
+from mars_jax import types
+from mars_jax.lob import rules as rules_lib
+from mars_jax.lob import session
+from mars_jax.sim import clock
+from mars_jax.tokens import bins
+from mars_jax.tokens import features
+from mars_jax.tokens import vocab
+
+_MICROSECONDS = 1_000_000  # In a second.
+
+
+@struct.dataclass
+class PendingOrder:
+  """An order that the model has drawn and not yet sent."""
+
+  index: jax.Array  # [] int32, of `tokens.vocab`
+  time: types.Timestamp  # [] when to send it; never, if the day is over
+  mid: jax.Array  # [] int32, ticks, when it was drawn
+
+
+def make(
+  tokenizer: features.Tokenizer,
+  key: jax.Array,
+  index: jax.Array,
+  now: types.Timestamp,
+  mid: jax.Array,
+  *,
+  rules: rules_lib.Rules,
+) -> PendingOrder:
+  """Returns the plan of an order index: its bin of intervals draws one.
+
+  Args:
+    tokenizer: the bins.
+    key: typed PRNG key, consumed.
+    index: `[]` of `tokens.vocab`.
+    now: the time of the last event.
+    mid: `[]` ticks, now.
+    rules: of the venue; static.
+  """
+  *_, interval_bin = vocab.unpack(index)
+  uniform = jax.random.uniform(key)
+  interval = bins.decode(tokenizer.interval, interval_bin, uniform)
+  return PendingOrder(index, _open_time(rules, now, interval), mid)
+
+
+def when_open(rules: rules_lib.Rules, time: types.Timestamp) -> types.Timestamp:
+  """Returns a time, or where the venue takes no orders then, when it does."""
+  for start, end in _closed(rules):
+    is_inside = (time.seconds >= start) & (time.seconds < end)
+    time = clock.select(is_inside, clock.at_second(end), time)
+  return time
+
+
+def end_of_day(rules: rules_lib.Rules) -> types.Timestamp:
+  """Returns from when on a venue takes nothing any more."""
+  starts = [start for start, end in _closed(rules) if end == clock.NEVER]
+  return clock.at_second(min([*starts, clock.NEVER - 1]))
+
+
+def _open_time(
+  rules: rules_lib.Rules, now: types.Timestamp, interval: jax.Array
+) -> types.Timestamp:
+  """Returns the time `interval` microseconds of open venue later."""
+  time = when_open(rules, now)
+  seconds, microseconds = jnp.divmod(interval, _MICROSECONDS)
+  parts = seconds, microseconds * features.MICROSECOND
+  begun, time = time, clock.add_parts(time, *parts)
+  for start, end in _closed(rules):
+    is_passed = (begun.seconds < start) & (time.seconds >= start)
+    jump = clock.add_parts(time, jnp.int32(end - start), jnp.int32(0))
+    time = clock.select(is_passed, jump, time)
+  return clock.earlier(time, clock.never())
+
+
+def _closed(rules: rules_lib.Rules) -> list[tuple[int, int]]:
+  """Returns the seconds in which a venue takes no orders, [start, end)."""
+  starts = [0, *(start for start, _ in rules.schedule)]
+  ends = [*starts[1:], clock.NEVER]
+  phases = [rules_lib.Phase.CLOSED, *(phase for _, phase in rules.schedule)]
+  return [
+    (start, end)
+    for start, end, phase in zip(starts, ends, phases, strict=True)
+    if not rules_lib.takes_orders(phase) and end > start
+  ]
+
+
+def order(
+  tokenizer: features.Tokenizer,
+  key: jax.Array,
+  plan: PendingOrder,
+  venue: session.Exchange,
+  mid: jax.Array,
+  next_id: jax.Array,
+  *,
+  rules: rules_lib.Rules,
+) -> types.Order:
+  """Returns a plan as an order that suits the present book.
+
+  Args:
+    tokenizer: the bins, each of which draws one of the values it was fitted to.
+    key: typed PRNG key, consumed.
+    plan: what to send.
+    venue: the book of this moment.
+    mid: `[]` ticks that the price counts from.
+    next_id: `[]`, the id of a new order.
+    rules: of the venue; static.
+  """
+  kind, price_bin, volume_bin, _ = vocab.unpack(plan.index)
+  uniform = jax.random.uniform(key, (2,))
+  price = mid + bins.decode(tokenizer.price, price_bin, uniform[0])
+  volume = bins.decode(tokenizer.volume, volume_bin, uniform[1])
+
+  side = jnp.where(price > mid, types.Side.ASK, types.Side.BID)
+  low, high = bins.bounds(tokenizer.price, price_bin)
+  cancel = lob.find_cancel(
+    venue.book,
+    side,
+    (mid + low, mid + high),
+    bins.bounds(tokenizer.volume, volume_bin),
+    volume,
+    owner=jnp.int32(types.NO_OWNER),
+  )
+  is_part = volume < cancel.volume // 2
+  cancel = cancel.replace(volume=jnp.where(is_part, volume, cancel.volume))
+  limit = types.Order(
+    kind=jnp.int32(types.OrderKind.LIMIT),
+    side=kind,
+    price=_valid_price(rules, price, venue.reference),
+    volume=_valid_volume(rules, kind, volume),
+    id=next_id,
+    owner=jnp.int32(types.NO_OWNER),
+  )
+  is_cancel = kind == vocab.KIND_CANCEL
+  return jax.tree.map(lambda x, y: jnp.where(is_cancel, x, y), cancel, limit)
+
+
+def _valid_price(rules, price, reference):
+  """Returns the price of the grid and within the limits that is nearest."""
+  if rules.price_limit_bp is not None:
+    price = jnp.clip(price, *rules_lib.price_limits(rules, reference))
+  if all(tick == 1 for _, tick in rules.tick_bands):
+    return price
+  tick = rules_lib.tick_at(rules, price)
+  nearest = (price + tick // 2) // tick * tick
+  if rules.price_limit_bp is None:
+    return nearest
+  low, high = rules_lib.price_limits(rules, reference)
+  nearest = jnp.where(nearest > high, nearest - tick, nearest)
+  return jnp.where(nearest < low, nearest + tick, nearest)
+
+
+def _valid_volume(rules, side, volume):
+  """Returns the nearest volume of round lots, where these are asked for."""
+  if rules.lot == 1:
+    return volume
+  lots = jnp.maximum((volume + rules.lot // 2) // rules.lot, 1)
+  if not rules.odd_lots_on_sale:
+    return lots * rules.lot
+  return jnp.where(side == types.Side.BID, lots * rules.lot, volume)

@@ -1,0 +1,332 @@
+"""Tests of the Coinbase reader: handmade captures, and the whole sample."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mars_jax import types
+from mars_jax.feeds import coinbase
+from mars_jax.feeds import events
+from mars_jax.feeds import samples
+from tests.support.oracles import plain_book
+
+ASK, BID = types.Side.ASK, types.Side.BID
+LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
+START = {
+  "asks": [
+    ["101.00", "1", "a"],
+    ["101", "0.5", "b"],
+    ["9999999999.00", "250000.00000001", "c"],
+  ],
+  "bids": [["99.5", "0.25", "d"]],
+  "sequence": 10,
+}
+
+
+def message(kind, order_id=None, side="buy", **fields):
+  """A message; `capture` gives it a sequence number and a time."""
+  name = {} if order_id is None else {"order_id": order_id}
+  return {"type": kind, "side": side, "product_id": "X-USD", **name, **fields}
+
+
+def received(order_id, side, size, price):
+  return message(
+    "received", order_id, side, size=size, price=price, order_type="limit"
+  )
+
+
+def match(maker, taker, side, size, price):
+  ids = {"maker_order_id": maker, "taker_order_id": taker}
+  return message("match", side=side, size=size, price=price, **ids)
+
+
+def opened(order_id, side, size, price):
+  return message("open", order_id, side, remaining_size=size, price=price)
+
+
+def done(order_id, reason, size):
+  return message("done", order_id, reason=reason, remaining_size=size)
+
+
+def capture(folder, messages, end=None):
+  """Writes a capture; messages without a sequence number get the next one."""
+  rows = []
+  for place, fields in enumerate(messages):
+    second = f"2018-07-13T20:47:{place:02}.025000Z"
+    rows.append({"sequence": 11 + place, "time": second} | fields)
+  (folder / coinbase.START_FILE).write_text(json.dumps(START))
+  (folder / coinbase.MESSAGES_FILE).write_text(json.dumps(rows))
+  if end:
+    end = {"sequence": rows[-1]["sequence"]} | end
+    (folder / coinbase.END_FILE).write_text(json.dumps(end))
+  return folder
+
+
+def tuples(arrays, names):
+  """The rows of arrays."""
+  columns = [getattr(arrays, name).tolist() for name in names]
+  return list(zip(*columns, strict=True))
+
+
+SWEEP = [
+  received("e", "buy", "1.75", "102.00"),
+  match("a", "e", "sell", "1", "101.00000000"),
+  done("a", "filled", "0"),
+  match("b", "e", "sell", "0.5", "101"),
+  done("b", "filled", "0.00000000"),
+  opened("e", "buy", "0.25", "102.00"),
+]
+
+
+def test_start_book_is_no_flow_and_numbers_are_exact(tmp_path):
+  stream = coinbase.read(capture(tmp_path, [opened("e", "buy", "1", "98")]))
+  assert plain_book.rows(stream) == [
+    (LIMIT, ASK, 10_100, 100_000_000, 0),
+    (LIMIT, ASK, 10_100, 50_000_000, 1),
+    (LIMIT, ASK, 999_999_999_900, 25_000_000_000_001, 2),
+    (LIMIT, BID, 9_950, 25_000_000, 3),
+    (LIMIT, BID, 9_800, 100_000_000, 4),
+  ]
+  assert stream.is_flow.tolist() == [False] * 4 + [True]
+  assert stream.price.dtype == stream.volume.dtype == np.int64
+  second = 20 * 3600 + 47 * 60
+  assert stream.time.tolist() == [second * 10**9 + 25_000_000] * 5
+  assert stream.name == "Coinbase X-USD 2018-07-13"
+  assert stream.counts["unseen"] == 1  # Received before the start.
+
+
+def test_sweep_is_one_order_with_its_remainder_and_its_trades(tmp_path):
+  path = capture(
+    tmp_path,
+    [*SWEEP, done("e", "canceled", "0.25")],
+    {"asks": START["asks"][2:], "bids": START["bids"]},
+  )
+  stream, checks = coinbase.read_checked(path)
+  assert plain_book.rows(stream, flow_only=True) == [
+    (LIMIT, BID, 10_200, 175_000_000, 4),
+    (CANCEL, BID, 10_200, 25_000_000, 4),
+  ]
+  assert checks.left.tolist() == [-1] * 5 + [0]
+  trades = checks.trades
+  assert trades.event.tolist() == [4, 4]
+  assert trades.bid_id.tolist() == [4, 4]
+  assert trades.ask_id.tolist() == [0, 1]
+  assert trades.price.tolist() == [10_100, 10_100]
+  assert trades.volume.tolist() == [100_000_000, 50_000_000]
+  assert not trades.is_auction.any()
+  orders = checks.orders
+  assert orders.side.tolist() == [ASK, BID]
+  assert orders.price.tolist() == [999_999_999_900, 9_950]
+  assert orders.volume.tolist() == [25_000_000_000_001, 25_000_000]
+  assert orders.order_id.tolist() == [2, 3]
+  counts = stream.counts
+  assert counts["aggressive_orders"] == counts["limit_orders"] == 1
+  assert counts["trades"] == 2
+  assert checks.levels is None
+
+
+def test_order_that_does_not_rest_has_the_price_of_its_last_fill(tmp_path):
+  market = message("received", "f", "sell", funds="9.9", order_type="market")
+  path = capture(
+    tmp_path,
+    [
+      received("e", "buy", "1", "105.00"),
+      match("a", "e", "sell", "1", "101"),
+      done("e", "filled", "0"),
+      market,
+      match("d", "f", "buy", "0.1", "99.5"),
+      message("done", "f", "sell", reason="filled"),
+      received("g", "sell", "1", "99.00"),  # Immediate or cancel.
+      match("d", "g", "buy", "0.15", "99.5"),
+      done("g", "canceled", "0.85"),
+    ],
+  )
+  stream, checks = coinbase.read_checked(path)
+  assert plain_book.rows(stream, flow_only=True) == [
+    (LIMIT, BID, 10_100, 100_000_000, 4),
+    (LIMIT, ASK, 9_950, 10_000_000, 5),
+    (LIMIT, ASK, 9_950, 15_000_000, 6),
+  ]
+  assert checks.trades.bid_id.tolist() == [4, 3, 3]
+  assert checks.trades.ask_id.tolist() == [0, 5, 6]
+  assert checks.orders is None
+  assert stream.counts["market_orders"] == 1
+  assert stream.counts["limit_orders"] == 2
+
+
+def test_refused_and_unfinished_orders_are_counted(tmp_path):
+  messages = [
+    received("e", "buy", "1", "105.00"),
+    done("e", "canceled", "1"),
+    message("activate", "z"),
+    received("f", "buy", "3", "105.00"),
+    match("a", "f", "sell", "1", "101"),
+  ]
+  stream = coinbase.read(capture(tmp_path, messages))
+  assert plain_book.rows(stream, flow_only=True) == [
+    (LIMIT, BID, 10_100, 100_000_000, 4)
+  ]
+  assert stream.counts["refused"] == 1
+  assert stream.counts["unfinished"] == 1
+  assert stream.counts["activations"] == 1
+
+
+def test_change_of_a_resting_order_is_a_cancel_of_the_difference(tmp_path):
+  change = message(
+    "change", "b", "sell", old_size="0.5", new_size="0.2", price="101"
+  )
+  stream, checks = coinbase.read_checked(capture(tmp_path, [change]))
+  assert plain_book.rows(stream, flow_only=True) == [
+    (CANCEL, ASK, 10_100, 30_000_000, 1)
+  ]
+  assert checks.left[-1] == 20_000_000
+  for field in ({"new_size": "0.6"}, {"old_size": "0.4"}, {"new_price": "102"}):
+    with pytest.raises(events.DataError, match="row 1: a change that is no"):
+      coinbase.read(capture(tmp_path, [change | field]))
+
+
+def test_messages_outside_of_the_two_books_are_counted(tmp_path):
+  early = opened("d", "buy", "0.25", "99.5") | {"sequence": 10}
+  late = received("y", "buy", "1", "98") | {"sequence": 17}
+  sweep = [m | {"sequence": 11 + i} for i, m in enumerate(SWEEP)]
+  end = {"asks": [], "bids": [], "sequence": 16}
+  stream = coinbase.read(capture(tmp_path, [early, *sweep, late], end))
+  assert stream.counts["messages"] == 6
+  assert stream.counts["outside"] == 2
+  assert len(plain_book.rows(stream, flow_only=True)) == 1
+
+
+# Messages that replace the third and later ones of the sweep, the reason.
+BROKEN = {
+  "type": ([message("news")], "unknown type 'news'"),
+  "field": ([{"type": "done", "product_id": "X-USD"}], "no 'order_id'"),
+  "gap": ([done("a", "filled", "0") | {"sequence": 14}], "14 follows 12"),
+  "product": ([done("a", "filled", "0") | {"product_id": "Y"}], "changes"),
+  "no time": ([done("a", "filled", "0") | {"time": "noon"}], "noon"),
+  "side": ([opened("e", "bid", "0.75", "102")], "side 'bid' is not buy or"),
+  "other side": ([opened("e", "sell", "0.75", "102")], "is of the other side"),
+  "size": ([opened("e", "buy", "x", "102")], "size 'x' is no number"),
+  "number": ([opened("e", "buy", 0.75, "102")], "size 0.75 is no text"),
+  "decimals": ([opened("e", "buy", "0.750000001", "102")], "up to 8 decimals"),
+  "large": ([opened("e", "buy", "0.75", "1" * 17)], "price '111"),
+  "price": ([opened("e", "buy", "0.75", "102.001")], "up to 2 decimals"),
+  "free": ([opened("e", "buy", "0.75", "0.00")], "price is zero"),
+  "remainder": ([opened("e", "buy", "0.8", "102")], "not what is left of the"),
+  "no remainder": ([opened("e", "buy", "0", "102")], "not what is left of the"),
+  "open twice": ([opened("b", "sell", "1", "101")], "is in the book, or was"),
+  "maker": ([match("x", "e", "sell", "1", "101")], "maker is not in the book"),
+  "its price": ([match("b", "e", "sell", "0.5", "102")], "at another price"),
+  "its side": ([match("b", "e", "buy", "0.5", "101")], "at another price or"),
+  "its size": ([match("b", "e", "sell", "0.6", "101")], "50000000 lots left"),
+  "taker": ([match("c", "e", "sell", "9", "9999999999")], "more than its size"),
+  "taker's side": ([match("d", "e", "buy", "0.1", "99.5")], "the other side"),
+  "not filled": ([done("e", "filled", "0.75")], "has not taken its size"),
+  "left": ([done("b", "canceled", "0.4")], "done with 40000000, but 50000000"),
+  "filled": ([done("b", "filled", "0.5")], "but 50000000 lots are left"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_message_is_an_error_with_file_row_and_reason(tmp_path, case):
+  messages, reason = BROKEN[case]
+  path = capture(tmp_path, SWEEP[:2] + messages)
+  with pytest.raises(events.DataError) as error:
+    coinbase.read(path)
+  text = str(error.value)
+  assert f"{path / coinbase.MESSAGES_FILE}, row 3: " in text
+  assert reason in text
+
+
+# What the start book gets instead, the row, and the reason.
+BROKEN_BOOKS = {
+  "no asks": ({"asks": None}, "", "'NoneType' object is not iterable"),
+  "sequence": ({"sequence": None}, "", "int() argument"),
+  "price": ({"asks": [["1.001", "2", "x"]]}, ", row 1", "price '1.001' is no"),
+  "no size": ({"asks": [["1", "0.0", "x"]]}, ", row 1", "has no size"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN_BOOKS)
+def test_broken_book_is_an_error_with_file_row_and_reason(tmp_path, case):
+  fields, row, reason = BROKEN_BOOKS[case]
+  file = capture(tmp_path, SWEEP) / coinbase.START_FILE
+  file.write_text(json.dumps(START | fields))
+  with pytest.raises(events.DataError) as error:
+    coinbase.read(tmp_path)
+  assert f"{file}{row}: " in str(error.value)
+  assert reason in str(error.value)
+
+
+def test_captures_that_do_not_fit_together_are_errors(tmp_path):
+  empty = {"asks": [], "bids": []}
+  with pytest.raises(events.DataError, match="no messages after the start"):
+    coinbase.read(capture(tmp_path, []))
+  with pytest.raises(events.DataError, match="sequence number 12 follows 10"):
+    coinbase.read(capture(tmp_path, [SWEEP[0] | {"sequence": 12}]))
+  with pytest.raises(events.DataError, match="at 16, but the end book at 17"):
+    coinbase.read(capture(tmp_path, SWEEP, empty | {"sequence": 17}))
+  unknown = {"asks": [["1", "1", "new"]], "bids": []}
+  with pytest.raises(events.DataError, match="row 1: the order was never in"):
+    coinbase.read(capture(tmp_path, SWEEP, unknown))
+  (tmp_path / coinbase.MESSAGES_FILE).write_text("[{]")
+  with pytest.raises(events.DataError, match="messages.json: Expecting"):
+    coinbase.read(tmp_path)
+  (tmp_path / coinbase.MESSAGES_FILE).write_text("1")
+  with pytest.raises(events.DataError, match="json: no list of messages"):
+    coinbase.read(tmp_path)
+  (tmp_path / coinbase.MESSAGES_FILE).unlink()
+  with pytest.raises(events.DataError, match="messages.json: no such file"):
+    coinbase.read(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def sample():
+  """The stream and the checks of the sample; skips where it cannot be had."""
+  try:
+    return coinbase.read_checked(samples.coinbase())
+  except ConnectionError as error:
+    pytest.skip(f"needs the Coinbase sample: {error}")
+
+
+def test_counts_of_the_sample(sample):
+  stream, checks = sample
+  assert stream.counts == {
+    "messages": 36_743,
+    "outside": 0,
+    "start_orders": 43_546 + 23_265,
+    "limit_orders": 12_074,
+    "market_orders": 50,
+    "aggressive_orders": 307,
+    "trades": 501,
+    "cancels": 11_600,
+    "refused": 96,
+    "unseen": 1,
+    "unfinished": 0,
+    "activations": 0,
+  }
+  assert len(stream) == 66_811 + 12_074 + 50 + 11_600
+  assert stream.is_flow.sum() == 12_074 + 50 + 11_600
+  assert (stream.volume > 0).all()
+  assert (np.diff(stream.time) >= 0).all()
+  new_ids = stream.order_id[stream.kind == LIMIT]
+  assert (new_ids == np.arange(len(new_ids))).all()
+  assert (checks.left == np.where(stream.kind == CANCEL, 0, -1)).all()
+
+
+def test_replay_of_the_sample_gives_its_trades_and_end_book_exactly(sample):
+  stream, checks = sample
+  book, fills = plain_book.Book(), []
+  for event, row in enumerate(plain_book.rows(stream)):
+    kind, side, _, volume, order_id = row
+    if kind == CANCEL:
+      assert book.held(*row) - volume == checks.left[event]
+    for maker, price, filled in book.apply(*row):
+      pair = (maker, order_id) if side == ASK else (order_id, maker)
+      fills.append((event, *pair, price, filled))
+  trades, orders = checks.trades, checks.orders
+  names = ("event", "bid_id", "ask_id", "price", "volume")
+  assert fills == tuples(trades, names)
+  names = ("side", "price", "volume", "order_id")
+  assert book.orders() == tuples(orders, names)
+  assert len(book.orders()) == 66_833

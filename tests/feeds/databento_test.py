@@ -1,0 +1,627 @@
+"""Tests of the Databento reader, on files that `databento-dbn` encodes."""
+
+import bz2
+import datetime
+import gzip
+
+import numpy as np
+import pytest
+
+pytest.importorskip("databento_dbn")
+pytest.importorskip("polars")
+
+import databento_dbn as dbn
+
+from mars_jax import types
+from mars_jax.feeds import compressed
+from mars_jax.feeds import databento
+from mars_jax.feeds import databento_files
+from mars_jax.feeds import events
+from mars_jax.lob import rules
+from mars_jax.replay import verify
+from tests.support.feeds import databento_writer as writer
+from tests.support.feeds.databento_writer import LAST
+from tests.support.feeds.databento_writer import SNAPSHOT
+from tests.support.feeds.databento_writer import START
+from tests.support.feeds.databento_writer import record
+from tests.support.oracles import plain_book
+
+ASK, BID = types.Side.ASK, types.Side.BID
+LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
+SECOND = types.NANOSECONDS
+UNDEFINED = 2**63 - 1
+
+# Two asks and a bid.
+BOOK = [
+  record("A", 1, "A", 101, 10),
+  record("A", 2, "A", 102, 10),
+  record("A", 3, "B", 99, 10),
+]
+
+
+def write(folder, records, **header):
+  """Writes a file; returns its path."""
+  path = folder / "mbo.dbn"
+  path.write_bytes(writer.encode(records, **header))
+  return path
+
+
+def read_rows(folder, records):
+  """What the reader makes of records after `BOOK`; (rows, is_flow, left)."""
+  stream, checks = databento.read_checked(write(folder, BOOK + records))
+  rows = plain_book.rows(stream)[3:]
+  return rows, stream.is_flow.tolist()[3:], checks.left.tolist()[3:]
+
+
+def pieces(*records, last=True):
+  """Records of one event: only the last of them ends it."""
+  for piece in records:
+    piece.flags = 0
+  records[-1].flags = LAST if last else 0
+  return list(records)
+
+
+def same(stream, other):
+  """Whether two streams have the same events."""
+  return plain_book.rows(stream) == plain_book.rows(other) and (
+    stream.time.tolist() == other.time.tolist()
+  )
+
+
+@pytest.mark.parametrize("by_fill", [False, True])
+def test_what_is_read_is_what_was_sent(tmp_path, by_fill):
+  market = writer.Market(by_fill=by_fill, snapshot=40).run(1_500)
+  stream, checks = databento.read_checked(write(tmp_path, market.records))
+  assert plain_book.rows(stream) == market.events
+  assert stream.is_flow.tolist() == [i >= 40 for i in range(len(stream))]
+  assert checks.left.tolist() == market.left
+  trades = checks.trades
+  taker = stream.order_id[trades.event]
+  is_buy = stream.side[trades.event] == BID
+  assert (np.where(is_buy, trades.bid_id, trades.ask_id) == taker).all()
+  maker = np.where(is_buy, trades.ask_id, trades.bid_id)
+  columns = (trades.event, trades.price, trades.volume, maker)
+  fills = zip(*(column.tolist() for column in columns), strict=True)
+  assert list(fills) == market.fills
+  counts = stream.counts
+  assert counts["start_orders"] == 40
+  assert counts["records"] == len(market.records)
+  assert counts["fills"] == counts["trades"] == len(market.fills) > 200
+  assert counts["modifies"] > 200
+  assert counts["hidden_trades"] == counts["unseen"] == 0
+
+
+def test_replay_has_no_mismatch(tmp_path):
+  market = writer.Market(snapshot=40).run(700)
+  stream, checks = databento.read_checked(write(tmp_path, market.records))
+  result = verify.verify(stream, checks, rules=rules.PRESETS[stream.venue])
+  assert not result.mismatches
+  assert set(result.checked) == {"trades", "left", "orders"}
+  assert result.fills == len(market.fills)
+  assert result.orders_left == sum(len(market.book.rows(s)) for s in (0, 1))
+
+
+def test_market_day_time_and_units(tmp_path):
+  stream = databento.read(write(tmp_path, BOOK))
+  assert stream.name == "GLBX.MDP3 ESH4 2024-03-05"
+  assert stream.time.tolist() == [52_200 * SECOND] * 3
+  assert (stream.tick_size, stream.lot_size) == (0.25, 1.0)
+  assert stream.venue == "continuous"
+
+
+def test_tick_is_what_all_prices_are_multiples_of(tmp_path):
+  path = write(tmp_path, [BOOK[0], record("A", 4, "A", 105, 1)])
+  stream = databento.read(path)  # At 25.25 and 26.25.
+  assert (stream.tick_size, stream.price.tolist()) == (0.25, [101, 105])
+  path = write(tmp_path, [record("A", 4, "A", 104, 1)])
+  assert databento.read(path).tick_size == 26.0
+  stream = databento.read(path, tick_size=0.01)
+  assert (stream.tick_size, stream.price.tolist()) == (0.01, [2_600])
+  with pytest.raises(events.DataError, match="row 1: price 26.0 is off the"):
+    databento.read(path, tick_size=0.03)
+  for bad in (0.0, -1.0, 1.5e-9):
+    with pytest.raises(ValueError, match="no multiple of 1e-9"):
+      databento.read(path, tick_size=bad)
+
+
+def test_trades_of_one_event_are_one_order_with_its_remainder(tmp_path):
+  sweep = pieces(
+    record("T", 0, "B", 101, 10),
+    record("F", 1, "A", 101, 10),
+    record("T", 0, "B", 102, 4),
+    record("F", 2, "A", 102, 4),
+    record("C", 1, "A", 101, 10),
+    record("M", 2, "A", 102, 6),
+  )
+  rows, is_flow, left = read_rows(tmp_path, sweep)
+  assert rows == [(LIMIT, BID, 102, 14, 3)]
+  assert (is_flow, left) == ([True], [-1])
+  sweep = sweep[:-1] + pieces(
+    record("C", 2, "A", 102, 4), record("A", 4, "B", 103, 5)
+  )
+  sweep[-3].flags = 0
+  rows, *_ = read_rows(tmp_path, sweep)
+  assert rows == [(LIMIT, BID, 103, 19, 3)]
+
+
+def test_fills_told_one_by_one_are_one_order(tmp_path):
+  records = []
+  for name, price, size in ((1, 101, 10), (2, 102, 4)):
+    records += pieces(
+      record("T", 0, "B", price, size),
+      record("F", name, "A", price, size),
+      record("C", name, "A", price, size),
+    )
+  rows, *_ = read_rows(tmp_path, [*records, record("A", 4, "B", 102, 5)])
+  assert rows == [(LIMIT, BID, 102, 19, 3)]
+  later = record("A", 4, "B", 102, 5, time=START + 1)
+  rows, *_ = read_rows(tmp_path, [*records, later])
+  assert rows == [(LIMIT, BID, 102, 14, 3), (LIMIT, BID, 102, 5, 4)]
+  below = record("A", 4, "B", 100, 5)  # No remainder: it would have traded.
+  rows, *_ = read_rows(tmp_path, [*records, below])
+  assert rows == [(LIMIT, BID, 102, 14, 3), (LIMIT, BID, 100, 5, 4)]
+
+
+def test_modify_keeps_its_place_only_where_it_shrinks(tmp_path):
+  rows, is_flow, left = read_rows(
+    tmp_path,
+    [
+      record("M", 1, "A", 101, 6),  # Shrinks.
+      record("M", 1, "A", 101, 6),  # Stays.
+      record("M", 1, "A", 101, 7),  # Grows.
+      record("M", 1, "A", 104, 7),  # Moves.
+      record("M", 1, "A", 105, 2),  # Both.
+      record("C", 1, "A", 105, 2),
+    ],
+  )
+  assert rows == [
+    (CANCEL, ASK, 101, 4, 0),
+    (CANCEL, ASK, 101, 6, 0),
+    (LIMIT, ASK, 101, 7, 3),
+    (CANCEL, ASK, 101, 7, 3),
+    (LIMIT, ASK, 104, 7, 4),
+    (CANCEL, ASK, 104, 7, 4),
+    (LIMIT, ASK, 105, 2, 5),
+    (CANCEL, ASK, 105, 2, 5),
+  ]
+  assert all(is_flow)
+  assert left == [6, 0, -1, 0, -1, 0, -1, 0]
+
+
+def test_modified_order_that_crosses_is_cancelled_and_trades(tmp_path):
+  records = pieces(
+    record("T", 3, "B", 101, 10),
+    record("F", 1, "A", 101, 10),
+    record("F", 3, "B", 101, 10),
+    record("C", 1, "A", 101, 10),
+    record("M", 3, "B", 101, 2),
+  )
+  rows, is_flow, left = read_rows(tmp_path, records)
+  assert rows == [(CANCEL, BID, 99, 10, 2), (LIMIT, BID, 101, 12, 3)]
+  assert (is_flow, left) == ([True, True], [0, -1])
+
+
+def test_cancel_beyond_the_fill_is_a_cancel(tmp_path):
+  records = pieces(
+    record("T", 0, "B", 101, 4),
+    record("F", 1, "A", 101, 4),
+    record("C", 1, "A", 101, 9),
+  )
+  rows, is_flow, left = read_rows(tmp_path, records)
+  assert rows == [(CANCEL, ASK, 101, 5, 0), (LIMIT, BID, 101, 4, 3)]
+  # The cancel comes first, and leaves what then trades and one lot more.
+  assert left == [5, -1]
+
+
+def test_iceberg_shows_its_next_part_behind_the_others(tmp_path):
+  records = pieces(
+    record("T", 0, "B", 101, 18),
+    record("F", 1, "A", 101, 10),
+    record("F", 1, "A", 101, 8),  # Hidden.
+    record("M", 1, "A", 101, 10),
+  )
+  path = write(tmp_path, BOOK + records)
+  stream = databento.read(path)
+  assert plain_book.rows(stream)[3:] == [
+    (LIMIT, BID, 101, 10, 3),
+    (LIMIT, ASK, 101, 10, 4),
+  ]
+  assert stream.counts["hidden_fills"] == 1
+  assert stream.counts["fills"] == 1
+
+
+def test_trade_with_nothing_in_the_book_is_counted(tmp_path):
+  records = [
+    record("T", 0, "N", 100, 7),
+    *pieces(record("T", 0, "B", 100, 7), record("F", 77, "A", 100, 7)),
+  ]
+  stream = databento.read(write(tmp_path, BOOK + records))
+  assert len(stream) == 3
+  counts = stream.counts
+  assert counts["trades"] == counts["hidden_trades"] == 2
+  assert (counts["hidden_fills"], counts["unseen"]) == (1, 0)
+
+
+def test_fill_without_an_aggressive_order_is_no_flow(tmp_path):
+  auction = pieces(
+    record("T", 0, "N", 100, 4),
+    record("F", 1, "A", 100, 4),
+    record("F", 3, "B", 100, 4),
+    record("C", 1, "A", 101, 4),
+    record("C", 3, "B", 99, 4),
+  )
+  rows, is_flow, left = read_rows(tmp_path, auction)
+  assert rows == [(CANCEL, ASK, 101, 4, 0), (CANCEL, BID, 99, 4, 2)]
+  assert (is_flow, left) == ([False, False], [6, 6])
+  counts = databento.read(tmp_path / "mbo.dbn").counts
+  assert counts["fills_without_trade"] == counts["off_price_fills"] == 2
+
+
+def test_clear_and_snapshot_correct_the_book(tmp_path):
+  again = [
+    record("R", time=5, flags=SNAPSHOT),
+    record("A", 1, "A", 101, 8, time=3, flags=SNAPSHOT),
+    record("A", 3, "B", 99, 10, time=4, flags=SNAPSHOT | LAST),
+  ]
+  later = record("C", 1, "A", 101, 8, time=START + 9)
+  rows, is_flow, left = read_rows(tmp_path, [*again, later])
+  assert rows == [
+    (CANCEL, ASK, 101, 10, 0),
+    (CANCEL, ASK, 102, 10, 1),
+    (CANCEL, BID, 99, 10, 2),
+    (LIMIT, ASK, 101, 8, 3),
+    (LIMIT, BID, 99, 10, 4),
+    (CANCEL, ASK, 101, 8, 3),
+  ]
+  assert is_flow == [False] * 5 + [True]
+  assert left == [0, 0, 0, -1, -1, 0]
+  stream = databento.read(tmp_path / "mbo.dbn")
+  assert (stream.time - stream.time[0]).tolist() == [0] * 8 + [9]
+  assert stream.counts["clears"] == 1
+
+
+def test_record_of_no_action_may_end_an_event(tmp_path):
+  fill = pieces(
+    record("T", 0, "B", 101, 4),
+    record("F", 1, "A", 101, 4),
+    record("C", 1, "A", 101, 4),
+    last=False,
+  )
+  records = [record("N", time=0), *fill, record("N"), record("N")]
+  rows, *_ = read_rows(tmp_path, [*records, record("A", 9, "B", 101, 1)])
+  assert rows[0] == (LIMIT, BID, 101, 5, 3)
+  assert databento.read(tmp_path / "mbo.dbn").counts["no_actions"] == 3
+
+
+def test_session_may_run_past_midnight_but_not_for_longer_than_a_day(tmp_path):
+  evening = writer.MIDNIGHT + 82_800 * SECOND
+  hours = 3_600 * SECOND
+  records = [
+    record("A", 1 + i, "A", 101, 1, time=evening + i * 12 * hours)
+    for i in range(3)
+  ]
+  stream = databento.read(write(tmp_path, records[:2]))
+  assert stream.day == "2024-03-05"
+  assert stream.time.tolist() == [23 * hours, 35 * hours]
+  stream = databento.read(write(tmp_path, records))
+  assert stream.time[-1] == 47 * hours
+  late = record("A", 9, "A", 101, 1, time=evening + 24 * hours + 2 * SECOND)
+  with pytest.raises(events.DataError, match="mixed days"):
+    databento.read(write(tmp_path, [*records, late]))
+
+
+def test_event_just_before_the_first_midnight_is_of_the_day_after(tmp_path):
+  early = record("A", 1, "A", 101, 1, time=writer.MIDNIGHT - 1_000)
+  records = [early, record("A", 2, "A", 101, 1, time=writer.MIDNIGHT + 5)]
+  stream = databento.read(write(tmp_path, records))
+  assert stream.day == "2024-03-05"
+  assert stream.time.tolist() == [0, 5]
+  assert stream.counts["early"] == 1
+
+
+def interleaved():
+  """Two markets, and their records by time."""
+  markets = {
+    name: writer.Market(instrument_id=number, seed=number).run(300)
+    for name, number in (("ESH4", 17), ("BRK/B", 4))
+  }
+  records = [r for market in markets.values() for r in market.records]
+  return markets, sorted(records, key=lambda r: r.ts_event)
+
+
+SYMBOLS = {"ESH4": 17, "BRK/B": 4, "IDLE": 5}
+
+
+def test_two_instruments_of_a_file_are_read_apart(tmp_path):
+  markets, records = interleaved()
+  path = write(tmp_path, records, symbols=SYMBOLS)
+  assert databento.instruments(path) == ("BRK/B", "ESH4")
+  for name, market in markets.items():
+    stream = databento.read(path, instrument=name)
+    assert plain_book.rows(stream) == market.events
+    assert stream.instrument == name
+  with pytest.raises(events.DataError, match="2 instruments; name one of BRK"):
+    databento.read(path)
+  with pytest.raises(events.DataError, match="no records of IDLE"):
+    databento.read(path, instrument="IDLE")
+  with pytest.raises(events.DataError, match="no instrument 'NONE'"):
+    databento.read(path, instrument="NONE")
+
+
+def test_split_writes_a_file_an_instrument(tmp_path):
+  markets, records = interleaved()
+  path = write(tmp_path, records, symbols=SYMBOLS)
+  folder = tmp_path / "new" / "split"
+  paths = databento.split(path, folder)
+  assert paths == [
+    folder / "BRK%2FB_2024-03-05.dbn",
+    folder / "ESH4_2024-03-05.dbn",
+  ]
+  assert sorted(folder.iterdir()) == paths
+  for file, name in zip(paths, ("BRK/B", "ESH4"), strict=True):
+    assert databento.instruments(file) == (name,)
+    stream = databento.read(file)
+    assert same(stream, databento.read(path, instrument=name))
+    assert stream.name == f"GLBX.MDP3 {name} 2024-03-05"
+  assert databento.split(path, tmp_path / "one", ["ESH4"]) == [
+    tmp_path / "one" / "ESH4_2024-03-05.dbn"
+  ]
+  with pytest.raises(events.DataError, match="no records of IDLE"):
+    databento.split(path, tmp_path / "none", ["ESH4", "IDLE"])
+  path.write_bytes(path.read_bytes()[:-1])
+  with pytest.raises(events.DataError, match="cut off"):
+    databento.split(path, tmp_path / "none")
+  assert not list((tmp_path / "none").iterdir())
+
+
+def test_instrument_without_a_symbol_goes_by_its_id(tmp_path):
+  markets, records = interleaved()
+  path = write(tmp_path, records, symbols={}, schema=None, stype_in=None)
+  assert databento.instruments(path) == ("17", "4")
+  stream = databento.read(path, instrument="17")
+  assert plain_book.rows(stream) == markets["ESH4"].events
+  paths = databento.split(path, tmp_path)
+  assert [file.name for file in paths] == [
+    "17_2024-03-05.dbn",
+    "4_2024-03-05.dbn",
+  ]
+  assert same(databento.read(paths[0]), stream)
+
+
+def test_symbols_may_be_told_by_id(tmp_path):
+  path = write(
+    tmp_path,
+    BOOK,
+    stype_in=dbn.SType.INSTRUMENT_ID,
+    stype_out=dbn.SType.RAW_SYMBOL,
+    mappings=[
+      dbn_mapping("17", [("2024-03-05", "2024-03-06", "ESH4")]),
+      dbn_mapping("18", [("2024-03-05", "2024-03-06", "")]),
+    ],
+  )
+  assert databento.instruments(path) == ("ESH4",)
+  (part,) = databento.split(path, tmp_path)
+  assert same(databento.read(part), databento.read(path))
+
+
+def dbn_mapping(symbol, intervals):
+  """The mapping of a symbol from day to day."""
+  to_date = datetime.date.fromisoformat
+  names = ("start_date", "end_date", "symbol")
+  values = [(to_date(a), to_date(b), c) for a, b, c in intervals]
+  return writer.Named(
+    raw_symbol=symbol,
+    intervals=[
+      writer.Named(**dict(zip(names, v, strict=True))) for v in values
+    ],
+  )
+
+
+def test_symbol_of_other_days_is_told_apart(tmp_path):
+  days = [
+    ("2024-03-04", "2024-03-05", "16"),
+    ("2024-03-05", "2024-03-06", "17"),
+    ("2024-03-06", "2024-03-07", "18"),
+  ]
+  mappings = [dbn_mapping("ESH4", days)]
+  end = writer.MIDNIGHT + databento_files.DAY
+  stream = databento.read(write(tmp_path, BOOK, mappings=mappings, end=end))
+  assert len(stream) == 3
+  path = write(tmp_path, BOOK, mappings=mappings, end=end + 1)
+  with pytest.raises(events.DataError, match="mixed days: ESH4 is 17, then 18"):
+    databento.read(path)
+
+
+@pytest.mark.parametrize(
+  "compress", [gzip.compress, bz2.compress, compressed.zstd.compress]
+)
+def test_compressed_file_is_read_as_it_is(tmp_path, compress):
+  path = write(tmp_path, writer.Market(snapshot=8).run(50).records)
+  packed = tmp_path / "mbo.dbn.packed"
+  packed.write_bytes(compress(path.read_bytes()))
+  assert same(databento.read(packed), databento.read(path))
+  packed.write_bytes(packed.read_bytes()[:-20])
+  with pytest.raises(events.DataError, match="broken or cut off"):
+    databento.read(packed)
+
+
+def others():
+  """Records that a live capture has between those of orders."""
+  common = {"publisher_id": 1, "instrument_id": 17, "ts_event": START}
+  return [
+    dbn.SystemMsg(ts_event=START, msg="Heartbeat"),
+    dbn.ErrorMsg(ts_event=START, err="slow"),
+    dbn.StatusMsg(**common, ts_recv=START),
+    dbn.SymbolMappingMsg(
+      **common,
+      stype_in=dbn.SType.RAW_SYMBOL,
+      stype_in_symbol="ESH4",
+      stype_out=dbn.SType.INSTRUMENT_ID,
+      stype_out_symbol="17",
+      start_ts=0,
+      end_ts=0,
+    ),
+  ]
+
+
+@pytest.mark.parametrize("num_bytes", [8, 200, 2**20])
+def test_other_records_are_passed_over_at_any_chunk(tmp_path, num_bytes):
+  records = writer.Market().run(40).records
+  alone = databento.read(write(tmp_path, records))
+  mixed = records[:7] + others() + records[7:] + others()
+  path = write(tmp_path, mixed, schema=None)
+  stream = databento.read(path)
+  assert same(stream, alone)
+  assert stream.counts["other_records"] == 8
+  with databento_files.open_dbn(path) as file:
+    chunks = list(file.chunks(num_bytes))
+  names = np.concatenate([part["order_id"] for _, part in chunks])
+  assert names.tolist() == [r.order_id for r in records]
+  rows = [row + i for row, part in chunks for i in range(len(part))]
+  others_at = {*range(8, 12), *range(len(mixed) - 3, len(mixed) + 1)}
+  assert rows == sorted({*range(1, len(mixed) + 1)} - others_at)
+
+
+def test_file_with_the_time_of_sending_is_read_alike(tmp_path):
+  records = writer.Market().run(60).records
+  path = write(tmp_path, records)
+  stream = databento.read(path)
+  wide = b"".join(b"\x10" + bytes(r)[1:] + b"\0" * 8 for r in records)
+  path.write_bytes(writer.header(ts_out=True) + wide)
+  assert same(databento.read(path), stream)
+  (part,) = databento.split(path, tmp_path)
+  assert same(databento.read(part), stream)
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_versions_are_read_alike(tmp_path, version):
+  stream = databento.read(write(tmp_path, BOOK, version=version))
+  assert plain_book.rows(stream) == [
+    (LIMIT, ASK, 101, 10, 0),
+    (LIMIT, ASK, 102, 10, 1),
+    (LIMIT, BID, 99, 10, 2),
+  ]
+
+
+def test_few_orders_may_be_unknown(tmp_path):
+  fill = [record("N") for _ in range(3_000)]
+  gone = [record("C", 88, "A", 101, 1), record("M", 89, "B", 98, 4)]
+  rows, is_flow, _ = read_rows(
+    tmp_path, [*gone, *fill, record("C", 89, "B", 98, 4)]
+  )
+  assert rows == [(LIMIT, BID, 98, 4, 3), (CANCEL, BID, 98, 4, 3)]
+  assert is_flow == [False, True]
+  assert databento.read(tmp_path / "mbo.dbn").counts["unseen"] == 2
+  with pytest.raises(events.DataError, match="row 4: unknown order id"):
+    read_rows(tmp_path, [*gone, *fill[:900]])
+
+
+def test_file_that_ends_within_an_event_is_counted(tmp_path):
+  records = pieces(record("C", 1, "A", 101, 3), last=False)
+  rows, *_ = read_rows(tmp_path, records)
+  assert rows == [(CANCEL, ASK, 101, 3, 0)]
+  assert databento.read(tmp_path / "mbo.dbn").counts["unfinished"] == 1
+
+
+@pytest.mark.parametrize(
+  ("bad", "reason"),
+  [
+    (record("C", 1, "A", 101, 11), "size 11 is off an order of 10 lots"),
+    (record("C", 1, "B", 101, 1), "the order is of the other side"),
+    (record("A", 1, "A", 101, 1), "the order is added twice"),
+    (record("A", 9, "A", -1, 1), "price is not positive"),
+    (record("A", 9, "N", 100, 1), "side is not A or B"),
+    (record("A", 9, "A", 100, 0), "size is not in"),
+    (record("A", 9, "A", 100, 2**31), "size is not in"),
+    (record("A", 9, "A", 100, 1, time=START - 1), "ts_event runs backwards"),
+    (record("A", 9, "A", 100, 1, publisher_id=2), "publisher_id changes"),
+    (record("A", 9, "A", 100, 1, flags=LAST | 64), "of a price level"),
+    (record("C", 1, "A", 101, 1, flags=SNAPSHOT), "no add or clear"),
+  ],
+)
+def test_bad_record_is_named(tmp_path, bad, reason):
+  with pytest.raises(events.DataError, match=rf"mbo.dbn, row 4: .*{reason}"):
+    read_rows(tmp_path, [bad, record("C", 1, "A", 101, 1)])
+
+
+def test_undefined_price_time_and_action_are_named(tmp_path):
+  for change, reason in (
+    ({"price": UNDEFINED}, "price is undefined"),
+    ({"ts_event": 2**64 - 1}, "ts_event is undefined"),
+  ):
+    bad = record("A", 9, "A", 100, 1)
+    for name, value in change.items():
+      setattr(bad, name, value)
+    with pytest.raises(events.DataError, match=f"row 4: {reason}"):
+      read_rows(tmp_path, [bad])
+  path = write(tmp_path, BOOK)
+  data = bytearray(path.read_bytes())
+  data[-56 + databento_files.RECORD.fields["action"][1]] = ord("X")
+  path.write_bytes(data)
+  with pytest.raises(events.DataError, match="row 3: unknown action"):
+    databento.read(path)
+
+
+def test_price_beyond_the_clearing_house_is_named(tmp_path):
+  bad = record("A", 9, "A", 2**30, 1)
+  with pytest.raises(events.DataError, match="row 4: price 268435456.0 is not"):
+    read_rows(tmp_path, [bad])
+
+
+def test_volume_beyond_the_clearing_house_is_named(tmp_path):
+  half, sweep = 2**30, []
+  for name in (8, 9):
+    sweep += pieces(
+      record("T", 0, "B", 100, half),
+      record("F", name, "A", 100, half),
+      record("C", name, "A", 100, half),
+    )
+  asks = [record("A", name, "A", 100, half) for name in (8, 9)]
+  with pytest.raises(events.DataError, match="row 6: the volume of an aggress"):
+    read_rows(tmp_path, asks + sweep)
+
+
+def test_feed_that_ends_no_event_is_refused(tmp_path):
+  records = [
+    record("A", i, "A", 100 + i, 1, time=START + i * SECOND, flags=0)
+    for i in range(5)
+  ]
+  with pytest.raises(events.DataError, match="row 3: no event ends"):
+    databento.read(write(tmp_path, records))
+
+
+def test_broken_file_is_named(tmp_path):
+  path = write(tmp_path, BOOK)
+  whole = path.read_bytes()
+  body = len(writer.header())
+  cases = {
+    "empty file": b"",
+    "not a DBN file": b"PK" + whole,
+    "DBN version 9": b"DBN\x09" + whole[4:],
+    "broken header": whole[:60],
+    "row 3: cut off within a record": whole[:-3],
+    "row 1: a record of 0 bytes": whole[:body] + b"\0" * 56,
+    "row 1: an MBO record of 52 bytes": (
+      whole[:body] + b"\x0d" + whole[body + 1 :]
+    ),
+    "no records of ESH4": whole[:body],
+    "schema trades, expected mbo": writer.header(schema=dbn.Schema.TRADES),
+  }
+  for reason, data in cases.items():
+    path.write_bytes(data)
+    with pytest.raises(events.DataError, match=reason):
+      databento.read(path)
+  with pytest.raises(events.DataError, match="no such file"):
+    databento.read(tmp_path / "none.dbn")
+
+
+def test_snapshot_alone_is_no_stream(tmp_path):
+  records = [record("A", 1, "A", 101, 1, flags=SNAPSHOT | LAST)]
+  with pytest.raises(events.DataError, match="nothing happens to ESH4"):
+    databento.read(write(tmp_path, records))
+
+
+def test_missing_package_is_named(tmp_path, monkeypatch):
+  monkeypatch.setattr(databento_files, "databento_dbn", None)
+  with pytest.raises(ImportError, match=r"pip install 'mars-jax\[databento\]'"):
+    databento.read(write(tmp_path, BOOK))

@@ -1,0 +1,377 @@
+"""The matching engine against real markets, and the check against mistakes."""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+pytest.importorskip("polars")
+
+from mars_jax import lob
+from mars_jax import types
+from mars_jax.feeds import events
+from mars_jax.feeds import registry
+from mars_jax.feeds import samples
+from mars_jax.feeds import sse_files
+from mars_jax.lob import auction
+from mars_jax.lob import rules
+from mars_jax.lob import session
+from mars_jax.replay import engine
+from mars_jax.replay import verify
+from tests.support import paths
+
+ASK, BID = types.Side.ASK, types.Side.BID
+LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
+SHANGHAI = dataclasses.replace(rules.A_SHARES, lot=1)
+SECOND = types.NANOSECONDS
+
+
+def real(name):
+  """The path of a real file; skips the test where it is not at hand."""
+  path = paths.DATA / name
+  if not path.exists():
+    pytest.skip(f"needs {name} in MARS_paths.DATA")
+  return path
+
+
+def replayed(path, **options):
+  """The stream of a path, and what its replay under its venue's rules gives."""
+  stream, checks = registry.read_checked(path, **options)
+  venue = dataclasses.replace(rules.PRESETS[stream.venue], lot=1)
+  return stream, verify.verify(stream, checks, rules=venue)
+
+
+def assert_exact(result, **checked):
+  """Nothing differs, nothing is lost, and as much as said was compared."""
+  assert not result.mismatches, result.examples
+  assert result.checked == checked
+  assert result.dropped == 0
+  assert not result.rejected
+
+
+def test_bme_day_fills_796_times_and_ends_with_no_order_left():
+  _, result = replayed(real("bme/acciona_2019-05-21.csv"))
+  assert_exact(result, left=8_816)
+  assert result.fills == 796
+  assert result.traded_volume == 44_041
+  assert result.orders_left == result.resyncs == 0
+
+
+def test_coinbase_ends_with_the_exchange_s_book_order_by_order():
+  try:
+    path = samples.coinbase()
+  except ConnectionError as error:
+    pytest.skip(f"needs the Coinbase sample: {error}")
+  _, result = replayed(path)
+  assert_exact(result, trades=307, left=11_600, orders=66_833)
+  assert result.fills == 501
+  assert result.capacity == 65_536
+  assert result.orders_left == 66_833
+
+
+def test_bitstamp_trades_as_the_exchange_did(bitstamp_sample):
+  _, result = replayed(bitstamp_sample)
+  assert_exact(result, trades=170, left=49_105)
+  assert result.fills == 284
+  assert result.traded_volume == 15_029_842
+
+
+@pytest.mark.parametrize(
+  "name, num_rows, num_deletes, num_resyncs, wrong",
+  [
+    ("GOOG_2012-06-21_10", 145_840, 62_008, 3_939 + 4_870, {}),
+    # The delete of order 1270: the feed executed half of it out of its turn.
+    ("AAPL_2012-06-21_30", 85_767, 38_045, 514 + 648, {"left": 1}),
+  ],
+)
+def test_lobster_rows_are_equal_on_all_levels(
+  name, num_rows, num_deletes, num_resyncs, wrong
+):
+  path = real(f"lobster/LOBSTER_SampleFile_{name}.zip")
+  stream, result = replayed(path)
+  assert result.checked == {"levels": num_rows, "left": num_deletes}
+  assert result.equal_levels == dict.fromkeys(verify.DEPTHS, num_rows)
+  assert result.mismatches == wrong
+  assert result.resyncs == num_resyncs
+  assert result.dropped == 0
+  assert not result.rejected
+  assert stream.counts["added"] == stream.counts["removed"] == 0
+
+
+FIVE = "sse/five_stocks_2023-07-11_orders.zip"
+
+
+@pytest.mark.parametrize(
+  "path, code, takers, deletes, traded, close",
+  [
+    ("sse/600519_2023-02-01.zip", "600519", 20_013, 15_668, 3_397_389, 184_497),
+    (FIVE, "605580", 9_274, 7_108, 14_222_843, 1_450),
+    (FIVE, "600536", 18_867, 12_580, 12_364_596, 5_073),
+    (FIVE, "600961", 15_657, 9_087, 31_330_733, 915),
+    (FIVE, "601825", 3_991, 1_997, 5_185_669, 548),
+    (FIVE, "600761", 15_481, 8_816, 7_916_463, 2_150),
+  ],
+)
+def test_shanghai_day_from_the_empty_book_to_the_closing_auction(
+  path, code, takers, deletes, traded, close
+):
+  _, result = replayed(real(path), instrument=code)
+  levels = {"levels": 4_889} if code == "600519" else {}
+  assert_exact(result, trades=takers, left=deletes, auctions=2, **levels)
+  assert result.traded_volume == traded
+  assert result.last_price == close
+  assert len(result.auctions) == 2
+  assert result.resyncs == 0
+
+
+@functools.partial(jax.jit, static_argnames="has_auction")
+def run(market, orders, seconds, *, has_auction):
+  """Matches orders; in an auction phase gives its outcome after each."""
+
+  def step(market, inputs):
+    market, _ = session.step(market, *inputs, rules=SHANGHAI, max_fills=0)
+    if not has_auction:
+      return market, None
+    last = market.last_price
+    return market, auction.find_price(
+      market.book, reference=last, rules=SHANGHAI
+    )
+
+  return jax.lax.scan(step, market, (orders, seconds))
+
+
+def test_indicative_prices_of_shanghai_are_those_of_our_auction():
+  path = real("sse/600519_2023-02-01.zip")
+  stream, checks = registry.read_checked(path)
+  seconds = (stream.time // SECOND).astype(np.int32)
+  phases = session.phase_at(SHANGHAI, seconds)
+  collects = np.isin(phases, rules.AUCTION_PHASES)
+  first, *_, last = np.flatnonzero(~collects)
+  market = session.init(lob.init(4096), reference=checks.reference)
+  outcomes = []
+  for start, end in ((0, first), (first, last + 1), (last + 1, len(stream))):
+    orders = engine.orders_of(stream, slice(start, end))
+    market, outcome = run(
+      market, orders, seconds[start:end], has_auction=bool(collects[start])
+    )
+    if collects[start]:
+      outcomes.append((start, *map(np.asarray, outcome)))
+      market, _ = session.uncross(market, rules=SHANGHAI)
+  assert market.book.dropped == 0
+  shown = sse_files.load_snapshots(sse_files.find(path).snapshots, "600519")
+  names = ("time", "AskPrice1", "AskVolume1", "BidVolume2", "AskVolume2")
+  counts = []
+  for status, (start, *outcome) in zip(
+    ("OCALL", "CCALL"), outcomes, strict=True
+  ):
+    rows = shown.rows.filter(status=status).select(names).rows()
+    rows = [row for row in rows if row[2] > 0]
+    counts.append(len(rows))
+    times = stream.time[start : start + len(outcome[0])]
+    price, volume, surplus = outcome
+    ours = np.stack(
+      [price, volume, np.maximum(surplus, 0), np.maximum(-surplus, 0)], axis=1
+    )
+    for row in rows:  # Few are older than a second, none than three.
+      span = times.searchsorted([row[0] - 3 * SECOND, row[0] + SECOND])
+      near = ours[max(span[0] - 1, 0) : span[1]]
+      assert (near == row[1:]).all(axis=1).any(), row
+  assert counts == [125, 63]
+
+
+def make_stream(rows, is_flow=None, dtype=np.int32):
+  """A stream of (second, kind, side, price, volume, id)."""
+  time, *columns = np.array(rows, np.int64).T
+  names = ("kind", "side", "price", "volume", "order_id")
+  columns = dict(zip(names, columns, strict=True))
+  wide = {name: columns.pop(name).astype(dtype) for name in names[2:4]}
+  return events.EventStream(
+    market="Test",
+    instrument="XYZ",
+    day="2020-01-02",
+    time=time * SECOND,
+    **{name: column.astype(np.int32) for name, column in columns.items()},
+    **wide,
+    is_flow=np.ones(len(rows), bool) if is_flow is None else is_flow,
+    tick_size=0.01,
+    lot_size=1.0,
+    counts={},
+  )
+
+
+# A call auction at 101 for 4 (the asks' 6 less 2), then a bid that takes 1.
+NINE = 9 * 3_600
+TINY = make_stream(
+  [
+    (NINE + 1_000, LIMIT, ASK, 101, 6, 0),
+    (NINE + 1_001, LIMIT, BID, 102, 4, 1),
+    (NINE + 1_900, LIMIT, BID, 101, 1, 2),
+    (NINE + 1_901, LIMIT, BID, 99, 3, 3),
+    (NINE + 1_902, CANCEL, BID, 99, 3, 3),
+  ]
+)
+TRADES = events.Trades(
+  event=np.array([2, 2]),
+  is_auction=np.array([True, False]),
+  bid_id=np.array([1, 2]),
+  ask_id=np.array([0, 0]),
+  price=np.array([101, 101]),
+  volume=np.array([4, 1]),
+)
+LEVELS = events.Levels(
+  num_events=np.array([2, 4]),
+  price=np.array([[[101, 0], [0, 0]], [[101, 0], [99, 0]]]),
+  volume=np.array([[[2, 0], [0, 0]], [[1, 0], [3, 0]]]),
+)
+CHECKS = events.GroundTruth(
+  trades=TRADES,
+  levels=LEVELS,
+  orders=events.RestingOrders(*(np.array([x]) for x in (ASK, 101, 1, 0))),
+  left=np.array([-1, -1, -1, -1, 0]),
+)
+
+
+def verified(stream=TINY, **changes):
+  checks = dataclasses.replace(CHECKS, **changes)
+  return verify.verify(stream, checks, rules=SHANGHAI)
+
+
+def test_tiny_day_agrees_with_itself():
+  result = verified()
+  assert_exact(result, trades=1, auctions=1, levels=2, left=1, orders=1)
+  assert result.auctions == [(2, 101, 4)]
+  assert (result.fills, result.traded_volume, result.last_price) == (1, 5, 101)
+  assert (result.events, result.orders_left) == (5, 1)
+
+
+def test_records_are_the_continuous_orders_with_the_book_round_them():
+  _, records = verify.verify_and_record(
+    TINY, CHECKS, rules=SHANGHAI, num_levels=1
+  )
+  assert records.order.id.tolist() == [2, 3, 3]  # Not those of the auction.
+  # The auction leaves 2 at 101 and no bid; the last bid is 99, for a moment.
+  assert records.mid_before.tolist() == [101, 101, 100]
+  assert records.mid_after.tolist() == [101, 100, 101]
+  assert records.traded.tolist() == [1, 0, 0]
+  asks, bids = records.snapshot.volume[:, ASK], records.snapshot.volume[:, BID]
+  assert asks.tolist() == [[1], [1], [1]]
+  assert bids.tolist() == [[0], [3], [0]]
+
+
+def test_gaps_are_told_of_one_session_only():
+  # 70 s apart; then over the lunch break; then past the end of trading.
+  seconds = [34_300, 34_370, 41_000, 47_000, 47_001, 53_900]
+  rows = [(second, LIMIT, BID, 99, 1, i) for i, second in enumerate(seconds)]
+  result = verify.verify(
+    make_stream(rows), events.GroundTruth(), rules=SHANGHAI
+  )
+  assert (result.gaps, result.longest_gap) == (2, 6_630.0)
+  assert result.crossed == 0
+
+
+def changed(arrays, name, index, value):
+  """Some of the checks, with one number of them changed."""
+  array = getattr(arrays, name).copy()
+  array[index] = value
+  return dataclasses.replace(arrays, **{name: array})
+
+
+@pytest.mark.parametrize(
+  "kind, wrong",
+  [
+    ("auctions", {"trades": changed(TRADES, "price", 0, 102)}),
+    ("auctions", {"trades": changed(TRADES, "volume", 0, 3)}),
+    ("auctions", {"trades": changed(TRADES, "bid_id", 0, 2)}),
+    ("trades", {"trades": changed(TRADES, "price", 1, 100)}),
+    ("trades", {"trades": changed(TRADES, "volume", 1, 2)}),
+    ("trades", {"trades": changed(TRADES, "ask_id", 1, 7)}),
+    ("levels", {"levels": changed(LEVELS, "price", (0, ASK, 0), 102)}),
+    ("levels", {"levels": changed(LEVELS, "volume", (1, BID, 0), 4)}),
+    ("orders", {"orders": changed(CHECKS.orders, "volume", 0, 2)}),
+    ("left", {"left": np.array([-1, -1, -1, -1, 1])}),
+  ],
+)
+def test_one_wrong_number_of_the_feed_is_one_mismatch_in_words(kind, wrong):
+  result = verified(**wrong)
+  assert result.mismatches == {kind: 1}
+  (example,) = result.examples
+  assert example.startswith(f"{kind}: ")
+
+
+def test_trade_at_another_event_is_missing_there_and_here():
+  result = verified(trades=changed(TRADES, "event", 1, 3))
+  assert result.mismatches == {"trades": 2}
+
+
+def test_auction_that_the_schedule_does_not_have_is_a_mismatch():
+  result = verified(trades=changed(TRADES, "event", 0, 3))
+  assert result.mismatches == {"auctions": 2}
+  assert "none after 3 events" in result.examples[1]
+
+
+def test_id_that_the_feed_does_not_tell_fits_any():
+  ids = changed(TRADES, "ask_id", slice(None), types.NO_ORDER)
+  assert not verified(trades=ids).mismatches
+
+
+def test_closing_auction_is_held_where_the_feed_tells_of_it():
+  fifteen = 15 * 3_600
+  stream = make_stream(
+    [
+      (fifteen - 100, LIMIT, ASK, 100, 5, 0),
+      (fifteen - 90, LIMIT, BID, 100, 5, 1),
+    ]
+  )
+  held = events.Trades(*(np.array([x]) for x in (2, True, 1, 0, 100, 5)))
+  result = verify.verify(
+    stream, events.GroundTruth(trades=held), rules=SHANGHAI
+  )
+  assert_exact(result, auctions=1)
+  assert result.auctions == [(2, 100, 5)]
+  result = verify.verify(stream, events.GroundTruth(), rules=SHANGHAI)
+  assert result.auctions == []
+  assert result.orders_left == 2
+
+
+def test_orders_that_the_rules_refuse_are_counted_by_reason():
+  checks = events.GroundTruth(reference=100)
+  result = verify.verify(TINY, checks, rules=rules.A_SHARES)
+  assert result.rejected == {"off lot": 3, "unknown id": 1}
+
+
+@pytest.mark.parametrize("view", [1, 2])
+def test_levels_beyond_the_slots_in_view_are_seen(monkeypatch, view):
+  monkeypatch.setattr(engine, "_VIEW", view)
+  # A level of three orders before the next one, and a book that ends in view.
+  rows = [(0, LIMIT, BID, 100, 1, i) for i in range(3)]
+  rows += [(1, LIMIT, BID, 99, 5, 3), (2, LIMIT, ASK, 101, 2, 4)]
+  _, records = verify.verify_and_record(
+    make_stream(rows),
+    events.GroundTruth(),
+    rules=rules.CONTINUOUS,
+    num_levels=2,
+  )
+  bids = records.snapshot.volume[:, BID]
+  assert bids.tolist() == [[1, 0], [2, 0], [3, 0], [3, 5], [3, 5]]
+  assert records.snapshot.price[-1].tolist() == [[101, 0], [100, 99]]
+
+
+def test_capacities_grow_and_start_orders_are_not_matched_one_by_one(
+  monkeypatch,
+):
+  monkeypatch.setattr(verify, "_CAPACITY", 2)
+  monkeypatch.setattr(verify, "_MAX_FILLS", 1)
+  rows = [(0, LIMIT, BID, 100 - i, 1, i) for i in range(7)]
+  rows += [(1, LIMIT, BID, 50, 1, 7), (1, LIMIT, BID, 49, 1, 8)]
+  rows += [(2, LIMIT, ASK, 90, 20, 9)]
+  stream = make_stream(rows, is_flow=np.arange(10) >= 7, dtype=np.int64)
+  result = verify.verify(stream, events.GroundTruth(), rules=rules.CONTINUOUS)
+  assert (result.fills, result.dropped, result.capacity) == (7, 0, 32)
+  assert result.orders_left == 3
+
+
+def test_stream_without_events_is_an_error():
+  with pytest.raises(ValueError, match="Test XYZ 2020-01-02: no events"):
+    verified(TINY[:0])

@@ -1,0 +1,271 @@
+"""One market simulated in several ways is one market.
+
+As a script, simulates on eight devices and writes what came out.
+"""
+
+import functools
+import pathlib
+import sys
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mars_jax import lmm
+from mars_jax import sim
+from mars_jax import types
+from mars_jax.sim import agents
+from mars_jax.sim import clock
+from mars_jax.tokens import bins
+from mars_jax.tokens import vocab
+from mars_jax.utils import time_of_day
+from tests.support.processes import scripts
+from tests.support.sim import oracle_replay
+from tests.support.sim import small_markets
+from tests.support.train import random_params
+from tests.support.train import tiny_run
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+BID = types.Side.BID
+_MS = 1_000_000  # Nanoseconds.
+_NUM, _CHUNK = 8, 10
+_UNTIL = 103  # Seconds since midnight, 3 after the start.
+_SLOTS = 2
+_NOISE = oracle_replay.noise(
+  count=2,
+  interval=500 * _MS,
+  slots=_SLOTS,
+  delays=agents.Delays(communication=7 * _MS, observation=200 * _MS),
+)
+_CONFIG = sim.SimConfig(
+  crowd=sim.AgentsConfig((_NOISE,), slots=_SLOTS, outbox=4, levels=1, views=8)
+)
+_SETTINGS = {"flow": oracle_replay.ANY_ORDER, "config": _CONFIG}
+
+
+def _tokenizer():
+  return small_markets.tokenizer(50_000)
+
+
+def _starts():
+  """Two markets that differ in their quotes and their model's memory."""
+  other = [
+    (side, price + 5, 2 * volume)
+    for side, price, volume in small_markets.QUOTES
+  ]
+  start = functools.partial(small_markets.start, capacity=32)
+  return start(), start(quotes=other).replace(cache=jnp.int32(7))
+
+
+def _keys():
+  return jax.random.split(jax.random.key(2), (2, _NUM))
+
+
+def _keep(state, event):
+  """The events, and of the state what they do not tell."""
+  crowd = state.crowd
+  return event, state.num_events, state.cache, crowd.accounts, crowd.refused
+
+
+def _chunks(keys, start, until, mesh=None):
+  """What was kept `[..., num_events, ...]` until all trajectories had ended."""
+  chunks = sim.chunks(
+    0,
+    _tokenizer(),
+    sim.init_many(0, _tokenizer(), keys, start, **_SETTINGS),
+    clock.at_second(until),
+    num_events=_CHUNK,
+    observe_fn=_keep,
+    mesh=mesh,
+    **_SETTINGS,
+  )
+  kept = [kept for _, kept in chunks]
+  return jax.tree.map(lambda *x: np.concatenate(x, axis=keys.ndim), *kept)
+
+
+def _path(folder):
+  return folder / "kept.npz"
+
+
+def main(folder):
+  """Simulates both starts at once on eight devices."""
+  mesh = jax.sharding.Mesh(np.array(jax.devices()), ("data",))
+  start = sim.stack(_starts(), flow=oracle_replay.ANY_ORDER)
+  kept = _chunks(_keys(), start, _UNTIL, mesh)
+  np.savez(_path(folder), *jax.tree.leaves(kept))
+
+
+@pytest.fixture(scope="module")
+def alone():
+  """What was kept of each start, on one device."""
+  keys = _keys()
+  return [_chunks(keys[s], start, _UNTIL) for s, start in enumerate(_starts())]
+
+
+def test_trajectories_in_chunks_are_single_steps_until_they_end(alone):
+  step = jax.jit(functools.partial(sim.step, **_SETTINGS))
+  init = jax.jit(functools.partial(sim.init, **_SETTINGS))
+  for b in (0, 5):
+    state = init(0, _tokenizer(), _keys()[0, b], _starts()[0])
+    number = alone[0][0].is_event.shape[1]
+    for i in range(number):
+      state, event = step(0, _tokenizer(), state, clock.at_second(_UNTIL))
+      expected = jax.tree.map(lambda x, at=(b, i): x[at], alone[0])
+      chex.assert_trees_all_equal(_keep(state, event), expected)
+    assert not event.is_event
+
+
+def test_trajectories_end_at_their_own_time_and_then_stay(alone):
+  event, num_events, cache, *_ = alone[0]
+  assert len(set(num_events[:, -1].tolist())) > 1
+  assert num_events.max() > 2 * _CHUNK  # In several chunks.
+  np.testing.assert_array_equal(event.is_event.sum(axis=1), num_events[:, -1])
+  np.testing.assert_array_equal(cache, num_events + 1)
+  assert (np.diff(event.is_event.astype(int)) <= 0).all()
+  times = time_of_day.nanoseconds(event.time)
+  assert times.max() <= _UNTIL * types.NANOSECONDS
+  ended = ~event.is_event[:, 1:]
+  assert (np.diff(times)[ended] == 0).all()
+  assert (np.diff(event.mid)[ended] == 0).all()
+
+
+def test_several_starts_on_eight_devices_are_each_alone_on_one(
+  alone, tmp_path_factory
+):
+  folder = tmp_path_factory.mktemp("eight")
+  script = "sim/equivalence_test.py"
+  process = tiny_run.start(
+    script, folder, num_devices=8, xla_flags=scripts.QUICK_XLA
+  )
+  tiny_run.finish(process)
+  with np.load(_path(folder)) as file:
+    together = [file[name] for name in file.files]
+  for s, one in enumerate(alone):
+    leaves = jax.tree.leaves(one)
+    # Chunks go on until the trajectories of both starts have ended.
+    number = min(leaves[0].shape[1], together[0].shape[2])
+    for x, y in zip(together, leaves, strict=True):
+      np.testing.assert_array_equal(x[s, :, :number], y[:, :number])
+    assert one[0].is_event.sum() == together[0][s].sum()
+
+
+def test_a_market_of_a_model_that_has_stopped_goes_on_as_if_it_had_not():
+  model = lmm.LmmConfig(
+    dim=8,
+    num_layers=1,
+    num_heads=2,
+    num_kv_heads=1,
+    head_dim=4,
+    mlp_dim=8,
+    window=6,
+    dtype="float32",
+  )
+  params = random_params.params(model)
+  flow = sim.OrderModelFns(
+    functools.partial(lmm.next_order, config=model),
+    cache_axes=lmm.cache.AXES,
+    start_axes=lmm.cache.HISTORY_AXES,
+    align_cache=lmm.cache.align,
+  )
+  cache = lmm.cache.share(lmm.cache.init(config=model))
+  start = small_markets.start(capacity=32).replace(cache=cache)
+  keys = jax.random.split(jax.random.key(4), 3)
+
+  def run(state, seconds):
+    """The last state, and the events of each trajectory until then."""
+    chunks = sim.chunks(
+      params,
+      _tokenizer(),
+      state,
+      clock.at_second(seconds),
+      flow=flow,
+      num_events=7,
+      observe_fn=_keep_event,
+    )
+    states, kept = zip(*chunks, strict=True)
+    kept = jax.tree.map(lambda *x: np.concatenate(x, axis=1), *kept)
+    return states[-1], [
+      jax.tree.map(lambda x, b=b: x[b][kept.is_event[b]], kept)
+      for b in range(len(keys))
+    ]
+
+  begin = sim.init_many(params, _tokenizer(), keys, start, flow=flow)
+  straight, events = run(begin, 108)
+  stopped, before = run(begin, 103)
+  last, after = run(stopped, 108)
+  numbers = [len(market.mid) for market in before]
+  assert len(set(numbers)) > 1 and min(numbers) > 2
+  for whole, *parts in zip(events, before, after, strict=True):
+    joined = jax.tree.map(lambda *x: np.concatenate(x), *parts)
+    chex.assert_trees_all_equal(joined, whole)
+  aligned, expected = (
+    lmm.cache.align(state.cache) for state in (last, straight)
+  )
+  np.testing.assert_array_equal(aligned.position, expected.position)
+
+
+def _keep_event(state, event):
+  del state
+  return event
+
+
+def _buy_once(key, observation):
+  """Wakes up 150 ms after the start."""
+  del key
+  return (), clock.add(observation.time, 150 * _MS)
+
+
+def _buy(state, observation):
+  del observation
+  order = agents.order(types.OrderKind.MARKET, BID, volume=14)
+  return state, agents.Action(agents.orders(order), clock.never())
+
+
+def _bid_below(params, key, token, cache, is_new):
+  """A bid three ticks below the mid, every 100 ms."""
+  del params, key, token
+  tokenizer = small_markets.tokenizer(100_000)
+  price = bins.encode(tokenizer.price, jnp.int32(-3))
+  volume = bins.encode(tokenizer.volume, jnp.int32(2))
+  fields = [vocab.KIND_BID, price, volume, 1]
+  return vocab.pack(jnp.stack([jnp.int32(x) for x in fields])), cache + is_new
+
+
+@pytest.mark.parametrize(
+  ("changes", "expected"),
+  [
+    ({"price_from": "sending"}, [(200, 998), (300, 998)]),
+    ({"after_injection": "redraw"}, [(250, 998), (350, 998)]),
+  ],
+)
+def test_a_plan_that_an_order_overtakes_does_as_the_config_says(
+  changes, expected
+):
+  buyer = agents.Agent("buyer", _buy_once, _buy)
+  crowd = sim.AgentsConfig((buyer,), slots=1, outbox=1, levels=1)
+  config = sim.SimConfig(crowd=crowd, **changes)
+  settings = {"flow": sim.OrderModelFns(_bid_below), "config": config}
+
+  @jax.jit
+  def simulate(start):
+    tokenizer = small_markets.tokenizer(100_000)
+    state = sim.init(0, tokenizer, jax.random.key(0), start, **settings)
+    return sim.rollout(
+      0, tokenizer, state, num_events=4, observe_fn=_keep_event, **settings
+    )
+
+  _, events = simulate(small_markets.start(capacity=16))
+  # The buy takes all at 1001 and 4 at 1003: the mid goes from 1000 to 1001.
+  assert events.order.owner.tolist() == [-1, 0, -1, -1]
+  assert events.mid.tolist() == [1000, 1001, 1001, 1001]
+  times = (time_of_day.nanoseconds(events.time) // _MS - 100_000).tolist()
+  rows = list(zip(times, events.order.price.tolist(), strict=True))
+  assert rows[0] == (100, 997) and times[1] == 150
+  assert rows[2:] == expected
+
+
+if __name__ == "__main__":
+  main(pathlib.Path(sys.argv[1]))

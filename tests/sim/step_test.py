@@ -1,0 +1,270 @@
+"""The simulator, driven by models of a few lines."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from mars_jax import lob
+from mars_jax import sim
+from mars_jax import types
+from mars_jax.tokens import bins
+from mars_jax.tokens import features
+from mars_jax.tokens import vocab
+from tests.support.sim import small_markets
+
+ASK, BID = types.Side.ASK, types.Side.BID
+_CAPACITY = 256
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+def _random_flow(params, key, token, cache, is_new):
+  """Any order, as likely as any other; counts what it saw."""
+  del params, token
+  return jax.random.randint(key, (), 0, vocab.NUM_ORDERS), cache + is_new
+
+
+def _scripted_flow(params, key, token, cache, is_new):
+  """The orders of `params`, one after the other."""
+  del key, token
+  return params[cache], cache + is_new
+
+
+RANDOM = sim.OrderModelFns(_random_flow)
+SCRIPTED = sim.OrderModelFns(_scripted_flow)
+
+
+_tokenizer = functools.partial(small_markets.tokenizer, 100_000)
+_start = functools.partial(
+  small_markets.start, nanoseconds=999_500_000, capacity=_CAPACITY
+)
+
+
+def _index(kind, offset, volume, interval_bin=0):
+  """The order index of ticks from the mid and lots."""
+  tokenizer = _tokenizer()
+  fields = [
+    kind,
+    int(bins.encode(tokenizer.price, offset)),
+    int(bins.encode(tokenizer.volume, volume)),
+    interval_bin,
+  ]
+  return int(vocab.pack(np.array(fields)))
+
+
+def _run_script(script, orders):
+  """The events of scripted order indices, and the last state."""
+  params = jnp.array([*script, script[-1]], jnp.int32)
+  state = sim.init(
+    params, _tokenizer(), jax.random.key(0), _start(orders), flow=SCRIPTED
+  )
+  return _rollout(params, state, SCRIPTED, len(script))
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _rollout(params, state, flow, num_events):
+  return sim.rollout(
+    params,
+    _tokenizer(),
+    state,
+    flow=flow,
+    num_events=num_events,
+    observe_fn=lambda state, event: event,
+  )
+
+
+class StepTest(parameterized.TestCase):
+  def test_limit_order_counts_its_price_from_the_mid_and_rests(self):
+    state, events = _run_script(
+      [_index(vocab.KIND_BID, -3, 7)], small_markets.QUOTES
+    )
+    self.assertEqual(events.order.price[0], 1000 - 3)
+    self.assertEqual(events.order.id[0], 4)
+    self.assertEqual(state.next_id, 5)
+    self.assertEqual(state.venue.book.volume[BID].tolist()[:3], [10, 20, 7])
+
+  def test_marketable_order_trades_and_moves_the_mid(self):
+    state, events = _run_script(
+      [_index(vocab.KIND_BID, 1, 12)], small_markets.QUOTES
+    )
+    self.assertEqual(events.report.traded[0], 10)
+    # The rest of 2 at 1001 is the best bid now, the ask 1003 the best ask.
+    self.assertEqual(events.mid[0], 1002)
+    self.assertEqual(state.mid, 1002)
+
+  @parameterized.named_parameters(
+    ("of_its_volume", -2, 20, (998, 20, 1)),
+    ("of_its_volume_at_another_price", -1, 20, (998, 20, 1)),
+    ("of_its_price_where_no_volume_fits", -1, 4, (999, 4, 0)),
+    ("whole_unless_of_under_half_of_it", -1, 6, (999, 10, 0)),
+    ("of_no_more_than_rests", -1, 30, (999, 10, 0)),
+    ("nearest_where_none_is_priced_so", 9, 5, (1003, 5, 3)),
+  )
+  def test_cancel_means_the_order(self, offset, volume, expected):
+    script = [_index(vocab.KIND_CANCEL, offset, volume)]
+    state, events = _run_script(script, small_markets.QUOTES)
+    order = jax.tree.map(lambda leaf: leaf[0], events.order)
+    self.assertEqual((order.price, order.volume, order.id), expected)
+    self.assertEqual(state.next_id, 4)
+    self.assertEqual(state.venue.book.unknown, 0)
+
+  def test_cancel_of_an_empty_side_does_nothing(self):
+    state, events = _run_script(
+      [_index(vocab.KIND_CANCEL, 5, 3)], ((BID, 999, 10),)
+    )
+    self.assertEqual(events.order.volume[0], 0)
+    before = _start(((BID, 999, 10),)).venue.book
+    chex.assert_trees_all_equal(state.venue.book.volume, before.volume)
+    rejected = state.venue.book.counts - before.counts
+    self.assertEqual(rejected[types.Reason.NO_VOLUME], 1)
+
+  def test_a_market_whose_sides_empty_goes_on_from_the_last_mid(self):
+    state, events = _run_script(
+      [
+        _index(vocab.KIND_BID, 1, 10),  # At 1001: takes the only ask.
+        _index(vocab.KIND_ASK, -2, 10),  # At 997: takes the only bid.
+        _index(vocab.KIND_CANCEL, 3, 7),  # Of nothing.
+        _index(vocab.KIND_BID, -1, 4),  # At 998, from the last mid.
+        _index(vocab.KIND_ASK, 2, 5),  # At 1000, from the best bid.
+      ],
+      ((BID, 999, 10), (ASK, 1001, 10)),
+    )
+    self.assertEqual(events.report.traded.tolist(), [10, 10, 0, 0, 0])
+    self.assertEqual(events.mid.tolist(), [999, 999, 999, 998, 999])
+    self.assertEqual(events.order.volume.tolist(), [10, 10, 0, 4, 5])
+    self.assertEqual(events.order.price.tolist()[-2:], [998, 1000])
+    self.assertEqual(state.venue.book.volume[:, 0].tolist(), [5, 4])
+    self.assertEqual(state.num_events, 5)
+
+  def test_clock_carries_nanoseconds_into_seconds(self):
+    index = _index(vocab.KIND_BID, -3, 7, interval_bin=1)  # 100 ms
+    state, _ = _run_script([index] * 6, small_markets.QUOTES)
+    self.assertEqual(state.clock.seconds, 101)
+    self.assertEqual(state.clock.nanoseconds, 599_500_000)
+
+  def test_model_is_told_what_was_done_with_the_book_that_it_left(self):
+    def flow(params, key, token, cache, is_new):
+      return jnp.int32(_index(vocab.KIND_BID, 1, 12)), token
+
+    start = _start(small_markets.QUOTES).replace(cache=_start(()).token)
+    state = sim.init(
+      0, _tokenizer(), jax.random.key(0), start, flow=sim.OrderModelFns(flow)
+    )
+    state, event = sim.step(
+      0, _tokenizer(), state, flow=sim.OrderModelFns(flow)
+    )
+    wanted = features.encode(
+      _tokenizer(),
+      event.order,
+      interval=jnp.int32(0),
+      open_mid=jnp.int32(1000),
+      mid_before=jnp.int32(1000),
+      mid_after=jnp.int32(1002),
+      snapshot=lob.snapshot(
+        state.venue.book, num_levels=features.SNAPSHOT_LEVELS
+      ),
+      time=jnp.int32(100),
+    )
+    chex.assert_trees_all_equal(state.cache, wanted)
+    self.assertEqual(wanted.index, _index(vocab.KIND_BID, 1, 12))
+    self.assertEqual(wanted.mid_move, 2)
+
+
+class RolloutTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.keys = jax.random.split(jax.random.key(7), 4)
+    self.start = _start(small_markets.QUOTES)
+
+  def _states(self):
+    return sim.init_many(0, _tokenizer(), self.keys, self.start, flow=RANDOM)
+
+  def test_scan_is_a_python_loop(self):
+    state = sim.init(0, _tokenizer(), self.keys[0], self.start, flow=RANDOM)
+    last, events = _rollout(0, state, RANDOM, 50)
+    step = jax.jit(functools.partial(sim.step, flow=RANDOM))
+    for i in range(50):
+      state, event = step(0, _tokenizer(), state)
+      chex.assert_trees_all_equal(
+        event, jax.tree.map(lambda leaf, i=i: leaf[i], events)
+      )
+    chex.assert_trees_all_equal(
+      jax.random.key_data(last.key), jax.random.key_data(state.key)
+    )
+    chex.assert_trees_all_equal(last.venue.book, state.venue.book)
+
+  def test_trajectories_together_are_those_alone(self):
+    chunks = sim.chunks(
+      0,
+      _tokenizer(),
+      self._states(),
+      flow=RANDOM,
+      num_events=60,
+      observe_fn=lambda state, event: event,
+    )
+    _, together = next(chunks)
+    for b, key in enumerate(self.keys):
+      state = sim.init(0, _tokenizer(), key, self.start, flow=RANDOM)
+      _, alone = _rollout(0, state, RANDOM, 60)
+      chex.assert_trees_all_equal(
+        alone, jax.tree.map(lambda leaf, b=b: leaf[b], together)
+      )
+    self.assertGreater(len(set(together.mid[:, -1].tolist())), 1)
+
+  def test_chunks_in_a_row_are_one_rollout(self):
+    run = functools.partial(
+      sim.chunks,
+      0,
+      _tokenizer(),
+      flow=RANDOM,
+      observe_fn=lambda state, event: (event.mid, event.order),
+    )
+    _, whole = next(run(self._states(), num_events=40))
+    pieces = []
+    for _, piece in run(self._states(), num_events=10):
+      pieces.append(piece)
+      if len(pieces) == 4:
+        break
+    chex.assert_trees_all_equal(
+      whole, jax.tree.map(lambda *x: np.concatenate(x, axis=1), *pieces)
+    )
+
+  def test_random_markets_keep_the_rules(self):
+    num_events = 1000
+    chunks = sim.chunks(
+      0,
+      _tokenizer(),
+      self._states(),
+      flow=RANDOM,
+      num_events=num_events,
+      observe_fn=lambda state, event: (event, state.venue.book),
+    )
+    last, (events, books) = next(chunks)
+    self.assertTrue((last.cache == num_events + 1).all())
+    best = books.price[:, :, :, 0]
+    both = (books.volume[:, :, :, 0] > 0).all(axis=2)
+    self.assertGreater(both.mean(), 0.5)
+    self.assertTrue((best[both][:, BID] < best[both][:, ASK]).all())
+    time = events.time.seconds * 1e9 + events.time.nanoseconds
+    self.assertTrue((np.diff(time, axis=1) >= 0).all())
+    self.assertTrue((last.venue.book.unknown == 0).all())
+    self.assertGreater(events.report.traded.sum(), 0)
+    if not last.venue.book.dropped.any():
+      is_limit = events.order.kind == types.OrderKind.LIMIT
+      sent = np.where(is_limit, events.order.volume, 0).sum(axis=1) + 45
+      taken = np.where(is_limit, 0, events.order.volume).sum(axis=1)
+      rests = last.venue.book.volume.sum(axis=(1, 2))
+      both_sides = 2 * events.report.traded.sum(axis=1)
+      np.testing.assert_array_equal(sent, rests + taken + both_sides)
+    else:
+      self.fail("the book of this test is meant to be large enough")
+
+
+if __name__ == "__main__":
+  absltest.main()

@@ -1,0 +1,148 @@
+"""Plays streams of messages on the matching engine and on its oracle."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mars_jax import lob
+from mars_jax import types
+from mars_jax.lob import auction
+from mars_jax.lob import rules as rules_lib
+from mars_jax.lob import session
+from tests.support.oracles import python_exchange
+
+ASK, BID = types.Side.ASK, types.Side.BID
+LENGTH = 32  # Of all streams, padded, so that each rule compiles once.
+CAPACITY = 6
+_PADDING = python_exchange.Message(types.OrderKind.NONE, ASK, 0, 0, 0)
+
+
+def put_orders(messages, dtype=np.int32) -> types.Order:
+  """Returns messages as orders, leaves `[T]`."""
+  kind, side, price, volume, id_, owner = np.array(messages, np.int64).T
+  return types.Order(
+    kind=kind.astype(np.int32),
+    side=side.astype(np.int32),
+    price=price.astype(dtype),
+    volume=volume.astype(dtype),
+    id=id_.astype(np.int32),
+    owner=owner.astype(np.int32),
+  )
+
+
+def pad(messages, seconds):
+  """Pads a stream and its times to `LENGTH` with messages of kind `NONE`."""
+  more = LENGTH - len(messages)
+  last = seconds[-1] if len(seconds) else 0
+  return [*messages, *[_PADDING] * more], [*seconds, *[last] * more]
+
+
+def ends_auction(rules: rules_lib.Rules, seconds) -> np.ndarray:
+  """Tells before which messages a call auction has to be uncrossed."""
+  oracle = python_exchange.PythonExchange(rules, 1, 0)
+  phases = [oracle.phase(time) for time in seconds]
+  ends = [False] * len(phases)
+  for i in range(1, len(phases)):
+    was_auction = phases[i - 1] in python_exchange.AUCTIONS
+    ends[i] = was_auction and phases[i] not in python_exchange.AUCTIONS
+  return np.array(ends)
+
+
+@functools.partial(jax.jit, static_argnames=("rules", "has_auctions"))
+def scan(market, orders, seconds, ends, *, rules, has_auctions):
+  """Returns, for each message, the market after it, its report, the auction."""
+
+  def body(market, x):
+    order, time, ends_here = x
+    outcome = None
+    if has_auctions:
+      after, outcome = session.uncross(market, rules=rules)
+      market, outcome = jax.tree.map(
+        lambda new, old: jnp.where(ends_here, new, old),
+        (after, outcome),
+        (market, jax.tree.map(jnp.zeros_like, outcome)),
+      )
+    market, report = session.step(market, order, time, rules=rules)
+    return market, (market, report, outcome)
+
+  return jax.lax.scan(body, market, (orders, seconds, ends))[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Played:
+  """What became of a stream; `i` numbers its messages, from the end if < 0."""
+
+  markets: session.Exchange  # leaves [LENGTH, ...], after each message
+  reports: types.ExecutionReport  # leaves [LENGTH, ...]
+  auctions: auction.Auction | None  # leaves [LENGTH, ...], before each message
+  length: int  # without padding
+
+  @property
+  def reasons(self) -> list[int]:
+    """`types.Reason` of each message."""
+    return self.reports.reason[: self.length].tolist()
+
+  @property
+  def counts(self) -> dict[int, int]:
+    """How many messages had each reason, where any had it."""
+    counts = self.markets.book.counts[-1].tolist()
+    return {reason: number for reason, number in enumerate(counts) if number}
+
+  def fills(self, i: int = -1):
+    """The fills of a message: (price, volume, id)."""
+    return _table(self.reports.fills, i % self.length, "price volume id")
+
+  def auction_fills(self, side: int, i: int = -1):
+    """The fills of a side in the auction before a message."""
+    listed = self.auctions.fills
+    i = i % self.length, side
+    return _table(listed, i, "price volume id")
+
+  def rows(self, side: int, i: int = -1, fields: str = "price volume id"):
+    """The resting orders of a side after a message, first to trade first."""
+    return _table(self.markets.book, (i % self.length, side), fields)
+
+  def numbers(self, i: int = -1) -> tuple[int, int, int]:
+    """What a message traded, rested and cancelled, lots."""
+    report = self.reports
+    fields = (report.traded, report.rested, report.cancelled)
+    return tuple(int(x[i % self.length]) for x in fields)
+
+
+def _table(columns, i, fields):
+  used = columns.volume[i] > 0
+  lists = (getattr(columns, name)[i][used].tolist() for name in fields.split())
+  return list(zip(*lists, strict=True))
+
+
+def play(
+  rules: rules_lib.Rules,
+  messages,
+  seconds=None,
+  *,
+  capacity: int = CAPACITY,
+  reference: int = 100,
+  dtype=np.int32,
+) -> Played:
+  """Plays a stream; without times all of it in second 0.
+
+  Where a call auction ends between two messages, it is uncrossed there.
+  """
+  length = len(messages)
+  seconds = [0] * length if seconds is None else seconds
+  messages, seconds = pad(messages, seconds)
+  phases = {phase for _, phase in rules.schedule}
+  promotion = "strict" if dtype == np.int32 else "standard"
+  with jax.numpy_dtype_promotion(promotion):
+    results = scan(
+      session.init(lob.init(capacity, dtype=dtype), reference=reference),
+      put_orders(messages, dtype),
+      np.array(seconds, np.int32),
+      ends_auction(rules, seconds),
+      rules=rules,
+      has_auctions=bool(phases & python_exchange.AUCTIONS),
+    )
+  return Played(*jax.device_get(results), length)

@@ -1,0 +1,164 @@
+"""A tiny training run on two markets: its configs, its data, and how to start.
+
+Tests that need other devices than pytest's process has are scripts as well,
+which import this.
+"""
+
+import csv
+import os
+import subprocess
+import sys
+
+import jax
+
+from mars_jax import lmm
+from mars_jax.data import dataset as dataset_lib
+from mars_jax.data import pipeline
+from mars_jax.data import store
+from mars_jax.tokens import encoding
+from mars_jax.train import optimizer as optimizer_lib
+from mars_jax.train import sharding
+from mars_jax.train import trainer
+from tests.support import paths
+from tests.support.train import day_records
+
+MODEL = lmm.LmmConfig(
+  dim=16,
+  num_layers=2,
+  num_heads=4,
+  num_kv_heads=2,
+  head_dim=4,
+  mlp_dim=24,
+  window=8,
+)
+DATA = dataset_lib.DataConfig(
+  path="",
+  train_fraction=0.75,
+  book_capacity=256,
+  window_length=17,
+  window_stride=8,
+  batch_size=16,
+)
+OPTIMIZER = optimizer_lib.OptimizerConfig(
+  name="adamw",
+  learning_rate=1e-2,
+  num_steps=6,
+  warmup_steps=2,
+  weight_decay=0.1,
+  beta2=0.98,
+  max_grad_norm=1.0,
+)
+TRAIN = trainer.TrainConfig(
+  seed=0, eval_every=2, checkpoint_every=3, max_to_keep=2, max_skipped=2
+)
+CONFIGS = {
+  "model": MODEL,
+  "data": DATA,
+  "optimizer": OPTIMIZER,
+  "train": TRAIN,
+  "parallel": sharding.ParallelConfig(),
+}
+
+
+class Killed(Exception):
+  """What stands for the end of the process."""
+
+
+def dataset() -> dataset_lib.Dataset:
+  """Returns two markets, of a day each."""
+  days = {"A": day_records.make(700), "B": day_records.make(300, seed=1)}
+  parts = {"train": [], "valid": []}
+  for market, records in days.items():
+    day, size = store.MemoryDay(records), len(records)
+    split = size * 3 // 4
+    parts["train"].append(pipeline.Part(day, market, 0, split))
+    parts["valid"].append(pipeline.Part(day, market, split, size))
+  return dataset_lib.Dataset(
+    name="two days",
+    source={"days": 2},
+    parts=parts,
+    tokenizers={name: encoding.fit(day) for name, day in days.items()},
+  )
+
+
+def batches(data):
+  """Returns the batches of a run."""
+  return pipeline.batches(
+    data.train_windows(DATA), batch_size=DATA.batch_size, seed=TRAIN.seed
+  )
+
+
+def steps(data, mesh, state, step, num_steps):
+  """Takes the first steps of a run; returns the state and the losses."""
+  losses, drawn = [], batches(data)
+  tokenizers = data.tokenizer_list(MODEL.inputs)
+  tokenizers = sharding.replicate(tokenizers, mesh)
+  with jax.set_mesh(mesh):
+    for _ in range(num_steps):
+      batch = sharding.put_batch(next(drawn), mesh)
+      state, scalars = step(state, tokenizers, batch)
+      losses.append(float(scalars["train_nats"]))
+  assert step._cache_size() == 1  # Nothing moves from step to step.
+  return state, losses
+
+
+def run(dataset_, workdir, /, on_progress=lambda progress: None, **configs):
+  """Trains; returns the parameters and the reports of all steps."""
+  reports = []
+
+  def keep(progress):
+    reports.append(progress)
+    on_progress(progress)
+
+  params = trainer.train(
+    dataset_, workdir, **{**CONFIGS, **configs}, on_progress=keep
+  )
+  return params, reports
+
+
+def kill_at(step):
+  """Returns an `on_progress` that ends the run."""
+
+  def on_progress(progress):
+    if progress.step == step:
+      raise Killed
+
+  return on_progress
+
+
+def metrics(workdir):
+  """Returns the rows of metrics.csv, without the wall-clock time."""
+  with open(workdir / "metrics.csv", newline="") as file:
+    rows = list(csv.reader(file))
+  assert rows[0][0] == "unix_time"
+  return [row[1:] for row in rows]
+
+
+def start(script, *arguments, num_devices, xla_flags=""):
+  """Starts a script of this folder on some devices, that compiles quickly."""
+  devices = f"--xla_force_host_platform_device_count={num_devices}"
+  return subprocess.Popen(
+    [sys.executable, paths.ROOT / "tests" / script, *arguments],
+    env={
+      **os.environ,
+      "JAX_PLATFORMS": "cpu",
+      "PYTHONPATH": str(paths.ROOT),
+      "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+      "JAX_NUMPY_RANK_PROMOTION": "raise",
+      "XLA_FLAGS": f"{devices} {xla_flags}",
+    },
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+  )
+
+
+def finish(*processes, expect=0):
+  """Waits for scripts, none of which outlives this."""
+  try:
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+  finally:
+    for process in processes:
+      process.kill()
+  for process, output in zip(processes, outputs, strict=True):
+    assert process.returncode == expect, output

@@ -1,0 +1,232 @@
+"""Scores with intervals: those of `validation`, and as sure as they say."""
+
+import dataclasses
+import json
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mars_jax import lmm
+from mars_jax.data import dataset as dataset_lib
+from mars_jax.feeds import registry
+from mars_jax.tokens import vocab
+from mars_jax.train import checkpoint
+from mars_jax.train import trainer
+from mars_jax.train import validation
+from mars_jax.utils import stats
+from tests.support.processes import scripts
+from tests.support.train import prepared_data
+from tests.support.train import random_params
+from tests.support.train import tiny_run
+
+_BLOCK = 8
+_NAMES = (*vocab.FIELDS, "all")
+_MARKETS = ("BME", "Bitstamp")
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+def _autoregressive(num_series, length, factor):
+  """Series `[length, num_series]` of mean 0, x_t = factor x_(t-1) + noise."""
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(length, num_series))
+  x[0] /= math.sqrt(1 - factor**2)
+  for t in range(1, length):
+    x[t] += factor * x[t - 1]
+  return x
+
+
+def _coverage(series, block):
+  """The share of series whose interval has the true mean, 0, in it."""
+  found = np.array([stats.mean_interval(x, block) for x in series.T])
+  return np.mean(np.abs(found[:, 0]) < found[:, 1])
+
+
+def test_the_interval_of_dependent_values_is_neither_too_narrow_nor_too_wide():
+  series = _autoregressive(400, 4096, factor=0.9)
+  # Three standard errors of a share of 400 are 0.033.
+  assert _coverage(series, block=256) == pytest.approx(0.95, abs=0.033)
+  # As if independent: too narrow by sqrt(1.9 / 0.1), to cover 0.347.
+  assert _coverage(series, block=1) == pytest.approx(0.347, abs=0.08)
+
+
+def test_the_interval_is_students_where_batches_are_equal():
+  x = np.array([1.0, 3.0, 2.0, 6.0, 4.0, 8.0])  # Means 2, 4, 6.
+  mean, half = stats.mean_interval(x, 2)
+  assert mean == 4
+  assert half == pytest.approx(4.302653 * 2 / math.sqrt(3))  # t of 2 degrees.
+
+
+def test_no_value_is_left_out():
+  mean, half = stats.mean_interval(np.arange(11.0), 3)
+  assert mean == 5
+  assert half > 0
+
+
+def test_one_batch_tells_nothing_of_its_error():
+  mean, half = stats.mean_interval(np.ones(7), 4)
+  assert mean == 1
+  assert math.isnan(half)
+
+
+@pytest.mark.parametrize("nats, block", [([], 1), ([[1.0]], 1), ([1.0], 0)])
+def test_what_is_no_series_is_refused(nats, block):
+  with pytest.raises(ValueError, match="no series|must be >= 1"):
+    stats.mean_interval(np.array(nats), block)
+
+
+def test_series_are_pooled_by_their_sizes():
+  assert stats.pooled([(1.0, 0.4), (2.0, 0.2)], [300, 100]) == (
+    pytest.approx(1.25),
+    pytest.approx(math.hypot(0.3, 0.05)),
+  )
+
+
+def _params():
+  return random_params.params(tiny_run.MODEL)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  """Prepared days of two markets, models with other bins, and a run's workdir.
+
+  The run has the parameters of the models after step 1, the better one, and
+  zeros after step 2.
+  """
+  folder = tmp_path_factory.mktemp("evaluate")
+  prepared_data.make(folder, num_days=2, num_orders=400, bme=True)
+  one, two = tiny_run.dataset().tokenizers.values()
+  for name, tokenizers in {
+    "known": {"BME": one, "Bitstamp": two},
+    "other": {"A": one, "B": two},
+    "one": {"A": one},
+  }.items():
+    model = lmm.Model(_params(), tiny_run.MODEL, tokenizers, {})
+    lmm.save(folder / f"{name}.npz", model)
+  shapes = jax.eval_shape(
+    lambda: trainer.init_state(0, tiny_run.MODEL, tiny_run.OPTIMIZER)
+  )
+  state = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+  with checkpoint.Checkpointer(
+    folder / "run" / "checkpoints",
+    max_to_keep=2,
+    configs={"model": dataclasses.asdict(tiny_run.MODEL)},
+    tokenizers={"A": one, "B": two},
+  ) as checkpointer:
+    for step, factor in ((1, 1), (2, 0)):
+      params = jax.tree.map(lambda x, f=factor: f * jnp.asarray(x), _params())
+      state = state.replace(params=params, step=jnp.int32(step))
+      checkpointer.save(step, state, {}, valid_nats=float(step))
+  return folder
+
+
+_RIGHT = {
+  "two markets": "--checkpoint={0}/known.npz --baselines",
+  "the best": (
+    "--checkpoint={0}/run --market=Bitstamp --market_bins=B --split=test"
+    " --max_orders=256"
+  ),
+  "one day": (
+    "--checkpoint={0}/one.npz --data={0}/day0.csv --train_fraction=0.9"
+    " --book_capacity=256"
+  ),
+}
+_WRONG = {
+  "--checkpoint={0}/other.npz": (
+    "the model has bins for A, B, not for 'BME'; --market_bins names one"
+  ),
+}
+
+
+@pytest.fixture(scope="module")
+def found(folder):
+  """How each command ended."""
+  common = f"--data={folder}/prepared --block={_BLOCK} --json "
+  texts = {**_RIGHT, **{text: text for text in _WRONG}}
+  results = scripts.run_all(
+    [
+      ("evaluate_loss", *(common + text.format(folder)).split())
+      for text in texts.values()
+    ]
+  )
+  return dict(zip(texts, results, strict=True))
+
+
+def _json(result):
+  """What the last line says."""
+  assert result.returncode == 0, result.stderr
+  return json.loads(result.stdout.splitlines()[-1])
+
+
+def _nats(folder, market, bins, **kwargs):
+  """The nats that `validation` finds, in a market, with some bins."""
+  data = dataset_lib.from_folder(folder / "prepared", market)
+  data = dataclasses.replace(data, tokenizers={market: bins})
+  nats = validation.model_nats(_params(), data, config=tiny_run.MODEL, **kwargs)
+  return data, nats[market]
+
+
+def _assert_equal(scores, nats):
+  """Checks the scores of a market."""
+  assert scores["orders"] == len(nats)
+  columns = [*nats.T, nats.sum(axis=1)]
+  for name, column in zip(_NAMES, columns, strict=True):
+    mean, half = stats.mean_interval(column, _BLOCK)
+    half = None if math.isnan(half) else pytest.approx(half, rel=1e-3)
+    assert scores[name] == [pytest.approx(mean, rel=1e-4), half], name
+
+
+def test_scores_are_those_of_validation_with_the_bins_of_the_model(
+  folder, found
+):
+  results = _json(found["two markets"])
+  assert results["model"].keys() == {"BME", "Bitstamp", "all markets"}
+  nats = {}
+  for market, bins in zip(_MARKETS, _bins(), strict=True):
+    data, nats[market] = _nats(folder, market, bins)
+    _assert_equal(results["model"][market], nats[market])
+    baselines = results["baselines"][market]
+    if market == "BME":  # All of its orders for training rest.
+      assert "zero intelligence" not in baselines
+    else:
+      random_flow = validation.zero_intelligence_nats(data, market)
+      _assert_equal(baselines["zero intelligence"], random_flow)
+    for name, mean in validation.count_nats(data, market).items():
+      assert baselines[name]["all"] == [pytest.approx(mean), None]
+  over_all = results["model"]["all markets"]
+  assert over_all["orders"] == sum(map(len, nats.values()))
+  mean = validation.mean_nats(nats).sum()
+  assert over_all["all"][0] == pytest.approx(mean, rel=1e-4)
+
+
+def test_the_best_checkpoint_is_scored_on_the_test_split(folder, found):
+  results = _json(found["the best"])
+  assert results["step"] == 1
+  _, nats = _nats(folder, "Bitstamp", _bins()[1], split="test", max_orders=256)
+  _assert_equal(results["model"]["Bitstamp"], nats)
+  note = "no bins for Bitstamp; those for B are used"
+  assert note in found["the best"].stdout
+
+
+def test_one_day_is_split_as_for_training(folder, found):
+  results = _json(found["one day"])
+  config = dataclasses.replace(
+    tiny_run.DATA, path=f"{folder}/day0.csv", train_fraction=0.9
+  )
+  data = dataset_lib.from_day(registry.read(config.path), config=config)
+  scores = results["model"]["Bitstamp"]
+  assert scores["orders"] == data.num_orders("valid")
+
+
+@pytest.mark.parametrize("text", _WRONG)
+def test_what_a_user_can_mend_is_one_line(text, found):
+  assert found[text].returncode == 1
+  assert found[text].stderr.startswith(f"error: {_WRONG[text]}")
+  assert len(found[text].stderr.splitlines()) == 1
+
+
+def _bins():
+  return list(tiny_run.dataset().tokenizers.values())
