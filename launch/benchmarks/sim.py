@@ -179,7 +179,7 @@ class _Market:
     book = _book(capacity)
     self.start = sim.Start(
       clock=types.Timestamp(jnp.int32(40_000), zero),
-      venue=session.init(book, reference=_MID),
+      exchange=session.init(book, reference=_MID),
       mid=lob.mid(book, fallback=zero),
       open_mid=jnp.int32(_MID),
       next_id=jnp.int32(2 * _BOOK_ORDERS),

@@ -57,9 +57,9 @@ class Experiment:
         f" {self.trajectories}"
       )
 
-  def sim_config(self, venue: str) -> sim.SimConfig:
+  def sim_config(self, exchange: str) -> sim.SimConfig:
     """Returns how the market of a venue is simulated."""
-    rules = venue if self.rules == AUTO else self.rules
+    rules = exchange if self.rules == AUTO else self.rules
     return dataclasses.replace(self.simulator, rules=lob.PRESETS[rules])
 
 
@@ -111,7 +111,7 @@ def run(
   Returns:
     The summary, and the paths of what was written.
   """
-  config = experiment.sim_config(market.stream.venue)
+  config = experiment.sim_config(market.stream.rules)
   state, begin = _begin(experiment, market, config)
   horizon = experiment.horizon
   outputs = outputs_lib.Outputs(

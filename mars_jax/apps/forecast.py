@@ -168,7 +168,7 @@ def simulate(
   events = jax.tree.map(
     lambda *leaves: np.concatenate(leaves, axis=1)[:, :most], *kept
   )
-  return _trajectories(start, events, state.venue.book.dropped)
+  return _trajectories(start, events, state.exchange.book.dropped)
 
 
 def _keep_event(state: sim.SimState, event: sim.Event) -> sim.Event:
@@ -190,7 +190,7 @@ def _trajectories(
     price=events.order.price,
     volume=events.order.volume,
     traded=events.report.traded,
-    dropped=np.asarray(dropped - start.venue.book.dropped),
+    dropped=np.asarray(dropped - start.exchange.book.dropped),
   )
 
 

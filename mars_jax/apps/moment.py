@@ -105,7 +105,7 @@ def check(stream: events.EventStream, time: int, *, fewest: int) -> None:
   Raises:
     ValueError: if the moment lies before that or after the end of the day.
   """
-  flow_time = stream.time[stream.is_flow]
+  flow_time = stream.time[stream.is_market_event]
   if len(flow_time) < fewest:
     raise ValueError(
       f"{stream.name} has {len(flow_time)} orders, fewer than the {fewest} that"
@@ -166,7 +166,7 @@ def start_of(
   fitting = lob.resize(small, capacity)
   start = sim.Start(
     clock=time_of_day.timestamps(past.time[-1]),
-    venue=session.init(fitting, reference=past.mid_before[0]),
+    exchange=session.init(fitting, reference=past.mid_before[0]),
     mid=lob.mid(fitting, fallback=past.mid_after[-1]),
     open_mid=past.mid_before[0],
     next_id=next_id,

@@ -182,8 +182,8 @@ def summary(
     config: static.
   """
   stream, state = market.stream, outcome.state
-  counts = np.asarray(state.venue.book.counts, np.int64).sum(axis=0)
-  counts -= np.asarray(before.venue.book.counts, np.int64).sum(axis=0)
+  counts = np.asarray(state.exchange.book.counts, np.int64).sum(axis=0)
+  counts -= np.asarray(before.exchange.book.counts, np.int64).sum(axis=0)
   found = {
     "market": stream.name,
     "tick_size": stream.tick_size,

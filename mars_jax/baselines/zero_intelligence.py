@@ -262,7 +262,7 @@ def to_stream(
     price=joined(seeds.price, flow.order.price),
     volume=joined(seeds.volume, flow.order.volume),
     order_id=joined(seeds.order_id, flow.order.id),
-    is_flow=np.arange(len(kinds) + len(time)) >= len(kinds),
+    is_market_event=np.arange(len(kinds) + len(time)) >= len(kinds),
     tick_size=0.01,
     lot_size=1.0,
     counts=counts,

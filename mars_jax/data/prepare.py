@@ -188,7 +188,7 @@ def _prove(
     market=stream.market,
     instrument=stream.instrument,
     day=stream.day,
-    venue=stream.venue,
+    venue=stream.rules,
     tick_size=stream.tick_size,
     lot_size=stream.lot_size * factor,
     feed=dict(stream.counts),

@@ -272,7 +272,7 @@ def _arrivals(rows: pl.DataFrame) -> pl.DataFrame:
     .with_columns(
       pl.col("taken").fill_null(0),
       pl.col("died").fill_null(len(rows)),
-      is_flow=~pl.col("is_start"),
+      is_market_event=~pl.col("is_start"),
       kind=pl.lit(types.OrderKind.LIMIT),
     )
     .with_columns(
@@ -308,7 +308,7 @@ def _cancels(rows: pl.DataFrame, orders: pl.DataFrame) -> pl.DataFrame:
       volume=before - after,
       left=after,
       kind=pl.lit(types.OrderKind.CANCEL),
-      is_flow=True,
+      is_market_event=True,
     )
     .filter(pl.col("volume") > 0)
     .drop("price")
@@ -427,7 +427,7 @@ def _to_events(
     price=column("price"),
     volume=column("volume"),
     order_id=column("order_id"),
-    is_flow=stream["is_flow"].to_numpy(),
+    is_market_event=stream["is_market_event"].to_numpy(),
     tick_size=TICK_SIZE,
     lot_size=LOT_SIZE,
     counts=counts,

@@ -235,7 +235,7 @@ def _to_events(
     price=column("price"),
     volume=column("volume"),
     order_id=column("order_id"),
-    is_flow=~rows["is_start"].to_numpy(),
+    is_market_event=~rows["is_start"].to_numpy(),
     tick_size=TICK_SIZE,
     lot_size=1.0,
     counts=counts,

@@ -43,7 +43,15 @@ LOT_SIZE = 1e-8  # Bitcoin.
 _MAX_UNSEEN = 1e-3  # Share of messages that may name orders never received.
 _MICROSECOND = datetime.timedelta(microseconds=1)
 _DAY = 86_400 * 10**9  # Nanoseconds.
-_NAMES = ("time", "kind", "side", "price", "volume", "order_id", "is_flow")
+_NAMES = (
+  "time",
+  "kind",
+  "side",
+  "price",
+  "volume",
+  "order_id",
+  "is_market_event",
+)
 _DTYPES = (np.int64, np.int32, np.int32, np.int64, np.int64, np.int32, bool)
 _COUNTS = (
   *("messages", "outside", "start_orders", "limit_orders", "market_orders"),
@@ -140,7 +148,7 @@ class _Reader:
   """Turns the messages into events; `run` fills the attributes.
 
   Attributes:
-    events: (time, kind, side, price, volume, order id, is_flow, left) each.
+    events: (time, kind, side, price, volume, order id, is_market_event, left) each.
     trades: (event, bid id, ask id, price, volume) each.
     ids: {Coinbase's order id: ours} of the orders that were passed on.
     counts: see `read_checked`.
@@ -321,9 +329,16 @@ class _Reader:
     self.counts["trades"] += len(order.fills)
     return resting
 
-  def _emit(self, kind, order, volume, is_flow=True, left=-1) -> None:
+  def _emit(self, kind, order, volume, is_market_event=True, left=-1) -> None:
     self.counts["cancels"] += kind == types.OrderKind.CANCEL
-    event = (order.side, order.price, volume, order.order_id, is_flow, left)
+    event = (
+      order.side,
+      order.price,
+      volume,
+      order.order_id,
+      is_market_event,
+      left,
+    )
     self.events.append((self._time, kind, *event))
 
 

@@ -217,7 +217,7 @@ def _to_stream(path, dataset, instrument, reader, tick_size):
   if not reader.events[:, 6].any():
     reason = f"nothing happens to {instrument} after the start"
     raise events.DataError(path, None, reason)
-  time, kind, side, price, volume, order_id, is_flow, left, row = (
+  time, kind, side, price, volume, order_id, is_market_event, left, row = (
     reader.events.T
   )
   if (volume >= 2**31).any():
@@ -235,7 +235,7 @@ def _to_stream(path, dataset, instrument, reader, tick_size):
     price=(price // tick).astype(np.int32),
     volume=volume.astype(np.int32),
     order_id=order_id.astype(np.int32),
-    is_flow=is_flow.astype(bool),
+    is_market_event=is_market_event.astype(bool),
     tick_size=tick / _UNITS,
     lot_size=LOT_SIZE,
     counts=reader.counts,

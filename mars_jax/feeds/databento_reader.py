@@ -65,7 +65,7 @@ class Reader:
   """Goes through the records, chunk by chunk; fills the attributes.
 
   Attributes:
-    events: `[E, 9]` int64: time, kind, side, price, volume, order id, is_flow,
+    events: `[E, 9]` int64: time, kind, side, price, volume, order id, is_market_event,
       left, row. Times are of the UNIX epoch, 0 before the first told.
     trades: `[M, 5]` int64: event, bid id, ask id, price, volume.
     resting: {the exchange's order id: `Order`} of what rests.
@@ -179,11 +179,11 @@ class Reader:
     if record.action == _CLEAR:
       self.counts["clears"] += 1
       for order in self.resting.values():
-        self._emit(CANCEL, order, order.left, left=0, is_flow=False)
+        self._emit(CANCEL, order, order.left, left=0, is_market_event=False)
       self.resting.clear()
     elif record.action == _ADD:
       self.counts["start_orders"] += 1
-      self._emit(LIMIT, self._add(record), record.size, is_flow=False)
+      self._emit(LIMIT, self._add(record), record.size, is_market_event=False)
 
   def _collect(self, record):
     """Adds a record to the event in progress, or begins the next one."""
@@ -316,7 +316,7 @@ class Reader:
       else:
         self.counts["fills_without_trade"] += 1
         left = maker.left + maker.traded
-        self._emit(CANCEL, maker, volume, left, is_flow=False)
+        self._emit(CANCEL, maker, volume, left, is_market_event=False)
     for maker, _ in hits:
       if maker:
         maker.filled = 0
@@ -346,12 +346,19 @@ class Reader:
       ask_id, bid_id = pair
       self._new[1].append((event, bid_id, ask_id, maker.price, volume))
 
-  def _emit(self, kind, order, volume, left=-1, is_flow=True):
+  def _emit(self, kind, order, volume, left=-1, is_market_event=True):
     if kind == LIMIT:
       order.order_id = self._num_orders
       self._num_orders += 1
-    if is_flow:
+    if is_market_event:
       self.counts["limit_orders" if kind == LIMIT else "cancels"] += 1
-    event = (order.side, order.price, volume, order.order_id, is_flow, left)
+    event = (
+      order.side,
+      order.price,
+      volume,
+      order.order_id,
+      is_market_event,
+      left,
+    )
     self._new[0].append((self._time, kind, *event, self._row))
     self._num_events += 1

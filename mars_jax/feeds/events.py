@@ -1,7 +1,7 @@
 """The one event stream that every reader yields, whatever the feed.
 
 A stream is all that happened to the book of one instrument, in the order in
-which the exchange saw it. Most events are the market's own orders (`is_flow`):
+which the exchange saw it. Most events are the market's own orders (`is_market_event`):
 they become tokens. The others only keep the book right: the orders that rested
 before the file starts, liquidity that scrolls into view of a feed of limited
 depth, resting orders that the feed forgot to delete.
@@ -41,7 +41,7 @@ class EventStream:
     price: int32 ticks; int64 where int32 cannot hold the feed's.
     volume: lots, > 0, of the same type as the price.
     order_id: int32 from 0, numbered in order of appearance.
-    is_flow: bool, False where the event only sets up or corrects the book.
+    is_market_event: bool, False where the event only sets up or corrects the book.
     tick_size: price of one tick, in the currency of the market.
     lot_size: volume of one lot, in shares or coins.
     counts: what the reader saw and did, for reports.
@@ -57,11 +57,11 @@ class EventStream:
   price: np.ndarray
   volume: np.ndarray
   order_id: np.ndarray
-  is_flow: np.ndarray
+  is_market_event: np.ndarray
   tick_size: float
   lot_size: float
   counts: collections.abc.Mapping[str, int]
-  venue: str = "continuous"
+  rules: str = "continuous"
 
   @property
   def name(self) -> str:

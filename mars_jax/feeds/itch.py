@@ -58,7 +58,15 @@ from mars_jax.feeds import events
 from mars_jax.feeds import itch_messages
 from mars_jax.feeds import itch_reader
 
-_NAMES = ("time", "kind", "side", "price", "volume", "order_id", "is_flow")
+_NAMES = (
+  "time",
+  "kind",
+  "side",
+  "price",
+  "volume",
+  "order_id",
+  "is_market_event",
+)
 _DTYPES = (np.int64, *[np.int32] * 5, bool)
 
 instruments = itch_messages.instruments
@@ -112,7 +120,7 @@ def read_checked(
     tick_size=0.01,
     lot_size=1.0,
     counts=reader.counts,
-    venue="nasdaq",
+    rules="nasdaq",
   )
   return stream, events.GroundTruth(
     trades=events.continuous_trades(reader.trades, np.int32),

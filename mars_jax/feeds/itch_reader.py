@@ -77,7 +77,7 @@ class Reader:
   """Turns the messages into events; `run` fills the attributes.
 
   Attributes:
-    events: (time, kind, side, price, volume, order id, is_flow, left) each.
+    events: (time, kind, side, price, volume, order id, is_market_event, left) each.
     trades: (event, bid id, ask id, price, volume) each.
     counts: see `itch`.
   """
@@ -168,9 +168,9 @@ class Reader:
     keys = self._book.keys[1 - order.side]
     return bool(keys) and keys[0] <= -order.key
 
-  def _rest(self, order: _Order, is_flow: bool = True) -> None:
+  def _rest(self, order: _Order, is_market_event: bool = True) -> None:
     order.order_id = self._new_id()
-    self._emit(_LIMIT, order, order.left, is_flow)
+    self._emit(_LIMIT, order, order.left, is_market_event)
     self._book.add(order.side, order.key, order.order_id, order.left)
 
   def _new_id(self) -> int:
@@ -192,10 +192,12 @@ class Reader:
       self._book.take(order.side, order.key, order.order_id, volume)
     return order
 
-  def _cancel(self, reference: int, volume: int, is_flow: bool = True) -> None:
+  def _cancel(
+    self, reference: int, volume: int, is_market_event: bool = True
+  ) -> None:
     order = self._take(reference, volume)
     if order.order_id != types.NO_ORDER:
-      self._emit(_CANCEL, order, volume, is_flow, left=order.left)
+      self._emit(_CANCEL, order, volume, is_market_event, left=order.left)
       self._admit()
 
   def _admit(self) -> None:
@@ -203,20 +205,20 @@ class Reader:
     for reference, order in list(self._waiting.items()):
       if not self._would_trade(order):
         del self._waiting[reference]
-        self._rest(order, is_flow=False)
+        self._rest(order, is_market_event=False)
 
   def _trade(self, place: int) -> int:
     """Goes through the executions from a place on; returns where they end."""
     first = self._messages[place]
     if first.is_of_cross:
       self.counts["cross_executions"] += 1
-      self._cancel(first.reference, first.shares, is_flow=False)
+      self._cancel(first.reference, first.shares, is_market_event=False)
       return place + 1
     hits, is_in_turn, place = self._hits(place)
     if not is_in_turn:
       self.counts["out_of_turn_executions"] += len(hits)
       for order, volume, left in hits:
-        self._emit(_CANCEL, order, volume, is_flow=False, left=left)
+        self._emit(_CANCEL, order, volume, is_market_event=False, left=left)
     elif hits:
       place += self._aggress(hits, place)
     self._admit()
@@ -312,10 +314,17 @@ class Reader:
     self.counts["remainders"] += 1
     return 1
 
-  def _emit(self, kind, order, volume, is_flow=True, left=-1) -> None:
+  def _emit(self, kind, order, volume, is_market_event=True, left=-1) -> None:
     if volume > _INT32_MAX:
       raise self._error(f"an order of {volume} shares is too large")
-    event = (order.side, order.price, volume, order.order_id, is_flow, left)
+    event = (
+      order.side,
+      order.price,
+      volume,
+      order.order_id,
+      is_market_event,
+      left,
+    )
     self.events.append((self._time, kind, *event))
 
 

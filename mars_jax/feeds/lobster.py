@@ -43,7 +43,7 @@ The counts of a stream are
   short_deletes: deletes of less than what the feed had left of the order.
   unexplained: cancels and executions of more than rests at their price, which
     are an error unless `corrections` is False.
-With corrections, the events of `is_flow` are limit_orders - remainders +
+With corrections, the events of `is_market_event` are limit_orders - remainders +
 aggressive_orders + cancels + split_cancels.
 """
 
@@ -123,7 +123,15 @@ def read_checked(
 def _make_stream(stem, rows, counts):
   """Returns the stream of the events of the reader, and what cancels leave."""
   match = _NAME.fullmatch(stem)
-  names = ("time", "kind", "side", "price", "volume", "order_id", "is_flow")
+  names = (
+    "time",
+    "kind",
+    "side",
+    "price",
+    "volume",
+    "order_id",
+    "is_market_event",
+  )
   dtypes = (np.int64, *[np.int32] * 5, bool)
   *columns, left = np.array(rows, np.int64).reshape(-1, len(names) + 1).T
   stream = events.EventStream(

@@ -60,7 +60,7 @@ class Reader:
   executed but price-time priority did not. Ids that we do not know refer to it.
 
   Attributes:
-    events: (time, kind, side, price, volume, order id, is_flow, left) each.
+    events: (time, kind, side, price, volume, order id, is_market_event, left) each.
     events_at_row: for each row, the number of events that complete it, or
       `INSIDE_SWEEP`.
     counts: see `lobster`.
@@ -297,7 +297,7 @@ class Reader:
     ids = reversed(self._book.levels[side][key])
     return sorted(ids, key=lambda order_id: order_id in self._vouched)
 
-  def _take(self, side, key, volume, order_ids, is_flow, gone=None):
+  def _take(self, side, key, volume, order_ids, is_market_event, gone=None):
     """Cancels `volume` at a level, of these orders; returns how many events.
 
     Of the order `gone` the feed tells that nothing is left.
@@ -307,7 +307,7 @@ class Reader:
       taken = self._book.take(side, key, order_id, volume)
       kind = types.OrderKind.CANCEL
       left = 0 if order_id == gone else -1
-      self._emit(kind, side, key, taken, order_id, is_flow, left)
+      self._emit(kind, side, key, taken, order_id, is_market_event, left)
       volume -= taken
       if not volume:
         break
@@ -319,10 +319,10 @@ class Reader:
     self._emit(types.OrderKind.LIMIT, side, key, volume, order_id, False)
     self.counts[why] += 1
 
-  def _emit(self, kind, side, key, volume, order_id, is_flow, left=-1):
+  def _emit(self, kind, side, key, volume, order_id, is_market_event, left=-1):
     price = -key if side == types.Side.BID else key
     self.events.append(
-      (self._time, kind, side, price, volume, order_id, is_flow, left)
+      (self._time, kind, side, price, volume, order_id, is_market_event, left)
     )
 
   def _view(self, row, side):

@@ -390,9 +390,9 @@ def _to_events(
     day=day,
     time=stream["time"].to_numpy(),
     **{c: stream[c].to_numpy().astype(np.int32) for c in columns},
-    is_flow=np.ones(len(stream), bool),
+    is_market_event=np.ones(len(stream), bool),
     tick_size=files.TICK_SIZE,
     lot_size=files.LOT_SIZE,
     counts=counts,
-    venue="shanghai",
+    rules="shanghai",
   )

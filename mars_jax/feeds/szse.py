@@ -312,9 +312,9 @@ def _to_events(
     price=price,
     volume=volume,
     order_id=order_id,
-    is_flow=np.ones(len(stream), bool),
+    is_market_event=np.ones(len(stream), bool),
     tick_size=files.TICK_SIZE,
     lot_size=files.LOT_SIZE,
     counts=counts,
-    venue=_VENUES[instrument[:2]],
+    rules=_VENUES[instrument[:2]],
   )

@@ -36,7 +36,7 @@ def start(
   Returns:
     The market, and how many events that was.
   """
-  is_start = ~stream.is_flow & (stream.kind == types.OrderKind.LIMIT)
+  is_start = ~stream.is_market_event & (stream.kind == types.OrderKind.LIMIT)
   count = int(np.logical_and.accumulate(is_start).sum())
   orders = engine.orders_of(stream, slice(count))
   while capacity < np.bincount(orders.side, minlength=2).max():
@@ -65,7 +65,7 @@ def records(
     mid_after=output.mid_after,
     snapshot=jax.tree.map(lambda x: x[..., :num_levels], output.snapshot),
     traded=output.traded,
-  )[stream.is_flow[rows] & is_token]
+  )[stream.is_market_event[rows] & is_token]
 
 
 def replay(
@@ -135,7 +135,7 @@ def feed_rules(
     stream: of the feed.
     venue: one of `lob.PRESETS`; the stream's if not given.
   """
-  return dataclasses.replace(rules_lib.PRESETS[venue or stream.venue], lot=1)
+  return dataclasses.replace(rules_lib.PRESETS[venue or stream.rules], lot=1)
 
 
 def most_volume(stream: events.EventStream, held: np.ndarray) -> int:

@@ -300,7 +300,7 @@ class _Run:
     result, stream = self._result, self._stream
     market = self._player.market
     book = market.book
-    result.resyncs = int((~stream.is_flow[self._num_start :]).sum())
+    result.resyncs = int((~stream.is_market_event[self._num_start :]).sum())
     result.traded_volume += sum(volume for _, _, volume in result.auctions)
     if result.traded_volume:
       result.last_price = int(market.last_price)

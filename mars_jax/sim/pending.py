@@ -109,7 +109,7 @@ def order(
   tokenizer: features.Tokenizer,
   key: jax.Array,
   plan: PendingOrder,
-  venue: session.Exchange,
+  exchange: session.Exchange,
   mid: jax.Array,
   next_id: jax.Array,
   *,
@@ -134,7 +134,7 @@ def order(
   side = jnp.where(price > mid, types.Side.ASK, types.Side.BID)
   low, high = bins.bounds(tokenizer.price, price_bin)
   cancel = lob.find_cancel(
-    venue.book,
+    exchange.book,
     side,
     (mid + low, mid + high),
     bins.bounds(tokenizer.volume, volume_bin),
@@ -146,7 +146,7 @@ def order(
   limit = types.Order(
     kind=jnp.int32(types.OrderKind.LIMIT),
     side=kind,
-    price=_valid_price(rules, price, venue.reference),
+    price=_valid_price(rules, price, exchange.reference),
     volume=_valid_volume(rules, kind, volume),
     id=next_id,
     owner=jnp.int32(types.NO_OWNER),

@@ -14,7 +14,7 @@ _MOST_VOLUME = 2**31 - 1  # Lots of one side of a book.
 def is_refused(
   order: types.Order,
   time: types.Timestamp,
-  venue: session.Exchange,
+  exchange: session.Exchange,
   *,
   rules: rules_lib.Rules,
 ) -> jax.Array:
@@ -23,19 +23,21 @@ def is_refused(
     rules,
     order,
     phase=session.phase_at(rules, time.seconds),
-    reference=venue.reference,
-    halted=time.seconds < venue.resumes,
+    reference=exchange.reference,
+    halted=time.seconds < exchange.resumes,
   )
   is_nothing = order.volume <= 0
-  return (reason != types.Reason.ACCEPTED) | is_nothing | ~_fits(order, venue)
+  return (
+    (reason != types.Reason.ACCEPTED) | is_nothing | ~_fits(order, exchange)
+  )
 
 
-def _fits(order: types.Order, venue: session.Exchange) -> jax.Array:
+def _fits(order: types.Order, exchange: session.Exchange) -> jax.Array:
   """Tells whether a book can hold an order without overflow; see `lob.book`."""
   kinds = types.OrderKind
   may_rest = (order.kind == kinds.LIMIT) | (order.kind == kinds.POST_ONLY)
   may_rest |= order.kind == kinds.MODIFY
   has_price = may_rest | (order.kind == kinds.IOC) | (order.kind == kinds.FOK)
   is_near = (order.price > -_FAR) & (order.price < _FAR)
-  room = _MOST_VOLUME - venue.book.volume[order.side].sum(dtype=jnp.int32)
+  room = _MOST_VOLUME - exchange.book.volume[order.side].sum(dtype=jnp.int32)
   return (is_near | ~has_price) & ((order.volume <= room) | ~may_rest)

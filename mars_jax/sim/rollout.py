@@ -137,7 +137,7 @@ def _start_axes(flow):
   """Returns the axes of several starts."""
   return state_lib.Start(
     clock=0,
-    venue=0,
+    exchange=0,
     mid=0,
     open_mid=0,
     next_id=0,

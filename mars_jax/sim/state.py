@@ -104,7 +104,7 @@ class Start:
   """A market right after an order, before the model has seen that order."""
 
   clock: types.Timestamp  # the time of the order
-  venue: session.Exchange  # after it, leaves of the book [2, N]
+  exchange: session.Exchange  # after it, leaves of the book [2, N]
   mid: jax.Array  # [] int32, ticks, of the book
   open_mid: jax.Array  # [] int32, ticks, at the start of the day
   next_id: jax.Array  # [] int32, of the next order that may rest
@@ -122,7 +122,7 @@ class SimState:
 
   key: jax.Array  # [] typed PRNG key, of the order flow
   clock: types.Timestamp  # the time of the last event
-  venue: session.Exchange  # leaves [2, N]
+  exchange: session.Exchange  # leaves [2, N]
   mid: jax.Array  # [] int32, ticks, of the book
   open_mid: jax.Array  # [] int32, ticks, at the start of the day
   next_id: jax.Array  # [] int32, of the next order that may rest
@@ -180,13 +180,13 @@ def init(
   zero = jnp.int32(0)
   crowd = None
   if config.crowd.agents:
-    market = crowd_lib.Market(start.clock, start.venue, start.mid, zero)
+    market = crowd_lib.Market(start.clock, start.exchange, start.mid, zero)
     crowd = crowd_lib.init(crowd_key, market, config=config.crowd)
   executed = [start.clock.seconds >= time for time in config.auction_times]
   return SimState(
     key=key,
     clock=start.clock,
-    venue=start.venue,
+    exchange=start.exchange,
     mid=start.mid,
     open_mid=start.open_mid,
     next_id=start.next_id,
@@ -209,7 +209,7 @@ def state_axes(flow: OrderModelFns, *, of_starts: bool = False) -> SimState:
   return SimState(
     key=0,
     clock=0,
-    venue=0,
+    exchange=0,
     mid=0,
     open_mid=0,
     next_id=0,

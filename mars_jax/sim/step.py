@@ -68,16 +68,16 @@ def step(
     is_event = ~clock.is_before(until, time)
     order, time = _unless_over(is_event, order, time, state)
   with jax.named_scope("match"):
-    venue, report = session.step(
-      state.venue,
+    exchange, report = session.step(
+      state.exchange,
       order,
       time.seconds,
       rules=config.rules,
       max_fills=None if config.crowd.agents else 0,
     )
-    mid = lob.mid(venue.book, fallback=state.mid)
+    mid = lob.mid(exchange.book, fallback=state.mid)
   with jax.named_scope("features"):
-    snapshot = lob.snapshot(venue.book, num_levels=features.SNAPSHOT_LEVELS)
+    snapshot = lob.snapshot(exchange.book, num_levels=features.SNAPSHOT_LEVELS)
     token = _token(tokenizer, state, order, time, report, mid, snapshot)
   with jax.named_scope("model"):
     index, cache = flow.next_order(
@@ -95,7 +95,7 @@ def step(
   new_state = state.replace(
     key=_select(is_event, key, state.key),
     clock=time,
-    venue=venue,
+    exchange=exchange,
     mid=mid,
     next_id=state.next_id + takes_id,
     traded=state.traded + report.traded,
@@ -115,7 +115,7 @@ def _plan_time(state: state_lib.SimState, config) -> types.Timestamp:
   """Returns when the plan is sent: one that meets a halt waits for its end."""
   if config.rules.halt is None:
     return state.plan.time
-  resumes = clock.at_second(state.venue.resumes)
+  resumes = clock.at_second(state.exchange.resumes)
   time = clock.later(state.plan.time, resumes)
   return plan_lib.when_open(config.rules, time)
 
@@ -157,17 +157,17 @@ def _while(condition, body, state):
 
 def _uncross(state: state_lib.SimState, config) -> state_lib.SimState:
   """Executes a call auction."""
-  venue, outcome = session.uncross(state.venue, rules=config.rules)
+  exchange, outcome = session.uncross(state.exchange, rules=config.rules)
   state = state.replace(
     clock=clock.later(state.clock, _auction_time(state, config)),
-    venue=venue,
-    mid=lob.mid(venue.book, fallback=state.mid),
+    exchange=exchange,
+    mid=lob.mid(exchange.book, fallback=state.mid),
     traded=state.traded + outcome.volume,
     num_auctions=state.num_auctions + 1,
   )
   if state.crowd is None:
     return state
-  crowd = crowd_lib.settle_auction(state.crowd, outcome.fills, venue.book)
+  crowd = crowd_lib.settle_auction(state.crowd, outcome.fills, exchange.book)
   return _keep_view(state.replace(crowd=crowd), config)
 
 
@@ -177,7 +177,7 @@ def _keep_view(state, config):
 
 
 def _market(state: state_lib.SimState) -> crowd_lib.Market:
-  return crowd_lib.Market(state.clock, state.venue, state.mid, state.traded)
+  return crowd_lib.Market(state.clock, state.exchange, state.mid, state.traded)
 
 
 def _wake_agents(
@@ -203,7 +203,7 @@ def _wake_agents(
     is_next = ~clock.is_before(plan_time, time) & ~clock.is_before(last, time)
     is_next &= ~clock.is_before(crowd_lib.next_wake(crowd), time)
     refused = is_next & pretrade.is_refused(
-      order, time, state.venue, rules=config.rules
+      order, time, state.exchange, rules=config.rules
     )
     return index, time, refused
 
@@ -230,7 +230,7 @@ def _next_order(tokenizer, key, state: state_lib.SimState, config):
     tokenizer,
     key,
     state.plan,
-    state.venue,
+    state.exchange,
     mid,
     state.next_id,
     rules=config.rules,
@@ -255,7 +255,7 @@ def _settle(state, order, report, message, is_event, config):
   is_injected = is_event & (order.owner >= 0)
   slot = crowd.outbox.id.ravel()[message]
   crowd = crowd_lib.take(crowd, message, is_injected)
-  crowd = crowd_lib.settle(crowd, order, slot, report, state.venue.book)
+  crowd = crowd_lib.settle(crowd, order, slot, report, state.exchange.book)
   kept = _keep_view(state.replace(crowd=crowd), config).crowd
   # Else a trajectory that has ended would forget what it may look back to.
   return state.replace(crowd=_select(is_event, kept, crowd))

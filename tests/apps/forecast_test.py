@@ -240,7 +240,7 @@ def simulate(monkeypatch):
   zero = jnp.int32(0)
   start = sim.Start(
     clock=types.Timestamp(jnp.int32(100), jnp.int32(999_500_000)),
-    venue=session.init(lob.init(64), reference=1000),
+    exchange=session.init(lob.init(64), reference=1000),
     mid=jnp.int32(1000),
     open_mid=jnp.int32(1000),
     next_id=zero,

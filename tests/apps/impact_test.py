@@ -25,7 +25,7 @@ def market(bitstamp_sample):
 def _compare(market, *, num_asks):
   """Futures with and without a buy of what the best asks hold."""
   model, now = market
-  asks = np.asarray(now.start.venue.book.volume[types.Side.ASK])
+  asks = np.asarray(now.start.exchange.book.volume[types.Side.ASK])
   return impact.compare(
     model.params,
     now.tokenizer,

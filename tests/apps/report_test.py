@@ -67,7 +67,7 @@ def _state():
   return python_types.SimpleNamespace(
     mid=np.full(_NUM, 100, np.int32),
     traded=np.full(_NUM, 2**31 - 500, np.int64).astype(np.int32),
-    venue=python_types.SimpleNamespace(book=book),
+    exchange=python_types.SimpleNamespace(book=book),
   )
 
 

@@ -213,7 +213,7 @@ def test_a_market_without_a_model_goes_on_as_it_was():
   market = synthetic_start.market()
   past = market.stream
   # All but the orders of the start were drawn from.
-  assert len(market.params) == past.is_flow.sum()
+  assert len(market.params) == past.is_market_event.sum()
   assert market.begin == past.time[-1]
   assert market.num_cut == 0
   with pytest.raises(ValueError, match="when the 100 orders that it needs"):

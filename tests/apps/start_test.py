@@ -50,7 +50,7 @@ def model(stream):
 @pytest.fixture(scope="module")
 def time(stream):
   """The time of the last order of the past."""
-  return int(stream.time[stream.is_flow][NUM_PAST - 1])
+  return int(stream.time[stream.is_market_event][NUM_PAST - 1])
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def _python_rows(side, tmp_path):
 
 @pytest.mark.parametrize("side", [types.Side.ASK, types.Side.BID])
 def test_book_is_that_of_the_market(moment, side, tmp_path):
-  book = jax.device_get(moment.start.venue.book)
+  book = jax.device_get(moment.start.exchange.book)
   assert _rows(book, side) == _python_rows(side, tmp_path)
   assert moment.num_cut == 0
   best = book.price[:, 0]
@@ -91,9 +91,9 @@ def test_a_small_book_starts_with_the_best_orders_and_room_for_more(
   stream, model, time, moment
 ):
   small = _at(stream, time, model=model, capacity=40)
-  assert small.start.venue.book.price.shape == (2, 40)
-  whole = jax.device_get(moment.start.venue.book)
-  book = jax.device_get(small.start.venue.book)
+  assert small.start.exchange.book.price.shape == (2, 40)
+  whole = jax.device_get(moment.start.exchange.book)
+  book = jax.device_get(small.start.exchange.book)
   num_cut = 0
   for side in (types.Side.ASK, types.Side.BID):
     rows = _rows(whole, side)
@@ -110,7 +110,7 @@ def test_past_and_future_split_at_the_time(stream, moment, time):
   assert int(clock.seconds) * 10**9 + int(clock.nanoseconds) == time
   np.testing.assert_array_equal(
     np.concatenate([moment.past.time, moment.future.time]),
-    stream.time[stream.is_flow],
+    stream.time[stream.is_market_event],
   )
   # The future goes on from the whole book, so that its mids are the market's.
   assert moment.future.mid_before[0] == moment.past.mid_after[-1]
@@ -127,14 +127,14 @@ def test_a_time_between_two_orders_starts_after_the_first(
 def test_corrections_before_the_moment_count_as_its_market(stream, model, time):
   # The last 50 events before the moment only correct the book.
   cut = np.searchsorted(stream.time, time, side="right")
-  is_flow = stream.is_flow.copy()
-  is_flow[cut - 50 : cut] = False
-  corrected = dataclasses.replace(stream, is_flow=is_flow)
+  is_market_event = stream.is_market_event.copy()
+  is_market_event[cut - 50 : cut] = False
+  corrected = dataclasses.replace(stream, is_market_event=is_market_event)
   moment = _at(corrected, time, model=model, capacity=512)
   # New ids are above all that may rest, the mid is that of the book.
   assert moment.past.order.id.max() < stream.order_id[:cut].max()
   assert moment.start.next_id == stream.order_id[:cut].max() + 1
-  best = np.asarray(moment.start.venue.book.price[:, 0])
+  best = np.asarray(moment.start.exchange.book.price[:, 0])
   assert moment.past.mid_after[-1] != best[1] + (best[0] - best[1]) // 2
   assert moment.start.mid == best[1] + (best[0] - best[1]) // 2
 
@@ -176,7 +176,7 @@ def test_progress_counts_all_events(stream, moment, done):
 def test_a_start_outside_the_data_is_an_error_with_the_bounds(
   stream, model, row, late
 ):
-  flow_time = stream.time[stream.is_flow]
+  flow_time = stream.time[stream.is_market_event]
   first = time_of_day.clock_text(flow_time[CONFIG.window - 1])
   last = time_of_day.clock_text(stream.time[-1])
   with pytest.raises(ValueError, match=f"{first}.* 8 orders.*{last}"):
@@ -184,7 +184,7 @@ def test_a_start_outside_the_data_is_an_error_with_the_bounds(
 
 
 def test_the_first_start_allowed_is_allowed(stream, model):
-  first = int(stream.time[stream.is_flow][CONFIG.window - 1])
+  first = int(stream.time[stream.is_market_event][CONFIG.window - 1])
   moment = _at(stream, first, model=model, capacity=512)
   assert len(moment.past) == CONFIG.window
 
@@ -192,7 +192,7 @@ def test_the_first_start_allowed_is_allowed(stream, model):
 def test_the_end_of_the_data_is_a_start_without_a_future(stream, model):
   last = int(stream.time[-1])
   moment = _at(stream, last, model=model, capacity=512)
-  assert len(moment.past) == stream.is_flow.sum()
+  assert len(moment.past) == stream.is_market_event.sum()
   assert len(moment.future) == 0
 
 

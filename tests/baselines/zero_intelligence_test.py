@@ -113,7 +113,7 @@ def _verified(flow):
   """The verification of a flow, as of a feed, and the records of its replay."""
   stream, checks = _stream(flow)
   result, records = verify.verify_and_record(
-    stream, checks, rules=lob.PRESETS[stream.venue], num_levels=1
+    stream, checks, rules=lob.PRESETS[stream.rules], num_levels=1
   )
   assert result.mismatches == {}
   assert result.checked == {"orders": (flow.book.volume > 0).sum()}
@@ -175,7 +175,7 @@ def test_stream_is_decided_by_its_seed(flow):
   assert (first.time != other.time).any()
   assert first.name == "Synthetic ZI 2000-01-03"
   assert sum(first.counts.values()) == len(first) == 64 + _NUM_ORDERS
-  assert first.is_flow.sum() == _NUM_ORDERS
+  assert first.is_market_event.sum() == _NUM_ORDERS
 
 
 def test_small_book_starts_symmetric_and_counts_what_it_loses():

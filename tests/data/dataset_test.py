@@ -62,7 +62,7 @@ def test_a_day_in_memory_is_split_by_time(in_memory, stream):
   assert train.day is valid.day
   assert (train.start, valid.stop) == (0, 1200)
   assert train.stop == valid.start
-  time = stream.time[stream.is_flow]
+  time = stream.time[stream.is_market_event]
   end = time[0] + 0.75 * (time[-1] - time[0])
   assert time[train.stop - 1] < end <= time[valid.start]
   assert (in_memory.num_orders("train"), in_memory.num_orders("valid")) == (

@@ -142,7 +142,7 @@ def test_replaying_the_source_in_plain_python_gives_the_books_again(
     columns = (stream.kind, stream.side, stream.price, stream.volume)
     numbers = [int(x[i]) for x in (*columns, stream.order_id)]
     book.apply(python_book.Message(*numbers))
-    if not stream.is_flow[i]:
+    if not stream.is_market_event[i]:
       continue
     for side in (types.Side.ASK, types.Side.BID):
       levels = [

@@ -33,7 +33,7 @@ def test_counts_of_the_sample(sample):
     "closing_deletes": 6_518,
   }
   assert len(sample) == 5_690 + 49_448 + 49_105
-  assert sample.is_flow.sum() == 49_448 + 49_105
+  assert sample.is_market_event.sum() == 49_448 + 49_105
   assert (sample.volume > 0).all()
   assert (np.diff(sample.time) >= 0).all()
   new_ids = sample.order_id[sample.kind == LIMIT]

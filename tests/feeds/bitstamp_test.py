@@ -45,7 +45,7 @@ def test_start_book_is_no_flow_and_units_are_ticks_and_lots(tmp_path):
     (LIMIT, ASK, 103, 2_000_000, 3),
     (LIMIT, BID, 99, 250_000, 4),
   ]
-  assert stream.is_flow.tolist() == [False] * 4 + [True]
+  assert stream.is_market_event.tolist() == [False] * 4 + [True]
   assert stream.time[-1] == 1_500_000_000
   assert stream.name == "Bitstamp BTC/USD 2024-10-04"
   assert stream.counts["start_orders"] == 4
@@ -91,7 +91,7 @@ def test_remainder_of_an_aggressive_order_rests_at_its_own_price(tmp_path):
     (CANCEL, ASK, 99, 300_000, 4),
     (CANCEL, ASK, 99, 200_000, 4),
   ]
-  assert stream.time[stream.is_flow].tolist() == [
+  assert stream.time[stream.is_market_event].tolist() == [
     2_000_000_000,
     3_000_000_000,
     4_000_000_000,

@@ -49,7 +49,7 @@ def test_rows_are_events_in_ticks_with_the_side_and_price_of_their_order(
     (CANCEL, ASK, 960_500, 30, 0),
     (CANCEL, BID, 955_000, 35, 1),
   ]
-  assert stream.is_flow.tolist() == [False] * 2 + [True] * 4
+  assert stream.is_market_event.tolist() == [False] * 2 + [True] * 4
   assert stream.time[:3].tolist() == [
     *[32_423_256_000_000] * 2,
     32_424_000_000_000,

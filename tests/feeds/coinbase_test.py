@@ -88,7 +88,7 @@ def test_start_book_is_no_flow_and_numbers_are_exact(tmp_path):
     (LIMIT, BID, 9_950, 25_000_000, 3),
     (LIMIT, BID, 9_800, 100_000_000, 4),
   ]
-  assert stream.is_flow.tolist() == [False] * 4 + [True]
+  assert stream.is_market_event.tolist() == [False] * 4 + [True]
   assert stream.price.dtype == stream.volume.dtype == np.int64
   second = 20 * 3600 + 47 * 60
   assert stream.time.tolist() == [second * 10**9 + 25_000_000] * 5
@@ -306,7 +306,7 @@ def test_counts_of_the_sample(sample):
     "activations": 0,
   }
   assert len(stream) == 66_811 + 12_074 + 50 + 11_600
-  assert stream.is_flow.sum() == 12_074 + 50 + 11_600
+  assert stream.is_market_event.sum() == 12_074 + 50 + 11_600
   assert (stream.volume > 0).all()
   assert (np.diff(stream.time) >= 0).all()
   new_ids = stream.order_id[stream.kind == LIMIT]

@@ -47,10 +47,10 @@ def write(folder, records, **header):
 
 
 def read_rows(folder, records):
-  """What the reader makes of records after `BOOK`; (rows, is_flow, left)."""
+  """What the reader makes of records after `BOOK`; (rows, is_market_event, left)."""
   stream, checks = databento.read_checked(write(folder, BOOK + records))
   rows = plain_book.rows(stream)[3:]
-  return rows, stream.is_flow.tolist()[3:], checks.left.tolist()[3:]
+  return rows, stream.is_market_event.tolist()[3:], checks.left.tolist()[3:]
 
 
 def pieces(*records, last=True):
@@ -73,7 +73,9 @@ def test_what_is_read_is_what_was_sent(tmp_path, by_fill):
   market = writer.Market(by_fill=by_fill, snapshot=40).run(1_500)
   stream, checks = databento.read_checked(write(tmp_path, market.records))
   assert plain_book.rows(stream) == market.events
-  assert stream.is_flow.tolist() == [i >= 40 for i in range(len(stream))]
+  assert stream.is_market_event.tolist() == [
+    i >= 40 for i in range(len(stream))
+  ]
   assert checks.left.tolist() == market.left
   trades = checks.trades
   taker = stream.order_id[trades.event]
@@ -94,7 +96,7 @@ def test_what_is_read_is_what_was_sent(tmp_path, by_fill):
 def test_replay_has_no_mismatch(tmp_path):
   market = writer.Market(snapshot=40).run(700)
   stream, checks = databento.read_checked(write(tmp_path, market.records))
-  result = verify.verify(stream, checks, rules=rules.PRESETS[stream.venue])
+  result = verify.verify(stream, checks, rules=rules.PRESETS[stream.rules])
   assert not result.mismatches
   assert set(result.checked) == {"trades", "left", "orders"}
   assert result.fills == len(market.fills)
@@ -106,7 +108,7 @@ def test_market_day_time_and_units(tmp_path):
   assert stream.name == "GLBX.MDP3 ESH4 2024-03-05"
   assert stream.time.tolist() == [52_200 * SECOND] * 3
   assert (stream.tick_size, stream.lot_size) == (0.25, 1.0)
-  assert stream.venue == "continuous"
+  assert stream.rules == "continuous"
 
 
 def test_tick_is_what_all_prices_are_multiples_of(tmp_path):
@@ -133,9 +135,9 @@ def test_trades_of_one_event_are_one_order_with_its_remainder(tmp_path):
     record("C", 1, "A", 101, 10),
     record("M", 2, "A", 102, 6),
   )
-  rows, is_flow, left = read_rows(tmp_path, sweep)
+  rows, is_market_event, left = read_rows(tmp_path, sweep)
   assert rows == [(LIMIT, BID, 102, 14, 3)]
-  assert (is_flow, left) == ([True], [-1])
+  assert (is_market_event, left) == ([True], [-1])
   sweep = sweep[:-1] + pieces(
     record("C", 2, "A", 102, 4), record("A", 4, "B", 103, 5)
   )
@@ -163,7 +165,7 @@ def test_fills_told_one_by_one_are_one_order(tmp_path):
 
 
 def test_modify_keeps_its_place_only_where_it_shrinks(tmp_path):
-  rows, is_flow, left = read_rows(
+  rows, is_market_event, left = read_rows(
     tmp_path,
     [
       record("M", 1, "A", 101, 6),  # Shrinks.
@@ -184,7 +186,7 @@ def test_modify_keeps_its_place_only_where_it_shrinks(tmp_path):
     (LIMIT, ASK, 105, 2, 5),
     (CANCEL, ASK, 105, 2, 5),
   ]
-  assert all(is_flow)
+  assert all(is_market_event)
   assert left == [6, 0, -1, 0, -1, 0, -1, 0]
 
 
@@ -196,9 +198,9 @@ def test_modified_order_that_crosses_is_cancelled_and_trades(tmp_path):
     record("C", 1, "A", 101, 10),
     record("M", 3, "B", 101, 2),
   )
-  rows, is_flow, left = read_rows(tmp_path, records)
+  rows, is_market_event, left = read_rows(tmp_path, records)
   assert rows == [(CANCEL, BID, 99, 10, 2), (LIMIT, BID, 101, 12, 3)]
-  assert (is_flow, left) == ([True, True], [0, -1])
+  assert (is_market_event, left) == ([True, True], [0, -1])
 
 
 def test_cancel_beyond_the_fill_is_a_cancel(tmp_path):
@@ -207,7 +209,7 @@ def test_cancel_beyond_the_fill_is_a_cancel(tmp_path):
     record("F", 1, "A", 101, 4),
     record("C", 1, "A", 101, 9),
   )
-  rows, is_flow, left = read_rows(tmp_path, records)
+  rows, is_market_event, left = read_rows(tmp_path, records)
   assert rows == [(CANCEL, ASK, 101, 5, 0), (LIMIT, BID, 101, 4, 3)]
   # The cancel comes first, and leaves what then trades and one lot more.
   assert left == [5, -1]
@@ -250,9 +252,9 @@ def test_fill_without_an_aggressive_order_is_no_flow(tmp_path):
     record("C", 1, "A", 101, 4),
     record("C", 3, "B", 99, 4),
   )
-  rows, is_flow, left = read_rows(tmp_path, auction)
+  rows, is_market_event, left = read_rows(tmp_path, auction)
   assert rows == [(CANCEL, ASK, 101, 4, 0), (CANCEL, BID, 99, 4, 2)]
-  assert (is_flow, left) == ([False, False], [6, 6])
+  assert (is_market_event, left) == ([False, False], [6, 6])
   counts = databento.read(tmp_path / "mbo.dbn").counts
   assert counts["fills_without_trade"] == counts["off_price_fills"] == 2
 
@@ -264,7 +266,7 @@ def test_clear_and_snapshot_correct_the_book(tmp_path):
     record("A", 3, "B", 99, 10, time=4, flags=SNAPSHOT | LAST),
   ]
   later = record("C", 1, "A", 101, 8, time=START + 9)
-  rows, is_flow, left = read_rows(tmp_path, [*again, later])
+  rows, is_market_event, left = read_rows(tmp_path, [*again, later])
   assert rows == [
     (CANCEL, ASK, 101, 10, 0),
     (CANCEL, ASK, 102, 10, 1),
@@ -273,7 +275,7 @@ def test_clear_and_snapshot_correct_the_book(tmp_path):
     (LIMIT, BID, 99, 10, 4),
     (CANCEL, ASK, 101, 8, 3),
   ]
-  assert is_flow == [False] * 5 + [True]
+  assert is_market_event == [False] * 5 + [True]
   assert left == [0, 0, 0, -1, -1, 0]
   stream = databento.read(tmp_path / "mbo.dbn")
   assert (stream.time - stream.time[0]).tolist() == [0] * 8 + [9]
@@ -506,11 +508,11 @@ def test_versions_are_read_alike(tmp_path, version):
 def test_few_orders_may_be_unknown(tmp_path):
   fill = [record("N") for _ in range(3_000)]
   gone = [record("C", 88, "A", 101, 1), record("M", 89, "B", 98, 4)]
-  rows, is_flow, _ = read_rows(
+  rows, is_market_event, _ = read_rows(
     tmp_path, [*gone, *fill, record("C", 89, "B", 98, 4)]
   )
   assert rows == [(LIMIT, BID, 98, 4, 3), (CANCEL, BID, 98, 4, 3)]
-  assert is_flow == [False, True]
+  assert is_market_event == [False, True]
   assert databento.read(tmp_path / "mbo.dbn").counts["unseen"] == 2
   with pytest.raises(events.DataError, match="row 4: unknown order id"):
     read_rows(tmp_path, [*gone, *fill[:900]])

@@ -63,7 +63,15 @@ def test_simulated_day_gives_the_orders_that_made_it(day, stock):
   path, _, markets = day
   stream, checks = itch.read_checked(path, instrument=stock)
   market = markets[stock]
-  names = ("time", "kind", "side", "price", "volume", "order_id", "is_flow")
+  names = (
+    "time",
+    "kind",
+    "side",
+    "price",
+    "volume",
+    "order_id",
+    "is_market_event",
+  )
   have = columns(stream, *names)
   left = checks.left.tolist()
   assert [(*r, n) for r, n in zip(have, left, strict=True)] == market.events
@@ -74,7 +82,7 @@ def test_simulated_day_gives_the_orders_that_made_it(day, stock):
     for row in market.book.rows(side)
   }
   assert stream.name == f"NASDAQ {stock} 2020-01-30"
-  assert (stream.venue, stream.tick_size, stream.lot_size) == (
+  assert (stream.rules, stream.tick_size, stream.lot_size) == (
     "nasdaq",
     0.01,
     1,
@@ -100,14 +108,14 @@ def test_counts_of_the_simulated_day_add_up(day):
   assert both == len(letters) - letters.count(b"V") + letters.count(b"S")
   for name, count in markets["AAA"].counts.items():
     assert counts[name] == count > 0, name
-  assert stream.is_flow.sum() == (
+  assert stream.is_market_event.sum() == (
     counts["limit_orders"]
     - counts["remainders"]
     + counts["aggressive_orders"]
     + counts["cancels"]
     + 2 * counts["replaces"]
   )
-  assert (~stream.is_flow).sum() == counts["cross_executions"]
+  assert (~stream.is_market_event).sum() == counts["cross_executions"]
   for name in ("out_of_turn_executions", "off_grid_orders", "outside"):
     assert counts[name] == 0
 
@@ -179,7 +187,7 @@ def test_executions_in_a_row_are_one_order_with_its_remainder(tmp_path):
     (CANCEL, BID, 1003, 15, 4),
   ]
   assert stream.time.tolist() == [OPEN + 5, OPEN + 6, OPEN + 6, OPEN + 7]
-  assert stream.is_flow.all()
+  assert stream.is_market_event.all()
   assert trades(checks) == [
     (4, 4, 0, 1001, 100),
     (4, 4, 1, 1001, 50),
@@ -260,7 +268,7 @@ def test_executions_of_a_cross_are_cancels_that_are_no_flow(tmp_path):
     (CANCEL, BID, 998, 200, 3),
     (LIMIT, BID, 1001, 20, 6),
   ]
-  assert stream.is_flow.tolist() == [
+  assert stream.is_market_event.tolist() == [
     kind == LIMIT for kind in stream.kind.tolist()
   ]
   assert checks.left[4:].tolist() == [40, -1, 40, -1, 20, 0, -1]
@@ -288,7 +296,7 @@ def test_executions_out_of_turn_are_cancels_that_are_no_flow(tmp_path):
     (CANCEL, ASK, 1005, 30, 2),
     (LIMIT, BID, 1001, 40, 4),
   ]
-  assert stream.is_flow.tolist() == [False] * 4 + [True]
+  assert stream.is_market_event.tolist() == [False] * 4 + [True]
   assert stream.counts["out_of_turn_executions"] == 4
   assert trades(checks) == [(8, 4, 0, 1001, 10), (8, 4, 1, 1001, 30)]
   result = verify.verify(
@@ -319,7 +327,7 @@ def test_an_order_that_would_trade_waits_until_it_no_longer_would(tmp_path):
     (LIMIT, BID, 1001, 40, 4),
     (LIMIT, ASK, 1001, 40, 5),
   ]
-  assert stream.is_flow.tolist() == [True, False, False, True]
+  assert stream.is_market_event.tolist() == [True, False, False, True]
   counts = stream.counts
   assert counts["halts"] == counts["trading_actions"] == 1
   assert counts["crossing_orders"] == 2

@@ -25,7 +25,7 @@ def test_time_is_exact_and_digits_past_the_ninth_are_rounded(tmp_path):
     [([(101, 10 - row), (102, 20)], pairs.BASE[1]) for row in range(1, 5)],
   )
   stream = lobster.read(path)
-  assert stream.time[stream.is_flow].tolist() == [
+  assert stream.time[stream.is_market_event].tolist() == [
     34_200_000_000_000,
     34_200_000_000_001,
     35_821_088_778_456,

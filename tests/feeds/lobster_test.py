@@ -59,7 +59,7 @@ def test_sweep_of_three_levels_is_one_order_with_its_remainder(tmp_path):
     (LIMIT, BID, 102, 38),
     (CANCEL, BID, 102, 3),
   ]
-  assert stream.order_id[stream.is_flow][1] == stream.order_id[-1]
+  assert stream.order_id[stream.is_market_event][1] == stream.order_id[-1]
   rows = book_rows(path)
   is_complete = [True] + [False] * 4 + [True] * 2
   assert (checks.levels.price == rows.price[is_complete]).all()
@@ -128,7 +128,7 @@ def test_hidden_executions_and_halts_yield_no_event(tmp_path):
     [pairs.BASE, pairs.BASE],
   )
   stream, checks, _ = check_replay(path)
-  assert not stream.is_flow.any()
+  assert not stream.is_market_event.any()
   assert checks.levels.num_events.tolist() == [4, 4]
   assert stream.counts["hidden_executions"] == stream.counts["halts"] == 1
   assert stream.counts["start_orders"] == 4
@@ -141,7 +141,7 @@ def test_cross_trades_yield_no_event_whatever_their_price_and_size(tmp_path):
     [pairs.BASE, pairs.BASE],
   )
   stream, checks, _ = check_replay(path)
-  assert not stream.is_flow.any()
+  assert not stream.is_market_event.any()
   assert checks.levels.num_events.tolist() == [4, 4]
   assert stream.counts["cross_trades"] == 2
   assert stream.counts["messages"] == 2
@@ -196,7 +196,7 @@ def test_levels_that_scroll_into_view_are_added_and_stale_ones_removed(
   stream, _, _ = check_replay(path)
   assert stream.counts["scrolled_out"] == 1
   assert plain_book.rows(stream)[-2][:4] == (CANCEL, ASK, 102, 5)
-  assert not stream.is_flow[-2]
+  assert not stream.is_market_event[-2]
 
 
 def test_unknown_id_may_have_replaced_an_order_out_of_view(tmp_path):
@@ -261,7 +261,7 @@ def test_delete_leaves_nothing_and_that_is_told(tmp_path):
   )
   stream, checks, _ = check_replay(path)
   # Of order 555 the file does not say how much there was.
-  assert checks.left[stream.is_flow].tolist() == [-1, -1, 0, -1]
+  assert checks.left[stream.is_market_event].tolist() == [-1, -1, 0, -1]
 
 
 def test_without_corrections_there_are_only_start_orders_and_messages(tmp_path):
@@ -352,14 +352,14 @@ def test_all_levels_of_a_real_day_equal_the_book_file(ticker, depth, num_wrong):
     + counts["cross_trades"]
     + counts["halts"]
   )
-  assert stream.is_flow.sum() == (
+  assert stream.is_market_event.sum() == (
     counts["limit_orders"]
     - counts["remainders"]
     + counts["aggressive_orders"]
     + counts["cancels"]
     + counts["split_cancels"]
   )
-  assert (~stream.is_flow).sum() == (
+  assert (~stream.is_market_event).sum() == (
     counts["start_orders"] + counts["scrolled_in"] + counts["scrolled_out"]
   )
   new_ids = stream.order_id[stream.kind == LIMIT]
@@ -379,7 +379,7 @@ def test_without_corrections_the_book_drifts_away(ticker, depth, want):
   path = real_day(ticker, depth)
   stream, checks = lobster.read_checked(path, corrections=False)
   counts = stream.counts
-  assert (~stream.is_flow).sum() == counts["start_orders"]
+  assert (~stream.is_market_event).sum() == counts["start_orders"]
   assert counts["scrolled_in"] == counts["scrolled_out"] == 0
   shares, _, _ = pairs.shares_right(stream, checks, [1, 5, 10])
   np.testing.assert_allclose(shares, want, atol=5e-4)

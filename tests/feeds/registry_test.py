@@ -352,7 +352,7 @@ def test_files_are_all_that_reading_a_path_reads(tmp_path):
 def test_a_synthetic_day_is_read_by_its_name():
   stream, checks = registry.read_checked("synthetic-3")
   assert stream.name == "Synthetic ZI 2000-01-06"
-  assert stream.is_flow.sum() == 20_000
+  assert stream.is_market_event.sum() == 20_000
   assert checks.orders is not None
   assert registry.instruments("synthetic-3") == (None,)
   assert registry.files("synthetic-3") == []

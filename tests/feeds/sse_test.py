@@ -111,7 +111,7 @@ def tuples(stream):
 def test_an_order_is_one_event_of_its_full_volume(tmp_path):
   stream, checks = sse.read_checked(write(tmp_path))
   assert tuples(stream) == EVENTS
-  assert stream.is_flow.all()
+  assert stream.is_market_event.all()
   assert stream.tick_size == 0.01
   assert stream.time[0] == (9 * 60 + 15) * MINUTE + SECOND // 50
   assert stream.time[6] == OPEN + MINUTE + SECOND // 2

@@ -115,9 +115,9 @@ def test_orders_are_events_of_their_full_volume_at_the_price_they_get(
   assert tuples(stream) == EVENTS
   assert trades_of(checks) == TRADES
   assert stream.name == "SZSE 000001 2023-07-11"
-  assert stream.venue == "shenzhen"
+  assert stream.rules == "shenzhen"
   assert (stream.tick_size, stream.lot_size) == (0.01, 1)
-  assert stream.is_flow.all()
+  assert stream.is_market_event.all()
   assert stream.time[0] == (9 * 60 + 15) * MINUTE + types.NANOSECONDS // 50
   assert stream.time[10] == 13 * 60 * MINUTE
   assert checks.reference is None
@@ -174,7 +174,7 @@ def test_a_file_may_hold_many_instruments_of_many_channels(tmp_path):
   assert szse.instruments(tmp_path) == ("000001", "159915", "300750")
   stream = szse.read(tmp_path / "order.csv", instrument="300750")
   assert tuples(stream) == EVENTS
-  assert stream.venue == "chinext"
+  assert stream.rules == "chinext"
   for instrument, reason in (
     (None, "several among the instruments 000001, 159915, 300750"),
     ("000002", "no 000002 among the instruments"),

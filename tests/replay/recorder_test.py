@@ -31,7 +31,7 @@ def make_stream(rows, num_setup=0):
     price=price,
     volume=volume,
     order_id=order_id,
-    is_flow=count >= num_setup,
+    is_market_event=count >= num_setup,
     tick_size=0.01,
     lot_size=1.0,
     counts={},

@@ -39,7 +39,7 @@ def real(name):
 def replayed(path, **options):
   """The stream of a path, and what its replay under its venue's rules gives."""
   stream, checks = registry.read_checked(path, **options)
-  venue = dataclasses.replace(rules.PRESETS[stream.venue], lot=1)
+  venue = dataclasses.replace(rules.PRESETS[stream.rules], lot=1)
   return stream, verify.verify(stream, checks, rules=venue)
 
 
@@ -181,7 +181,7 @@ def test_indicative_prices_of_shanghai_are_those_of_our_auction():
   assert counts == [125, 63]
 
 
-def make_stream(rows, is_flow=None, dtype=np.int32):
+def make_stream(rows, is_market_event=None, dtype=np.int32):
   """A stream of (second, kind, side, price, volume, id)."""
   time, *columns = np.array(rows, np.int64).T
   names = ("kind", "side", "price", "volume", "order_id")
@@ -194,7 +194,9 @@ def make_stream(rows, is_flow=None, dtype=np.int32):
     time=time * SECOND,
     **{name: column.astype(np.int32) for name, column in columns.items()},
     **wide,
-    is_flow=np.ones(len(rows), bool) if is_flow is None else is_flow,
+    is_market_event=np.ones(len(rows), bool)
+    if is_market_event is None
+    else is_market_event,
     tick_size=0.01,
     lot_size=1.0,
     counts={},
@@ -366,7 +368,7 @@ def test_capacities_grow_and_start_orders_are_not_matched_one_by_one(
   rows = [(0, LIMIT, BID, 100 - i, 1, i) for i in range(7)]
   rows += [(1, LIMIT, BID, 50, 1, 7), (1, LIMIT, BID, 49, 1, 8)]
   rows += [(2, LIMIT, ASK, 90, 20, 9)]
-  stream = make_stream(rows, is_flow=np.arange(10) >= 7, dtype=np.int64)
+  stream = make_stream(rows, is_market_event=np.arange(10) >= 7, dtype=np.int64)
   result = verify.verify(stream, events.GroundTruth(), rules=rules.CONTINUOUS)
   assert (result.fills, result.dropped, result.capacity) == (7, 0, 32)
   assert result.orders_left == 3

@@ -233,7 +233,7 @@ def test_what_is_refused_leaves_the_market_as_it_was_and_is_counted():
   assert bad.crowd.refused.tolist() == [len(names), 0, 0]
   chex.assert_trees_all_equal(kept.event, others.event)
   chex.assert_trees_all_equal(kept.crowd.accounts, others.crowd.accounts)
-  chex.assert_trees_all_equal(good.venue, bad.venue)
+  chex.assert_trees_all_equal(good.exchange, bad.exchange)
   chex.assert_trees_all_equal(good.plan, bad.plan)
 
 
@@ -254,7 +254,9 @@ def test_what_would_overflow_the_book_is_refused(
 ):
   order = agents.order(kind, BID, price=price, volume=volume)
   start = scripted_market.start()  # With bids of 30 lots.
-  found = _refused(order, start.clock, start.venue, rules=rules_lib.CONTINUOUS)
+  found = _refused(
+    order, start.clock, start.exchange, rules=rules_lib.CONTINUOUS
+  )
   assert bool(found) == is_refused
 
 
@@ -319,14 +321,14 @@ def test_an_agent_that_only_wakes_up_changes_nothing():
     scripted_market.RANDOM, config=scripted_market.QUIET
   )
   until = scripted_market.moments(scripted_market.NEVER - 1000)
-  _, (event, venue) = scripted_market.roll(
+  _, (event, exchange) = scripted_market.roll(
     scripted_market.RANDOM, state, until, config=scripted_market.QUIET
   )
   # Without agents fills are not listed.
   event = event.replace(report=event.report.replace(fills=None))
   report = kept.event.report.replace(fills=None)
   chex.assert_trees_all_equal(event, kept.event.replace(report=report))
-  chex.assert_trees_all_equal(venue.book, kept.book)
+  chex.assert_trees_all_equal(exchange.book, kept.book)
   assert int(event.report.traded.sum()) > 0
 
 

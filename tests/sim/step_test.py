@@ -87,7 +87,7 @@ class StepTest(parameterized.TestCase):
     self.assertEqual(events.order.price[0], 1000 - 3)
     self.assertEqual(events.order.id[0], 4)
     self.assertEqual(state.next_id, 5)
-    self.assertEqual(state.venue.book.volume[BID].tolist()[:3], [10, 20, 7])
+    self.assertEqual(state.exchange.book.volume[BID].tolist()[:3], [10, 20, 7])
 
   def test_marketable_order_trades_and_moves_the_mid(self):
     state, events = _run_script(
@@ -112,16 +112,16 @@ class StepTest(parameterized.TestCase):
     order = jax.tree.map(lambda leaf: leaf[0], events.order)
     self.assertEqual((order.price, order.volume, order.id), expected)
     self.assertEqual(state.next_id, 4)
-    self.assertEqual(state.venue.book.unknown, 0)
+    self.assertEqual(state.exchange.book.unknown, 0)
 
   def test_cancel_of_an_empty_side_does_nothing(self):
     state, events = _run_script(
       [_index(vocab.KIND_CANCEL, 5, 3)], ((BID, 999, 10),)
     )
     self.assertEqual(events.order.volume[0], 0)
-    before = _start(((BID, 999, 10),)).venue.book
-    chex.assert_trees_all_equal(state.venue.book.volume, before.volume)
-    rejected = state.venue.book.counts - before.counts
+    before = _start(((BID, 999, 10),)).exchange.book
+    chex.assert_trees_all_equal(state.exchange.book.volume, before.volume)
+    rejected = state.exchange.book.counts - before.counts
     self.assertEqual(rejected[types.Reason.NO_VOLUME], 1)
 
   def test_a_market_whose_sides_empty_goes_on_from_the_last_mid(self):
@@ -139,7 +139,7 @@ class StepTest(parameterized.TestCase):
     self.assertEqual(events.mid.tolist(), [999, 999, 999, 998, 999])
     self.assertEqual(events.order.volume.tolist(), [10, 10, 0, 4, 5])
     self.assertEqual(events.order.price.tolist()[-2:], [998, 1000])
-    self.assertEqual(state.venue.book.volume[:, 0].tolist(), [5, 4])
+    self.assertEqual(state.exchange.book.volume[:, 0].tolist(), [5, 4])
     self.assertEqual(state.num_events, 5)
 
   def test_clock_carries_nanoseconds_into_seconds(self):
@@ -167,7 +167,7 @@ class StepTest(parameterized.TestCase):
       mid_before=jnp.int32(1000),
       mid_after=jnp.int32(1002),
       snapshot=lob.snapshot(
-        state.venue.book, num_levels=features.SNAPSHOT_LEVELS
+        state.exchange.book, num_levels=features.SNAPSHOT_LEVELS
       ),
       time=jnp.int32(100),
     )
@@ -197,7 +197,7 @@ class RolloutTest(parameterized.TestCase):
     chex.assert_trees_all_equal(
       jax.random.key_data(last.key), jax.random.key_data(state.key)
     )
-    chex.assert_trees_all_equal(last.venue.book, state.venue.book)
+    chex.assert_trees_all_equal(last.exchange.book, state.exchange.book)
 
   def test_trajectories_together_are_those_alone(self):
     chunks = sim.chunks(
@@ -243,7 +243,7 @@ class RolloutTest(parameterized.TestCase):
       self._states(),
       flow=RANDOM,
       num_events=num_events,
-      observe_fn=lambda state, event: (event, state.venue.book),
+      observe_fn=lambda state, event: (event, state.exchange.book),
     )
     last, (events, books) = next(chunks)
     self.assertTrue((last.cache == num_events + 1).all())
@@ -253,13 +253,13 @@ class RolloutTest(parameterized.TestCase):
     self.assertTrue((best[both][:, BID] < best[both][:, ASK]).all())
     time = events.time.seconds * 1e9 + events.time.nanoseconds
     self.assertTrue((np.diff(time, axis=1) >= 0).all())
-    self.assertTrue((last.venue.book.unknown == 0).all())
+    self.assertTrue((last.exchange.book.unknown == 0).all())
     self.assertGreater(events.report.traded.sum(), 0)
-    if not last.venue.book.dropped.any():
+    if not last.exchange.book.dropped.any():
       is_limit = events.order.kind == types.OrderKind.LIMIT
       sent = np.where(is_limit, events.order.volume, 0).sum(axis=1) + 45
       taken = np.where(is_limit, 0, events.order.volume).sum(axis=1)
-      rests = last.venue.book.volume.sum(axis=(1, 2))
+      rests = last.exchange.book.volume.sum(axis=(1, 2))
       both_sides = 2 * events.report.traded.sum(axis=1)
       np.testing.assert_array_equal(sent, rests + taken + both_sides)
     else:

@@ -45,7 +45,7 @@ def observe(state: sim.SimState, event: sim.Event) -> Kept:
     best=event.best,
     mid=event.mid,
     all_traded=state.traded,
-    last_price=state.venue.last_price,
+    last_price=state.exchange.last_price,
   )
 
 
@@ -110,7 +110,7 @@ class Recorder:
     if self._length < 1:
       raise ValueError(f"a bar must last longer than {seconds} s")
     self._first = begin // self._length
-    book = state.venue.book
+    book = state.exchange.book
     best = [np.asarray(x)[:, :, 0].T for x in (book.price, book.volume)]
     self._start = np.stack([np.asarray(state.mid), *best[0], *best[1]])
     self._traded = np.asarray(state.traded)

@@ -60,7 +60,7 @@ class OrderFiles:
     """
     if folder.exists() and any(folder.iterdir()):
       raise FileExistsError(f"{folder} has files; name another path")
-    books = jax.device_get(state.venue.book)
+    books = jax.device_get(state.exchange.book)
     times = time_of_day.nanoseconds(state.clock).tolist()
     self._traded = np.array(state.traded)[:count]
     self._writers = [

@@ -93,7 +93,7 @@ class Market:
   """What agents see of the market at one moment."""
 
   time: types.Timestamp  # [] of the last event
-  venue: session.Exchange
+  exchange: session.Exchange
   mid: jax.Array  # [] int32, ticks
   traded: jax.Array  # [] int32, lots since the start
 
@@ -182,12 +182,12 @@ def _view(
   crowd: AgentsState, market: Market, *, config: AgentsConfig
 ) -> base.View:
   """Returns what each agent sees, leaves `[A, ...]`."""
-  venue, num = market.venue, config.num_agents
+  exchange, num = market.exchange, config.num_agents
   shared = (
     market.time,
-    lob.snapshot(venue.book, num_levels=config.levels),
+    lob.snapshot(exchange.book, num_levels=config.levels),
     market.mid,
-    venue.last_price,
+    exchange.last_price,
     market.traded,
   )
   time, snapshot, mid, last_price, traded = _repeat(shared, num)

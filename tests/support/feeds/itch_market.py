@@ -20,7 +20,7 @@ class Market:
 
   Attributes:
     messages: what the exchange tells, appended to as it happens.
-    events: (time, kind, side, ticks, volume, order id, is_flow, left) each, as
+    events: (time, kind, side, ticks, volume, order id, is_market_event, left) each, as
       a reader should see them.
     trades: (event, bid id, ask id, ticks, volume) each.
     ids: {reference: order id}.
@@ -90,7 +90,7 @@ class Market:
         volume = max(1, row.volume // 2)
         at = self.locate, time, row.id, volume, MID * TICK
         self._tell(writer.execute_at(*at, printable=b"N"))
-        self._cancel(time, side, row, volume, is_flow=False)
+        self._cancel(time, side, row, volume, is_market_event=False)
         self.counts["cross_executions"] += 1
     self._tell(writer.cross(self.locate, time, 100, self.stock, MID * TICK))
 
@@ -128,10 +128,10 @@ class Market:
     order_id = self._new_id(reference)
     self.events.append((time, LIMIT, side, price, volume, order_id, True, -1))
 
-  def _cancel(self, time, side, row, volume, is_flow=True):
+  def _cancel(self, time, side, row, volume, is_market_event=True):
     message = python_book.Message(CANCEL, side, row.price, volume, row.id)
     self.book.apply(message)
-    rest = (volume, self.ids[row.id], is_flow, row.volume - volume)
+    rest = (volume, self.ids[row.id], is_market_event, row.volume - volume)
     self.events.append((time, CANCEL, side, row.price, *rest))
 
   def _new_id(self, reference):

@@ -14,7 +14,7 @@ CANCEL = 1
 def rows(stream, flow_only=False):
   """(kind, side, price, volume, order id) of the events of a stream."""
   names = ("kind", "side", "price", "volume", "order_id")
-  keep = stream.is_flow if flow_only else slice(None)
+  keep = stream.is_market_event if flow_only else slice(None)
   columns = [getattr(stream, name)[keep].tolist() for name in names]
   return list(zip(*columns, strict=True))
 

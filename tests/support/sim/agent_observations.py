@@ -134,5 +134,5 @@ def simulate(kinds, flow, book, *, interval, until, num_events, capacity=128):
   begin = small_markets.start(book, capacity=capacity)
   state = init(0, tokenizer, jax.random.key(3), begin)
   state, kept = run(0, tokenizer, state, clock.at_second(until))
-  assert not state.venue.book.dropped
+  assert not state.exchange.book.dropped
   return config, state, *jax.device_get(kept)

@@ -96,11 +96,11 @@ class Replay:
   """
 
   def __init__(self, rules, begin: sim.Start, num_agents: int):
-    capacity = begin.venue.book.price.shape[1]
-    reference = int(begin.venue.reference)
+    capacity = begin.exchange.book.price.shape[1]
+    reference = int(begin.exchange.reference)
     self.exchange = python_exchange.PythonExchange(rules, capacity, reference)
     for side in (ASK, BID):
-      rows = rows_of(jax.device_get(begin.venue.book), side)
+      rows = rows_of(jax.device_get(begin.exchange.book), side)
       self.exchange.sides[side][:] = [
         python_exchange.Resting(*row) for row in rows
       ]
@@ -155,15 +155,15 @@ Kept = collections.namedtuple(
 
 def keep(state: sim.SimState, event: sim.Event) -> Kept:
   """Keeps what `check` looks at, of each step."""
-  venue, crowd = state.venue, state.crowd.replace(key=None, views=None)
+  exchange, crowd = state.exchange, state.crowd.replace(key=None, views=None)
   return Kept(
     event,
-    venue.book,
+    exchange.book,
     crowd,
     state.clock,
     state.num_auctions,
-    venue.last_price,
-    venue.resumes,
+    exchange.last_price,
+    exchange.resumes,
   )
 
 

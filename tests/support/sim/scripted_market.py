@@ -139,7 +139,7 @@ _init_market = jax.jit(sim.init, static_argnames=("flow", "config"))
 
 def _keep(state, event):
   if state.crowd is None:
-    return event, state.venue
+    return event, state.exchange
   state = state.replace(crowd=state.crowd.replace(states=()))
   return oracle_replay.keep(state, event)
 

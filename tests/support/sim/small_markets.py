@@ -41,7 +41,7 @@ def start(
   zero, ten = jnp.int32(0), jnp.zeros(10, jnp.int32)
   return sim.Start(
     clock=types.Timestamp(jnp.int32(seconds), jnp.int32(nanoseconds)),
-    venue=session.init(book, reference=1000),
+    exchange=session.init(book, reference=1000),
     mid=lob.mid(book, fallback=jnp.int32(1000)),
     open_mid=jnp.int32(1000),
     next_id=jnp.int32(len(ids)),
