@@ -21,6 +21,9 @@ from flax import struct
 NO_ORDER = -1  # The id in an empty slot.
 NO_OWNER = -1  # The owner of an order that is nobody's, as of all of a feed's.
 NANOSECONDS = 1_000_000_000  # In a second.
+MAX_PRICE = (
+  2**30 - 1
+)  # Ticks; prices of an int32 book are within -that to that.
 
 
 class Side:
