@@ -27,6 +27,7 @@ from mars_jax import lmm
 from mars_jax.data import dataset as dataset_lib
 from mars_jax.train import sweep
 from mars_jax.train import trainer
+from mars_jax.utils import progress as progress_lib
 
 _CONFIGS = runpy.run_path(
   str(pathlib.Path(__file__).parent.parent / "configs" / "ablation.py")
@@ -80,7 +81,7 @@ def _configs(name: str) -> dict:
 def _train(name, configs, dataset, out) -> dict:
   """Trains one run with a bar, unless it is done."""
   num_steps, began = configs["optimizer"].num_steps, time.time()
-  with common.progress_bar(name, num_steps) as show:
+  with progress_lib.bar(name, num_steps) as show:
 
     def on_progress(done) -> None:
       rate = done.step / (time.time() - began)

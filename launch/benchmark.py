@@ -78,6 +78,7 @@ from benchmarks import synthetic
 from ml_collections import config_flags
 
 from mars_jax import lmm
+from mars_jax.utils import progress as progress_lib
 
 _BOOKS = (1, 256, 1024, 4096)
 _TRAJECTORIES = (1, 16, 128)
@@ -289,7 +290,7 @@ def _measure_sim() -> dict:
 def _run(run, config) -> dict:
   """Runs a benchmark with a progress bar."""
   done = 0
-  with common.progress_bar("benchmark", config.num_repeats) as show:
+  with progress_lib.bar("benchmark", config.num_repeats) as show:
 
     def on_repeat(text):
       nonlocal done

@@ -1,24 +1,22 @@
 """What the launch scripts share: errors, tables, progress bars, data sets."""
 
 import collections.abc
-import contextlib
 import pathlib
 import sys
-import time
 
-import rich.console
 import rich.table
 from absl import app
 from absl import flags
 from absl import logging
-from rich import progress
 
 from mars_jax.data import dataset as dataset_lib
 from mars_jax.data import manifest
 from mars_jax.feeds import events
 from mars_jax.feeds import registry
+from mars_jax.utils import files
+from mars_jax.utils import progress
 
-CONSOLE = rich.console.Console()
+CONSOLE = progress.CONSOLE
 _USER_ERRORS = (
   events.DataError,
   ConnectionError,
@@ -81,46 +79,24 @@ def _one_line(error: Exception) -> str:
   return " ".join(text.split())
 
 
-@contextlib.contextmanager
-def progress_bar(
-  title: str, total: float
-) -> collections.abc.Iterator[collections.abc.Callable[[float, str], None]]:
-  """Shows a bar with the time left.
+def outputs(
+  prefix: str, endings: collections.abc.Sequence[str]
+) -> tuple[pathlib.Path, ...]:
+  """Returns the paths of a script's outputs, whose folder it makes.
+
+  Call it before anything is computed.
 
   Args:
-    title: what is done.
-    total: of the work.
+    prefix: path of the outputs, less their endings.
+    endings: of the files.
 
-  Yields:
-    A function that takes what is done so far, and a text to show beside it.
+  Raises:
+    OSError: if nothing can be written there.
   """
-  columns = (
-    progress.TextColumn("{task.description}"),
-    progress.BarColumn(),
-    progress.TaskProgressColumn(),
-    progress.TextColumn("{task.fields[text]}"),
-    progress.TimeElapsedColumn(),
-    progress.TimeRemainingColumn(),
-  )
-  with progress.Progress(*columns, console=CONSOLE) as bar:
-    task = bar.add_task(title, total=total, text="")
-    yield lambda done, text: bar.update(task, completed=done, text=text)
-
-
-@contextlib.contextmanager
-def replay_bar(
-  stream: events.EventStream,
-) -> collections.abc.Iterator[collections.abc.Callable[[int], None]]:
-  """Shows a bar for a replay; yields its `on_progress`."""
-  began, done = time.time(), 0
-  with progress_bar("replay", len(stream)) as show:
-
-    def on_progress(num_events: int) -> None:
-      nonlocal done
-      done += num_events
-      show(done, f"{done / (time.time() - began):,.0f} events/s")
-
-    yield on_progress
+  paths = tuple(pathlib.Path(prefix + ending) for ending in endings)
+  for path in paths:
+    files.check_writable(path)
+  return paths
 
 
 def load(config: dataset_lib.DataConfig) -> dataset_lib.Dataset:
@@ -141,7 +117,7 @@ def load(config: dataset_lib.DataConfig) -> dataset_lib.Dataset:
   stream = registry.read(config.path)
   print(f"{stream.name}: {len(stream):,} events")
   print("  " + ", ".join(f"{k} {v:,}" for k, v in stream.counts.items()))
-  with replay_bar(stream) as on_progress:
+  with progress.replay_bar(len(stream)) as on_progress:
     dataset = dataset_lib.from_day(
       stream, config=config, on_progress=on_progress
     )

@@ -46,6 +46,7 @@ from mars_jax.data import jobs as jobs_lib
 from mars_jax.data import manifest
 from mars_jax.data import prepare
 from mars_jax.feeds import registry
+from mars_jax.utils import progress as progress_lib
 
 _OUT = flags.DEFINE_string("out", None, "Folder of the data set.")
 _PATHS_FROM = flags.DEFINE_string(
@@ -192,7 +193,7 @@ def _prepare(
 ) -> list[prepare.DayReport]:
   """Runs the jobs with a progress bar; returns the report of each."""
   began, num_events, reports = time.time(), 0, {}
-  with common.progress_bar("prepare", len(jobs)) as show:
+  with progress_lib.bar("prepare", len(jobs)) as show:
 
     def on_progress(more: int) -> None:
       nonlocal num_events

@@ -32,10 +32,9 @@ import sys
 import common
 from absl import flags
 
+from mars_jax import apps
 from mars_jax.feeds import registry
 from mars_jax.lob import rules as rules_lib
-from mars_jax.replay import recorder
-from mars_jax.replay import verify
 
 _FORMAT = flags.DEFINE_enum(
   "format", None, registry.FORMATS, "Of the files; told from each if not given."
@@ -99,19 +98,14 @@ def _instruments(path: str) -> tuple[str | None, ...]:
 
 def _replay(path: str, instrument: str | None) -> dict:
   """Reads and verifies one instrument and day."""
-  name = registry.find_format(path, _FORMAT.value)
-  options = {} if instrument is None else {"instrument": instrument}
-  if not _CORRECTIONS.value:
-    options["corrections"] = False
-  stream, checks = registry.read_checked(path, format=name, **options)
-  with common.replay_bar(stream) as on_progress:
-    result = verify.verify(
-      stream,
-      checks,
-      rules=recorder.feed_rules(stream, venue=_VENUE.value),
-      on_progress=on_progress,
-    )
-  return {**dataclasses.asdict(result), "feed": dict(stream.counts)}
+  result = apps.replay(
+    path,
+    format=_FORMAT.value,
+    instrument=instrument or "",
+    rules=_VENUE.value,
+    corrections=_CORRECTIONS.value,
+  )
+  return dataclasses.asdict(result)
 
 
 def _sum(values: list) -> int | float | dict[str, int]:

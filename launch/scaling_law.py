@@ -44,6 +44,7 @@ from mars_jax.train import cost as plan_lib
 from mars_jax.train import scaling
 from mars_jax.train import sweep
 from mars_jax.train import trainer
+from mars_jax.utils import progress as progress_lib
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Sizes and budgets: configs/scaling.py, or with :gpu, :tiny."
@@ -178,7 +179,7 @@ def _train(runs: list[_Run], dataset, out, max_orders) -> list[dict]:
   """Returns the result of each run, with one bar for all."""
   results, done = [], 0.0
   total = sum(run.seconds for run in runs)
-  with common.progress_bar("sweep", total) as show:
+  with progress_lib.bar("sweep", total) as show:
     for run in runs:
 
       def on_progress(progress, run=run, done=done):

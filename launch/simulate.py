@@ -1,4 +1,4 @@
-r"""Simulates a market: an order flow and agents, matched by a matching engine.
+r"""Simulates a market: an order flow and agents, matched by an exchange.
 
 Starts from a day of orders at a time, or from a synthetic market that takes no
 data, or where an earlier simulation ended; simulates many trajectories in step,
@@ -19,7 +19,7 @@ noise, pov, twap, value, vwap or zero_intelligence, and the fields of its `make`
 in mars_jax/sim/agents), how far it goes (`horizon`), and what is kept
 (`outputs`).
 An agent of one's own takes ten lines of Python: mars_jax/sim/agents/base.py has
-one, and `apps.simulation.run` simulates it.
+one, and `mars_jax.apps.simulate` simulates it.
 
 A simulation that has saved its state (--config.outputs.state) goes on with
 --config.start.state=out/simulate_state.npz, all else of the config unchanged
@@ -36,14 +36,11 @@ Writes, by `outputs` of the config, to the path of --out and
 With several `start.times`, each has its own files, with the time in their name.
 """
 
-import time
-
 import common
 from absl import flags
 from ml_collections import config_flags
 
 from mars_jax.apps import experiment as experiment_lib
-from mars_jax.apps import start as start_lib
 from mars_jax.utils import time_of_day
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -58,31 +55,13 @@ flags.mark_flag_as_required("config")
 
 
 def main() -> None:
-  """Simulates from each start; the top of this file says what."""
+  """Simulates from each start; the top of this file explains the config."""
   sections = _CONFIG.value.to_dict()
   experiment = experiment_lib.make(sections)
-  stream = start_lib.read(experiment.start)
-  print(f"{stream.name}: {len(stream):,} events")
-  times = start_lib.times(experiment.start, stream)
-  for start in times:
-    out, clock = _OUT.value, time_of_day.clock_text(start)
-    if len(times) > 1:
-      out = f"{out}_{clock.replace(':', '-')}"
-    with common.replay_bar(start_lib.before(stream, start)) as on_progress:
-      market = start_lib.at(
-        experiment.start, stream, start, on_progress=on_progress
-      )
-    began = time.time()
-    with common.progress_bar(f"simulate from {clock}", 1.0) as show:
-      summary, paths = experiment_lib.run(
-        experiment,
-        market,
-        out,
-        sections=sections,
-        on_progress=lambda share, num_events, show=show, began=began: show(
-          share, f"{num_events / (time.time() - began):,.0f} orders/s"
-        ),
-      )
+  common.outputs(_OUT.value, (".json",))
+  for summary, paths in experiment_lib.run_all(
+    experiment, _OUT.value, sections=sections
+  ):
     _report(summary)
     print(f"{', '.join(map(str, paths))} written")
 
@@ -116,7 +95,7 @@ def _report(summary) -> None:
   columns = ("inventory", "cash", "profit")
   counts = [
     name
-    for name in ("refused", "lost", "stale")
+    for name in ("rejected", "dropped", "stale")
     if any(owner.get(name) for owner in summary["owners"])
   ]
   common.print_table(

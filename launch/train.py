@@ -54,6 +54,7 @@ from mars_jax.train import progress
 from mars_jax.train import sharding
 from mars_jax.train import trainer
 from mars_jax.train import validation
+from mars_jax.utils import progress as progress_lib
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "The run, e.g. configs/demo.py, or configs/demo.py:tiny."
@@ -190,7 +191,7 @@ def _train(dataset, workdir: pathlib.Path, configs) -> lmm.Params:
   flops = plan_lib.flops_per_token(configs["model"], length)
   flops *= length / (length + 1)
   peak = plan_lib.peak_flops(jax.devices()[0]) * jax.device_count()
-  with common.progress_bar("train", num_steps) as show:
+  with progress_lib.bar("train", num_steps) as show:
     last = printed = time.time()
 
     def on_progress(done: progress.Progress) -> None:

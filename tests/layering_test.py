@@ -26,7 +26,7 @@ _ALLOWED = {
   "train": _DATA | {"data", "lmm", "baselines"},
   "sim": _SIM,
   "evals": _DATA | {"sim"},
-  "apps": _DATA | {"data", "lmm", "baselines", "train", "sim", "evals"},
+  "apps": _DATA | {"data", "lmm", "baselines", "train", "sim", "evals", "demo"},
   "demo": set(),
 }
 _LINEN = {"lmm/order/embed.py", "lmm/order/heads.py", "lmm/nn/layers.py"}

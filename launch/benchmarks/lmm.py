@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mars_jax import lmm
+from mars_jax import sim
 from mars_jax.data import pipeline
 from mars_jax.lmm.nn import layers
 from mars_jax.lmm.order import embed
@@ -332,8 +333,13 @@ def _decode(
   config, batch, num_steps, repeats, on_repeat=lambda: None
 ) -> _Timing:
   """Times decoding; see `decode_rate`."""
+
+  def next_order(params, key, token, cache):
+    inputs = sim.FlowInput(token, jnp.bool_(True), None)
+    return lmm.next_order(params, key, inputs, cache, config=config)
+
   step = jax.vmap(
-    functools.partial(lmm.next_order, config=config),
+    next_order,
     in_axes=(None, 0, 0, lmm.cache.AXES),
     out_axes=(0, lmm.cache.AXES),
   )
@@ -350,7 +356,7 @@ def _decode(
 
   cache = lmm.cache.init(config=config)
   full = jnp.int32(config.window)
-  cache = cache.replace(position=full, written=full, fewest=full)
+  cache = cache.replace(position=full, num_steps=full, min_length=full)
   cache = jax.vmap(lambda _: cache, out_axes=lmm.cache.AXES)(jnp.arange(batch))
   cache = jax.tree.map(jnp.copy, cache)  # Each its own memory, to give away.
   tokens = jax.tree.map(lambda x: x[:, 0], random_tokens(config, batch, 1))

@@ -127,8 +127,10 @@ def _whole(model: lmm.LmmConfig):
 def _without_head(model: lmm.LmmConfig):
   """All of the model but its head: orders do not depend on it."""
 
-  def next_order(params, key, token, cache, is_new):
-    hidden, cache = lmm.apply(params, token, cache, is_new=is_new, config=model)
+  def next_order(params, key, inputs, cache):
+    hidden, cache = lmm.apply(
+      params, inputs.token, cache, is_new=inputs.is_new, config=model
+    )
     # Never true, but the layers have to be computed to know.
     return _draw(key) + (hidden.sum() > 1e30), cache
 
@@ -139,9 +141,9 @@ def _without_model(model: lmm.LmmConfig):
   """No model: the matching engine, the features and the plan alone."""
   del model
 
-  def next_order(params, key, token, cache, is_new):
-    del params, is_new
-    return _draw(key) + (token.volumes.sum() < 0), cache
+  def next_order(params, key, inputs, cache):
+    del params
+    return _draw(key) + (inputs.token.volumes.sum() < 0), cache
 
   return next_order
 
@@ -177,15 +179,15 @@ class _Market:
     )
     zero = jnp.int32(0)
     book = _book(capacity)
-    self.start = sim.Start(
+    state = sim.MarketState(
       clock=types.Timestamp(jnp.int32(40_000), zero),
       exchange=session.init(book, reference=_MID),
       mid=lob.mid(book, fallback=zero),
       open_mid=jnp.int32(_MID),
       next_id=jnp.int32(2 * _BOOK_ORDERS),
-      token=last,
-      cache=lmm.cache.share(cache),
+      traded=zero,
     )
+    self.start = sim.Start(state, last, lmm.cache.share(cache))
 
 
 def _book(capacity: int) -> lob.Book:
@@ -212,24 +214,21 @@ def _time_rollout(market, next_order, batch, config, on_repeat):
   Returns:
     Seconds to compile, and of each repetition.
   """
-  flow = sim.OrderModelFns(
+  fns = sim.OrderModelFns(
     next_order,
     cache_axes=lmm.cache.AXES,
     align_cache=lmm.cache.align,
   )
+  flow = sim.Flow(market.params, market.tokenizer, fns)
   keys = jax.random.split(jax.random.key(0), batch)
   mesh = simulation.mesh_of(batch, jax.devices())
   seconds = []
   for _ in range(config.repeats + 1):
-    state = sim.init_many(
-      market.params, market.tokenizer, keys, market.start, flow=flow
-    )
-    chunks = sim.chunks(
-      market.params,
-      market.tokenizer,
+    state = sim.init_many(flow, keys, market.start)
+    chunks = sim.run(
+      flow,
       state,
-      flow=flow,
-      num_events=config.num_events,
+      chunk=config.num_events,
       observe_fn=_mid,
       mesh=mesh,
     )

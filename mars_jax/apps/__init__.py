@@ -1,1 +1,17 @@
-"""What the simulator is for: forecasts, and simulations that a config tells."""
+"""What is built on the simulator, a function each.
+
+`forecast` simulates futures of a market and compares them with what came,
+`simulate` a market with agents, `replay` verifies a day against its exchange.
+The modules below have the pieces: `start` (a market to simulate from), `futures`
+and `paths` (what a forecast is made of), `experiment` and `simulation`
+(simulations described by a config), `impact` (the response to an order) and
+`report` (bars, tables, pictures).
+"""
+
+from mars_jax.apps.forecasting import Forecast
+from mars_jax.apps.forecasting import forecast
+from mars_jax.apps.simulation import Simulation
+from mars_jax.apps.simulation import simulate
+from mars_jax.apps.verification import replay
+
+__all__ = ("Forecast", "Simulation", "forecast", "replay", "simulate")

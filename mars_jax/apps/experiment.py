@@ -1,4 +1,4 @@
-"""A simulation as a config file tells it, from its start to its files."""
+"""Simulations described by a config file, from start to outputs."""
 
 import collections.abc
 import dataclasses
@@ -11,19 +11,26 @@ import jax
 from mars_jax import lob
 from mars_jax import sim
 from mars_jax.apps import agents
-from mars_jax.apps import forecast
+from mars_jax.apps import horizon as horizon_lib
 from mars_jax.apps import simulation
 from mars_jax.apps import start as start_lib
 from mars_jax.apps.report import outputs as outputs_lib
 from mars_jax.sim import saving
+from mars_jax.utils import checks
+from mars_jax.utils import progress as progress_lib
+from mars_jax.utils import time_of_day
 
-AUTO = "auto"  # The rules of the venue that the orders come from.
-_CROWD = ("slots", "outbox", "levels", "views")  # Of the section `simulator`.
+_CAPACITIES = (
+  "slots",
+  "outbox",
+  "levels",
+  "views",
+)  # Of the section `simulator`.
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-  """Static.
+  """A simulation from its start to its outputs; static.
 
   Attributes:
     seed: the same seed gives the same trajectories.
@@ -31,7 +38,7 @@ class Experiment:
     rules: of `lob.PRESETS`, or "auto".
     start: where it begins.
     horizon: where it ends.
-    simulator: the agents, and how plans are carried out; `rules` are above.
+    simulator: the agents, and how pending orders are sent; `rules` are above.
     chunk: events of a trajectory in one compiled call.
     outputs: what is written.
   """
@@ -40,31 +47,26 @@ class Experiment:
   trajectories: int
   rules: str
   start: start_lib.StartConfig
-  horizon: forecast.Horizon
+  horizon: horizon_lib.Horizon
   simulator: sim.SimConfig
   chunk: int
   outputs: outputs_lib.OutputConfig
 
   def __post_init__(self):
-    if self.rules not in (AUTO, *lob.PRESETS):
-      names = ", ".join((AUTO, *lob.PRESETS))
-      raise ValueError(f"rules {self.rules!r} are none of {names}")
-    if self.trajectories < 1:
-      raise ValueError(f"trajectories must be >= 1, not {self.trajectories}")
+    checks.one_of("rules", self.rules, (start_lib.AUTO, *lob.PRESETS))
+    checks.at_least(1, trajectories=self.trajectories, chunk=self.chunk)
     if self.outputs.orders > self.trajectories:
       raise ValueError(
         f"orders of {self.outputs.orders} trajectories are asked for, of"
         f" {self.trajectories}"
       )
 
-  def sim_config(self, exchange: str) -> sim.SimConfig:
-    """Returns how the market of a venue is simulated."""
-    rules = exchange if self.rules == AUTO else self.rules
-    return dataclasses.replace(self.simulator, rules=lob.PRESETS[rules])
-
 
 def make(sections: collections.abc.Mapping[str, Any]) -> Experiment:
-  """Returns an experiment of the sections of a config; see configs/simulate.py.
+  """Returns an experiment from the sections of a config.
+
+  Args:
+    sections: as configs/simulate.py has them.
 
   Raises:
     TypeError, ValueError: if a key is unknown or missing, or a value is none.
@@ -72,16 +74,18 @@ def make(sections: collections.abc.Mapping[str, Any]) -> Experiment:
   fields = dict(sections)
   simulator = dict(fields.pop("simulator"))
   chunk = simulator.pop("chunk")
-  crowd = {name: simulator.pop(name) for name in _CROWD if name in simulator}
+  capacities = {
+    name: simulator.pop(name) for name in _CAPACITIES if name in simulator
+  }
   made = agents.make(fields.pop("agents"))
   horizon = dict(fields.pop("horizon"))
   for name in ("seconds", "orders"):
     horizon[name] = horizon[name] or None
   return Experiment(
     start=start_lib.StartConfig(**fields.pop("start")),
-    horizon=forecast.Horizon(**horizon),
+    horizon=horizon_lib.Horizon(**horizon),
     simulator=sim.SimConfig(
-      crowd=sim.AgentsConfig(agents=made, **crowd), **simulator
+      agents=sim.AgentsConfig(kinds=made, **capacities), **simulator
     ),
     chunk=chunk,
     outputs=outputs_lib.OutputConfig(**fields.pop("outputs")),
@@ -91,7 +95,7 @@ def make(sections: collections.abc.Mapping[str, Any]) -> Experiment:
 
 def run(
   experiment: Experiment,
-  market: start_lib.Market,
+  market: start_lib.Start,
   prefix: str,
   *,
   sections: collections.abc.Mapping[str, Any] | None = None,
@@ -99,7 +103,7 @@ def run(
     lambda share, num_events: None
   ),
 ) -> tuple[dict[str, Any], list[pathlib.Path]]:
-  """Simulates a market and writes what came of it.
+  """Simulates a market and writes the results.
 
   Args:
     experiment: what to do.
@@ -111,7 +115,7 @@ def run(
   Returns:
     The summary, and the paths of what was written.
   """
-  config = experiment.sim_config(market.stream.rules)
+  config = market.sim_config(experiment.rules, experiment.simulator)
   state, begin = _begin(experiment, market, config)
   horizon = experiment.horizon
   outputs = outputs_lib.Outputs(
@@ -123,7 +127,7 @@ def run(
     begin=begin,
   )
   outcome = simulation.run(
-    market,
+    market.flow,
     state,
     config=config,
     horizon=horizon,
@@ -136,6 +140,54 @@ def run(
   summary = simulation.summary(market, state, outcome, config=config)
   summary = {"config": sections or {}, **summary}
   return summary, outputs.write(market, outcome, summary)
+
+
+def run_all(
+  experiment: Experiment,
+  prefix: str,
+  *,
+  sections: collections.abc.Mapping[str, Any] | None = None,
+  progress: bool = True,
+) -> collections.abc.Iterator[tuple[dict[str, Any], list[pathlib.Path]]]:
+  """Simulates from each start of an experiment, one after the other.
+
+  Args:
+    experiment: what to do.
+    prefix: path of what is written, less the endings; with several starts,
+      each has its time in the names of its files.
+    sections: of the config, for the summaries.
+    progress: whether to show progress bars.
+
+  Yields:
+    What `run` returns for each start.
+  """
+  config = experiment.start
+  model = start_lib.load_model(config.model)
+  stream, truth = start_lib.read(config.path, config.instrument)
+  times = start_lib.times(config.times, stream)
+  for time in times:
+    clock = time_of_day.clock_text(time)
+    past = start_lib.before(stream, time)
+    with progress_lib.replay_bar(len(past), visible=progress) as on_replay:
+      market = start_lib.load_start(
+        stream,
+        time,
+        model,
+        reference=truth.reference,
+        book_capacity=config.book_capacity,
+        replay_capacity=config.replay_capacity,
+        on_progress=on_replay,
+      )
+    ending = f"_{clock.replace(':', '-')}" if len(times) > 1 else ""
+    title = f"simulate from {clock}"
+    with progress_lib.simulation_bar(title, visible=progress) as on_progress:
+      yield run(
+        experiment,
+        market,
+        prefix + ending,
+        sections=sections,
+        on_progress=on_progress,
+      )
 
 
 def _begin(experiment, market, config):

@@ -1,12 +1,11 @@
-"""Do markets answer to an order? The same futures with it and without it.
+"""Market impact of an injected order, from paired simulations.
 
-The futures of a pair draw the same random numbers, so that until the order
-arrives they are the same to the bit; all pairs are one run. What the order does
-to the mid shows by trajectory. What it does to the orders that come after it is
-a question of their distribution: how often the model plans each kind at each
-distance from the mid. Orders of one trajectory hang together, so trajectories
-are what is compared, and a p-value comes from shuffling which of them have the
-order.
+The futures of a pair, without the order and with it, share their random
+numbers, so that they are the same to the bit until the order arrives; all pairs
+are one run. The effect on the mid is the difference by trajectory. The effect
+on the orders that follow is one on their distribution: how often the model
+plans each kind at each distance from the mid. Orders of one trajectory depend
+on each other, so the test permutes whole trajectories.
 """
 
 import dataclasses
@@ -17,11 +16,9 @@ import numpy as np
 
 from mars_jax import sim
 from mars_jax import types
-from mars_jax.apps import forecast
-from mars_jax.lob import rules as rules_lib
+from mars_jax.apps import futures
 from mars_jax.sim import agents
-from mars_jax.sim import clock
-from mars_jax.tokens import features
+from mars_jax.sim.agents import external
 from mars_jax.tokens import vocab
 from mars_jax.utils import time_of_day
 
@@ -32,7 +29,7 @@ _CELLS = vocab.NUM_KINDS * vocab.NUM_PRICES
 
 @dataclasses.dataclass(frozen=True)
 class Injection:
-  """A market order of somebody, at a moment of all futures.
+  """A market order, sent at one time in all futures.
 
   Attributes:
     side: `types.Side`.
@@ -50,31 +47,8 @@ class Injection:
 
 
 @dataclasses.dataclass(frozen=True)
-class Futures:
-  """Trajectories, numpy.
-
-  Attributes:
-    time: int64 `[B, E]` nanoseconds since midnight, of each event.
-    mid: int32 `[B, E]` ticks, after it.
-    cell: int32 `[B, E]` kind and price bin of the order that the model plans
-      after it, numbered together.
-    is_event: bool `[B, E]`; the rest is of no concern.
-  """
-
-  time: np.ndarray
-  mid: np.ndarray
-  cell: np.ndarray
-  is_event: np.ndarray
-
-  def __getitem__(self, rows: slice) -> "Futures":
-    """Returns some of the trajectories."""
-    fields = dataclasses.fields(self)
-    return Futures(*(getattr(self, field.name)[rows] for field in fields))
-
-
-@dataclasses.dataclass(frozen=True)
 class Response:
-  """What an injected order did.
+  """The response of the market to an injected order.
 
   Attributes:
     axis: `[n]` seconds from the start.
@@ -97,16 +71,14 @@ class Response:
 
 
 def compare(
-  params: sim.Params,
-  tokenizer: features.Tokenizer,
+  flow: sim.Flow,
   key: jax.Array,
   start: sim.Start,
   *,
-  flow: sim.OrderModelFns,
+  config: sim.SimConfig,
   injection: Injection,
   num_trajectories: int,
   horizon_s: float,
-  rules: rules_lib.Rules = rules_lib.CONTINUOUS,
   num_points: int = 121,
 ) -> Response:
   """Simulates futures with an order and without it, and compares them.
@@ -115,47 +87,48 @@ def compare(
   its own side, see `lob.mid`: give no more than the simulated book holds.
 
   Args:
-    params: of the model.
-    tokenizer: the bins.
-    key: typed PRNG key, consumed, of both runs.
+    flow: the order flow.
+    key: typed PRNG key, consumed, of both runs. Pair b depends on the key and
+      on b, not on how many there are.
     start: the market.
-    flow: the model.
+    config: of the simulation, without agents; static. `Start.sim_config` has
+      the rules of the market's exchange.
     injection: the order.
     num_trajectories: B.
     horizon_s: seconds from the start.
-    rules: of the venue.
     num_points: n, of the axis.
 
   Raises:
-    ValueError: if the order comes after the horizon.
+    ValueError: if the order comes after the horizon, or the config has agents.
   """
   if injection.after_s >= horizon_s:
     raise ValueError(
       f"the order comes after {injection.after_s} s, the horizon is {horizon_s}"
     )
-  begin = int(time_of_day.nanoseconds(start.clock))
-  moment = begin + round(injection.after_s * types.NANOSECONDS)
-  futures = _simulate(
-    params,
-    tokenizer,
-    jax.random.split(key, num_trajectories),
+  if config.agents.kinds:
+    raise ValueError("the injected order is the only agent of a comparison")
+  begin = int(time_of_day.nanoseconds(start.market.clock))
+  sent_at = begin + round(injection.after_s * types.NANOSECONDS)
+  is_event, time, mid, cell = _simulate(
+    flow,
+    sim.trajectory_keys(key, num_trajectories),
     start,
     injection,
-    moment,
+    sent_at,
     begin + round(horizon_s * types.NANOSECONDS),
-    flow=flow,
-    config=sim.SimConfig(rules=rules, crowd=_CROWD),
+    config=dataclasses.replace(config, agents=_AGENTS),
   )
-  runs = futures[:num_trajectories], futures[num_trajectories:]
   axis = np.linspace(0.0, horizon_s, num_points)
   times = begin + np.round(axis * types.NANOSECONDS).astype(np.int64)
-  mid = np.stack([_mid_at(run, times, int(start.mid)) for run in runs])
-  change = mid[1] - mid[0]
-  counts = [_counts(run, moment) for run in runs]
+  mids = futures.mids_at(times, time, mid, int(start.market.mid))
+  mids = mids.reshape(2, num_trajectories, num_points)
+  change = mids[1] - mids[0]
+  counts = _counts(cell, is_event & (time >= sent_at))
+  counts = counts.reshape(2, num_trajectories, _CELLS)
   statistic, p_value = _test(*counts)
   return Response(
     axis=axis,
-    mid=mid,
+    mid=mids,
     impact=change.mean(axis=0),
     impact_error=change.std(axis=0, ddof=1) / np.sqrt(num_trajectories),
     shares=np.stack([x.sum(axis=0) / x.sum() for x in counts]),
@@ -164,87 +137,64 @@ def compare(
   )
 
 
-def _wait(key, observation):
-  del key, observation
-  return agents.orders(agents.order(types.OrderKind.NONE)), clock.never()
-
-
-def _send(orders, observation):
-  del observation
-  return orders, agents.Action(orders, clock.never())
-
-
-# Sends what its state is at the moment that it is set to wake up: other orders
-# and moments take no other program.
-_CROWD = sim.AgentsConfig(agents=(agents.Agent("injected", _wait, _send),))
+_AGENTS = sim.AgentsConfig(kinds=(external.make(name="injected"),))
 
 
 def _observe(state: sim.SimState, event: sim.Event):
-  return event.is_event, event.time, event.mid, state.plan.index
+  return event.is_event, event.time, event.mid, state.pending.index
 
 
-def _simulate(
-  params, tokenizer, keys, start, injection, moment, end, *, flow, config
-) -> Futures:
-  """Returns futures of the keys without the order, then of the same with it.
+def _simulate(flow, keys, start, injection, sent_at, end, *, config):
+  """Simulates futures of the keys without the order, then with it.
 
-  The order comes at `moment` and they end before `end`, nanoseconds since
-  midnight.
+  Args:
+    flow, start, injection, config: of `compare`.
+    keys: `[B]`.
+    sent_at, end: nanoseconds since midnight, of the order and of the futures.
+
+  Returns:
+    Arrays `[2 B, E]`: whether there is an event, its time in nanoseconds since
+    midnight, the mid after it in ticks, and the kind and price bin of the order
+    that the model plans after it, numbered together.
   """
   keys = jnp.concatenate([keys, keys])
   has_order = jnp.arange(len(keys)) >= len(keys) // 2
   kind = jnp.where(has_order, types.OrderKind.MARKET, types.OrderKind.NONE)
-  order = agents.order(kind, injection.side, volume=injection.volume)
-  orders = jax.tree.map(
-    lambda x: jnp.broadcast_to(x.reshape(-1, 1, 1), (len(keys), 1, 1)), order
-  )
-  moment, until = (
+  orders = jax.vmap(
+    lambda kind: agents.orders(
+      agents.order(kind, injection.side, volume=injection.volume)
+    )
+  )(kind)
+  sent_at, until = (
     jax.tree.map(np.asarray, time_of_day.timestamps(time))
-    for time in (moment, end)
+    for time in (sent_at, end)
   )
-  wake = jax.tree.map(lambda x: jnp.full((len(keys), 1), x), moment)
-  state = sim.init_many(
-    params, tokenizer, keys, start, flow=flow, config=config
+  state = sim.init_many(flow, keys, start, config=config)
+  sent = external.send(
+    state.agents, orders, sent_at, config=config.agents, name="injected"
   )
-  crowd = state.crowd.replace(states=(orders,), wake=wake)
-  state = state.replace(crowd=crowd)
-  chunks = sim.chunks(
-    params,
-    tokenizer,
-    state,
+  chunks = sim.run(
+    flow,
+    state.replace(agents=sent),
     until,
-    flow=flow,
-    config=config,
-    num_events=_CHUNK,
     observe_fn=_observe,
+    config=config,
+    chunk=_CHUNK,
   )
-  kept = jax.tree.map(
-    lambda *x: np.concatenate(x, axis=1), *(kept for _, kept in chunks)
+  kept = [kept for _, kept in chunks]
+  is_event, time, mid, index = jax.tree.map(
+    lambda *x: np.concatenate(x, axis=1), *kept
   )
-  is_event, time, mid, index = kept
   cell = index // (vocab.NUM_VOLUMES * vocab.NUM_INTERVALS)
-  return Futures(time_of_day.nanoseconds(time), mid, cell, is_event)
+  return is_event, time_of_day.nanoseconds(time), mid, cell
 
 
-def _mid_at(run: Futures, times: np.ndarray, start_mid: int) -> np.ndarray:
-  """Returns the mids `[B, n]` at times `[n]`."""
+def _counts(cell: np.ndarray, is_counted: np.ndarray) -> np.ndarray:
+  """Returns how often each trajectory plans each cell, `[2 B, 96]`."""
   return np.stack(
     [
-      forecast.step_function(times, time[is_event], mid[is_event], start_mid)
-      for time, mid, is_event in zip(
-        run.time, run.mid, run.is_event, strict=True
-      )
-    ]
-  )
-
-
-def _counts(run: Futures, moment: int) -> np.ndarray:
-  """Returns how often each cell is planned after a moment, `[B, 96]`."""
-  counted = run.is_event & (run.time >= moment)
-  return np.stack(
-    [
-      np.bincount(cell[rows], minlength=_CELLS)
-      for cell, rows in zip(run.cell, counted, strict=True)
+      np.bincount(cells[rows], minlength=_CELLS)
+      for cells, rows in zip(cell, is_counted, strict=True)
     ]
   )
 

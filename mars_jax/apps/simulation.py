@@ -1,12 +1,12 @@
-"""Runs a simulation from the host, and says what came of it.
+"""Simulations run from the host: many trajectories to a horizon.
 
-`run` takes chunks of events to the recorders of what is kept, up to a horizon;
-`summary` is what a user wants to know at the end, fit for JSON.
+`run` hands chunks of events to recorders of what is kept; `summary` has the
+results that a user wants at the end, fit for JSON.
 """
 
 import collections.abc
 import dataclasses
-import functools
+import pathlib
 import time
 from typing import Any
 
@@ -15,10 +15,12 @@ import numpy as np
 
 from mars_jax import sim
 from mars_jax import types
-from mars_jax.apps import forecast
-from mars_jax.apps import start
+from mars_jax.apps import horizon as horizon_lib
+from mars_jax.apps import start as start_lib
 from mars_jax.apps.report import bars as bars_lib
 from mars_jax.apps.report import tables
+from mars_jax.utils import checks
+from mars_jax.utils import progress as progress_lib
 from mars_jax.utils import time_of_day
 
 _QUANTILES = (0.05, 0.5, 0.95)
@@ -33,7 +35,7 @@ Recorder = collections.abc.Callable[[bars_lib.Kept], None]
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-  """What a run ended as.
+  """The end of a run.
 
   Attributes:
     state: the last, of B trajectories.
@@ -53,25 +55,18 @@ class Outcome:
 
 
 def init(
-  market: start.Market,
+  start: start_lib.Start,
   *,
   config: sim.SimConfig,
   num_trajectories: int,
   seed: int,
 ) -> sim.SimState:
-  """Returns trajectories of a market, that differ in what is drawn.
+  """Returns trajectories of a market, which differ in what is drawn.
 
   Trajectory b depends on the seed and on b, not on how many there are.
   """
   keys = sim.trajectory_keys(jax.random.key(seed), num_trajectories)
-  return sim.init_many(
-    market.params,
-    market.tokenizer,
-    keys,
-    market.start,
-    flow=market.flow,
-    config=config,
-  )
+  return sim.init_many(start.flow, keys, start.initial, config=config)
 
 
 def mesh_of(
@@ -85,95 +80,70 @@ def mesh_of(
 
 
 def run(
-  market: start.Market,
+  flow: sim.Flow,
   state: sim.SimState,
   *,
   config: sim.SimConfig,
-  horizon: forecast.Horizon,
+  horizon: horizon_lib.Horizon,
   begin: int,
   recorders: collections.abc.Sequence[Recorder] = (),
   chunk: int = 256,
   mesh: jax.sharding.Mesh | None = None,
-  on_progress: collections.abc.Callable[[float, int], None] = (
-    lambda share, num_events: None
-  ),
+  on_progress: sim.ProgressFn = lambda share, num_events: None,
 ) -> Outcome:
   """Simulates B trajectories to a horizon.
 
   Args:
-    market: the model and its bins.
+    flow: the order flow.
     state: of B trajectories.
     config: static.
     horizon: where to stop; exactly there, if in orders, or before the first
-      event after it. Trajectories also end with the venue's day.
+      event after it. Trajectories also end with the exchange's day.
     begin: nanoseconds since midnight, from which a horizon in seconds counts.
     recorders: called with what is kept of each chunk.
     chunk: events of a trajectory in one compiled call.
     mesh: devices to cut the trajectories over.
-    on_progress: called with the share of the horizon that all trajectories have
-      passed, and the events simulated so far.
+    on_progress: see `sim.run`.
   """
-  if chunk < 1:
-    raise ValueError(f"chunk must be >= 1, not {chunk}")
-  began, until, end = time.time(), None, None
-  if horizon.seconds is not None:
-    end = begin + round(horizon.seconds * types.NANOSECONDS)
-    until = jax.tree.map(np.asarray, time_of_day.timestamps(end))
-  most = horizon.orders or horizon.max_orders
+  began = time.time()
   before = np.asarray(state.num_events).sum(dtype=np.int64)
-  play = functools.partial(
-    sim.chunks,
-    market.params,
-    market.tokenizer,
-    until=until,
-    flow=market.flow,
-    config=config,
+  end = horizon.end(begin)
+  for chunk_result in sim.run(
+    flow,
+    state,
+    horizon.until(begin),
     observe_fn=bars_lib.observe,
+    config=config,
+    max_events=horizon.max_events,
+    chunk=chunk,
     mesh=mesh,
-  )
-  done = num_events = 0
-  for state, kept in _chunks(play, state, most, chunk):  # noqa: B020
+    on_progress=on_progress,
+  ):
+    state, kept = chunk_result
     for record in recorders:
       record(kept)
-    done += kept.mid.shape[1]
-    num_events = int(np.asarray(state.num_events).sum() - before)
-    share = done / most
-    if end is not None:
-      passed = time_of_day.nanoseconds(state.clock).min() - begin
-      share = max(share, passed / (end - begin))
-    on_progress(min(share, 1.0), num_events)
-  ends = time_of_day.nanoseconds(state.clock)
+  ends = time_of_day.nanoseconds(state.market.clock)
   is_complete = end is None or not kept.is_event[:, -1].any()
   if end is not None and is_complete:
     ends = np.full_like(ends, end)
-    on_progress(1.0, num_events)
-  seconds = time.time() - began
-  return Outcome(state, begin, ends, num_events, seconds, is_complete)
-
-
-def _chunks(play, state, most, size):
-  """Yields as `sim.chunks` does, `most` events of a trajectory and no more."""
-  done = 0
-  while done < most:
-    # What is less than a chunk at the end is a program of its own.
-    size = min(size, most - done)
-    for state, kept in play(state=state, num_events=size):  # noqa: B020
-      yield state, kept
-      done += size
-      if done + size > most:
-        break
-    else:
-      return
+  return Outcome(
+    state=state,
+    begin=begin,
+    end=ends,
+    num_events=int(np.asarray(state.num_events).sum() - before),
+    seconds=time.time() - began,
+    is_complete=is_complete,
+  )
 
 
 def summary(
-  market: start.Market,
+  market: start_lib.Start,
   before: sim.SimState,
   outcome: Outcome,
   *,
   config: sim.SimConfig,
 ) -> dict[str, Any]:
-  """Returns what came of a run, in the market's units, fit for JSON.
+  """Returns the results of a run in the market's units, fit for JSON.
 
   Args:
     market: what was simulated.
@@ -182,8 +152,8 @@ def summary(
     config: static.
   """
   stream, state = market.stream, outcome.state
-  counts = np.asarray(state.exchange.book.counts, np.int64).sum(axis=0)
-  counts -= np.asarray(before.exchange.book.counts, np.int64).sum(axis=0)
+  counts = np.asarray(state.market.exchange.book.counts, np.int64).sum(axis=0)
+  counts -= np.asarray(before.market.exchange.book.counts, np.int64).sum(axis=0)
   found = {
     "market": stream.name,
     "tick_size": stream.tick_size,
@@ -195,19 +165,134 @@ def summary(
     "events": outcome.num_events,
     "seconds": outcome.seconds,
     "orders_per_second": outcome.num_events / outcome.seconds,
-    "mid_at_start": _spread(before.mid, stream.tick_size),
-    "mid_at_end": _spread(state.mid, stream.tick_size),
+    "mid_at_start": _spread(before.market.mid, stream.tick_size),
+    "mid_at_end": _spread(state.market.mid, stream.tick_size),
     "dropped_by_full_books": int(counts[types.Reason.CAPACITY]),
-    "left_out_at_start": market.num_cut,
+    "left_out_at_start": market.num_truncated,
     "rejected": {
       name: int(counts[reason])
       for reason, name in _REJECTIONS.items()
       if counts[reason]
     },
   }
-  if state.crowd is not None:
-    found["owners"] = _owners(state, config.crowd.owner_names, stream)
+  if state.agents is not None:
+    found["owners"] = _owners(state, config.agents.owner_names, stream)
   return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Simulation:
+  """A market that was simulated.
+
+  Attributes:
+    start: where it began.
+    config: by which it was simulated.
+    before: the state at the start, of B trajectories.
+    outcome: the end of the run.
+    bars: of its mid, trades and book; `[B, K]` each.
+  """
+
+  start: start_lib.Start
+  config: sim.SimConfig
+  before: sim.SimState
+  outcome: Outcome
+  bars: bars_lib.Bars
+
+  def summary(self) -> dict[str, Any]:
+    """Returns the results in the market's units, fit for JSON."""
+    return summary(self.start, self.before, self.outcome, config=self.config)
+
+  def plot(self, path: pathlib.Path | str) -> None:
+    """Draws price, spread, depth and volume; needs the extra `plot`."""
+    from mars_jax.apps.report import market_plot  # Takes matplotlib.
+
+    stream = self.start.stream
+    begin = time_of_day.clock_text(self.outcome.begin)
+    market_plot.draw(
+      path, self.bars, stream, title=f"{stream.name}, simulated from {begin}"
+    )
+
+
+def simulate(
+  data: str = "synthetic-0",
+  *,
+  model: str = start_lib.NO_MODEL,
+  start: str | None = None,
+  agents: collections.abc.Sequence[sim.agents.Agent] = (),
+  horizon_s: float = 60.0,
+  horizon_orders: int | None = None,
+  trajectories: int = 16,
+  seed: int = 0,
+  instrument: str = "",
+  rules: str = start_lib.AUTO,
+  bar_s: float = 1.0,
+  book_capacity: int = 512,
+  replay_capacity: int = 4096,
+  progress: bool = True,
+) -> Simulation:
+  """Simulates a market, with agents or without.
+
+  Args:
+    data: the day to start from: "synthetic-0" needs no data, "bitstamp-sample",
+      or a path of any format of `feeds`.
+    model: path of a model, or "none" to draw orders from the past.
+    start: HH:MM:SS of the market's clock; five sixths into the day if None.
+    agents: that trade beside the order flow, as the modules of `sim.agents`
+      make them.
+    horizon_s: seconds of market time to simulate.
+    horizon_orders: orders of each trajectory to simulate, in place of
+      `horizon_s`.
+    trajectories: B.
+    seed: the same seed gives the same trajectories.
+    instrument: which one of a file of several.
+    rules: of `lob.PRESETS`, or "auto" for those of the day's exchange.
+    bar_s: seconds of a bar.
+    book_capacity: orders that one side of a simulated book can hold.
+    replay_capacity: the same of the book of the replayed day.
+    progress: whether to show progress bars.
+
+  Raises:
+    FileNotFoundError, events.DataError: if the day cannot be read.
+    ValueError: if an argument is invalid, or the start is not in the day.
+  """
+  horizon = horizon_lib.Horizon(
+    seconds=None if horizon_orders else horizon_s, orders=horizon_orders
+  )
+  checks.at_least(1, trajectories=trajectories)
+  start_lib.check_capacities(book_capacity, replay_capacity)
+  loaded = start_lib.load_model(model)
+  stream, truth = start_lib.read(data, instrument)
+  (time_ns,) = start_lib.times([start] if start else [], stream)
+  with progress_lib.replay_bar(
+    len(start_lib.before(stream, time_ns)), visible=progress
+  ) as on_replay:
+    market = start_lib.load_start(
+      stream,
+      time_ns,
+      loaded,
+      reference=truth.reference,
+      book_capacity=book_capacity,
+      replay_capacity=replay_capacity,
+      on_progress=on_replay,
+    )
+  config = market.sim_config(
+    rules, sim.SimConfig(agents=sim.AgentsConfig(kinds=tuple(agents)))
+  )
+  before = init(market, config=config, num_trajectories=trajectories, seed=seed)
+  recorder = bars_lib.Recorder(before, begin=market.begin, seconds=bar_s)
+  with progress_lib.simulation_bar(visible=progress) as on_progress:
+    outcome = run(
+      market.flow,
+      before,
+      config=config,
+      horizon=horizon,
+      begin=market.begin,
+      recorders=[recorder.add],
+      mesh=mesh_of(trajectories, jax.devices()),
+      on_progress=on_progress,
+    )
+  bars = recorder.table(outcome.end)
+  return Simulation(market, config, before, outcome, bars)
 
 
 def _spread(values, unit=1.0):
@@ -222,7 +307,7 @@ def _owners(state, names, stream):
   """Returns the accounts of each owner over all trajectories."""
   accounts = tables.accounts(state)
   units = tables.account_units(stream)
-  counts = ("refused", "lost", "stale")
+  counts = ("rejected", "dropped", "stale")
   owners = []
   for row, name in enumerate(names):
     owner = {"name": name}
@@ -230,7 +315,7 @@ def _owners(state, names, stream):
       owner[column] = _spread(values[:, row], units[column])
     if row < len(names) - 1:  # The last is the rest of the market.
       for count in counts:
-        values = np.asarray(getattr(state.crowd, count))
+        values = np.asarray(getattr(state.agents, count))
         owner[count] = int(values[:, row].sum())
     owners.append(owner)
   return owners

@@ -1,13 +1,13 @@
-"""Where simulations start: a day of orders at a time, with a model or without.
+"""Markets to simulate from: a day of orders, replayed up to a time.
 
-The day may be one of `data.synthetic`, which needs no file: a market of no data
-that has been warmed up. With no model, each order is one of those before the
-start, drawn anew: the day's own mix of orders, without a memory. Together they
-make simulations of nothing at hand.
+The day may be synthetic (`baselines.zero_intelligence`), which needs no file.
+Without a model, orders are drawn from those before the start, independent of
+each other: the day's own mix of orders without a memory.
 """
 
 import collections.abc
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -15,35 +15,44 @@ import numpy as np
 
 from mars_jax import lmm
 from mars_jax import lob
+from mars_jax import records as records_lib
 from mars_jax import sim
-from mars_jax import types
-from mars_jax.apps import moment
 from mars_jax.feeds import events
 from mars_jax.feeds import registry
+from mars_jax.lob import session
 from mars_jax.replay import recorder
 from mars_jax.tokens import encoding
 from mars_jax.tokens import features
+from mars_jax.utils import checks
+from mars_jax.utils import progress
 from mars_jax.utils import time_of_day
 
 NO_MODEL = "none"
-_FEWEST = 100  # Orders before the start that others are drawn from.
+AUTO = "auto"  # The rules of the exchange that the orders come from.
+_MIN_ORDERS = 100  # Before the start, where orders are drawn from them.
+_DEFAULT = sim.SimConfig()
+_FILL = 0.75  # Share of the simulated book that the start may take up.
+
+_apply = jax.jit(lmm.apply, static_argnames="config")
+
+OnReplay = collections.abc.Callable[[int], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class StartConfig:
-  """Static.
+  """Where simulations start; static.
 
   Attributes:
-    path: the day, of any format of `data.readers`; "synthetic-0", with any
-      seed, is one of no data.
+    path: the day, of any format of `feeds`; "synthetic-0", with any seed, is
+      one that needs no data.
     instrument: which one of a file of several, or "".
     times: HH:MM:SS of the market's clock, one simulation each; none for five
       sixths into the data.
-    model: the path of a model, or "none" to draw orders anew.
+    model: the path of a model, or "none" to draw orders from the past.
     book_capacity: orders that one side of a simulated book can hold.
     replay_capacity: the same of the book of the replayed day.
     state: path of a saved simulation to go on with, or "". The rest must be
-      what it was when that began: it tells the market and the model.
+      what it was when that began: it names the market and the model.
   """
 
   path: str
@@ -55,133 +64,238 @@ class StartConfig:
   state: str = ""
 
   def __post_init__(self):
-    for name in ("book_capacity", "replay_capacity"):
-      if getattr(self, name) < 16:
-        raise ValueError(f"{name} must be >= 16, not {getattr(self, name)}")
+    check_capacities(self.book_capacity, self.replay_capacity)
     if self.state and len(self.times) > 1:
       raise ValueError("a saved simulation goes on from one time, not several")
 
 
 @dataclasses.dataclass(frozen=True)
-class Market:
-  """A market to simulate from a moment on.
+class Start:
+  """A market to simulate from.
 
   Attributes:
-    stream: the day, up to the moment.
-    start: the market at it.
-    params, tokenizer, flow: the model, as the simulator takes it.
-    num_cut: resting orders, the farthest from the mid, that the simulated book
-      starts without.
+    stream: the day up to the start.
+    past: its orders in continuous trading, as records.
+    book: the replayed book after it.
+    initial: what the simulator starts from.
+    flow: the model, its parameters and bins.
+    num_truncated: resting orders, the farthest from the mid, that the simulated
+      book starts without, and orders for which the replayed book had no room.
   """
 
   stream: events.EventStream
-  start: sim.Start
-  params: sim.Params
-  tokenizer: features.Tokenizer
-  flow: sim.OrderModelFns
-  num_cut: int
+  past: records_lib.Records
+  book: lob.Book
+  initial: sim.Start
+  flow: sim.Flow
+  num_truncated: int
 
   @property
   def begin(self) -> int:
     """Nanoseconds since midnight at which it starts."""
-    clock = self.start.clock
-    return int(clock.seconds) * types.NANOSECONDS + int(clock.nanoseconds)
+    return int(time_of_day.nanoseconds(self.initial.market.clock))
+
+  def sim_config(
+    self, rules: str = AUTO, base: sim.SimConfig = _DEFAULT
+  ) -> sim.SimConfig:
+    """Returns how this market is simulated: by the rules of its exchange.
+
+    Args:
+      rules: of `lob.PRESETS`, or "auto" for those of the stream.
+      base: all else.
+    """
+    checks.one_of("rules", rules, (AUTO, *lob.PRESETS))
+    name = self.stream.rules if rules == AUTO else rules
+    return dataclasses.replace(base, rules=lob.PRESETS[name])
 
 
-def read(config: StartConfig) -> events.EventStream:
-  """Reads the day of a config."""
-  chosen = {"instrument": config.instrument} if config.instrument else {}
-  return registry.read(config.path, **chosen)
+def check_capacities(book_capacity: int, replay_capacity: int) -> None:
+  """Raises ValueError unless the replayed book can fill the simulated one."""
+  checks.at_least(
+    16, book_capacity=book_capacity, replay_capacity=replay_capacity
+  )
+  if replay_capacity < book_capacity:
+    raise ValueError(
+      f"replay_capacity = {replay_capacity} is below book_capacity ="
+      f" {book_capacity}: the simulated book would start without orders that"
+      f" it has room for; give {book_capacity} or more"
+    )
 
 
-def times(config: StartConfig, stream: events.EventStream) -> list[int]:
-  """Returns the moments of a config, nanoseconds since midnight."""
-  if not config.times:
-    return [moment.default_start(stream)]
-  return [
-    time_of_day.parse_clock(text, named=repr(text)) for text in config.times
-  ]
+def read(
+  path: str, instrument: str = ""
+) -> tuple[events.EventStream, events.GroundTruth]:
+  """Reads a day, and what the exchange published of it."""
+  chosen = {"instrument": instrument} if instrument else {}
+  return registry.read_checked(path, **chosen)
+
+
+def times(
+  texts: collections.abc.Sequence[str], stream: events.EventStream
+) -> list[int]:
+  """Returns times of day in nanoseconds since midnight.
+
+  Args:
+    texts: HH:MM:SS; none for five sixths into the day.
+    stream: the day.
+  """
+  if not texts:
+    first, last = int(stream.time[0]), int(stream.time[-1])
+    return [first + (last - first) * 5 // 6]
+  return [time_of_day.parse_clock(text, named=repr(text)) for text in texts]
+
+
+def load_model(path: str) -> lmm.Model | None:
+  """Reads a model; None for "none"."""
+  return None if path == NO_MODEL else lmm.load(path)
+
+
+def note_unknown_market(model: lmm.Model, stream: events.EventStream) -> None:
+  """Prints a note where a model was not trained on the market of a day."""
+  trained_on = (f"{stream.market} {stream.instrument}", f"{stream.market},")
+  is_known = len(model.tokenizers) > 1 and stream.market in model.tokenizers
+  if is_known or model.card["data"].startswith(trained_on):
+    return
+  progress.CONSOLE.print(
+    f"note: the model was trained on {model.card['data']}, not on"
+    f" {stream.name}; prices and volumes may be on another scale"
+  )
 
 
 def before(stream: events.EventStream, time: int) -> events.EventStream:
-  """Returns the events up to a moment, nanoseconds since midnight."""
+  """Returns the events up to a time, nanoseconds since midnight."""
   return stream[: int(np.searchsorted(stream.time, time, side="right"))]
 
 
-def at(
-  config: StartConfig,
+def load_start(
   stream: events.EventStream,
   time: int,
+  model: lmm.Model | None,
   *,
-  on_progress: collections.abc.Callable[[int], None] = lambda num_events: None,
-) -> Market:
-  """Returns a market at a moment.
+  reference: int | None = None,
+  book_capacity: int = 512,
+  replay_capacity: int = 4096,
+  on_progress: OnReplay = lambda num_events: None,
+) -> Start:
+  """Replays a day up to a time.
 
   Args:
-    config: of the start.
-    stream: the day that `read` gives.
+    stream: a day, from its start.
     time: nanoseconds since midnight.
+    model: reads the last orders before the start, as many as it can see; None
+      to draw orders from those before the start.
+    reference: ticks, the previous close, that the exchange's price limits count
+      from (`GroundTruth.reference`); the first mid of the day if None.
+    book_capacity: orders that one side of the simulated book can hold. It
+      starts with the best orders, three quarters of that, so that there is
+      room for more.
+    replay_capacity: the same of the replayed book.
     on_progress: called with the number of events just replayed.
 
   Raises:
-    ValueError: if `moment.check` does, or the model has no bins for the market.
+    ValueError: if the time is not in the day or fewer orders come before it
+      than the model reads, the model has no bins for the market, or the
+      replayed book is smaller than the simulated one.
   """
-  past = before(stream, time)
-  if config.model == NO_MODEL:
-    moment.check(stream, time, fewest=_FEWEST)
-    return _without_model(config, past, on_progress)
-  model = lmm.load(config.model)
-  moment.check(stream, time, fewest=model.config.window)
-  found = moment.at(
-    past,
-    int(past.time[-1]),
-    model=model,
-    replay_capacity=config.replay_capacity,
-    capacity=config.book_capacity,
-    on_progress=on_progress,
-  )
-  return Market(
-    stream=past,
-    start=found.start,
-    params=model.params,
-    tokenizer=found.tokenizer,
-    flow=found.flow,
-    num_cut=found.num_cut,
-  )
-
-
-def _draw_anew(params, key, token, cache, is_new):
-  """Draws one of the order indices `params`."""
-  del token, is_new
-  return params[jax.random.randint(key, (), 0, len(params))], cache
-
-
-_DRAWN_ANEW = sim.OrderModelFns(_draw_anew)
-
-
-def _without_model(config, stream, on_progress) -> Market:
-  """Returns the market after a stream; what it sends is drawn from there."""
+  check_capacities(book_capacity, replay_capacity)
+  min_orders = _MIN_ORDERS if model is None else model.config.window
+  check_time(stream, time, min_orders=min_orders)
+  tokenizer = None if model is None else model.tokenizer(stream.market)
+  stream = before(stream, time)
   past, book = recorder.replay(
     stream,
-    lob.init(config.replay_capacity),
+    lob.init(replay_capacity),
     num_levels=features.SNAPSHOT_LEVELS,
     on_progress=on_progress,
   )
-  tokenizer = encoding.fit(past)
+  if model is None:
+    tokenizer = encoding.fit(past)
   tokens = encoding.encode(tokenizer, past)
-  start, num_cut = moment.start_of(
+  if model is None:
+    flow = sim.Flow(jnp.asarray(tokens.index), tokenizer, _RESAMPLED)
+    cache = ()
+  else:
+    flow = sim.Flow(model.params, tokenizer, order_model_fns(model.config))
+    cache = _read(model, tokens)
+  small = lob.resize(book, int(book_capacity * _FILL))
+  market = _market(
     past,
-    tokens,
-    book,
-    capacity=config.book_capacity,
+    lob.resize(small, book_capacity),
+    reference=past.mid_before[0] if reference is None else reference,
     next_id=stream.order_id.max() + 1,
-    cache=(),
   )
-  return Market(
-    stream=stream,
-    start=start,
-    params=jnp.asarray(tokens.index),
-    tokenizer=tokenizer,
-    flow=_DRAWN_ANEW,
-    num_cut=num_cut,
+  initial = sim.Start(
+    market=market,
+    token=jax.tree.map(lambda leaf: jnp.asarray(leaf[-1]), tokens),
+    cache=cache,
   )
+  return Start(stream, past, book, initial, flow, int(small.dropped))
+
+
+def check_time(
+  stream: events.EventStream, time: int, *, min_orders: int
+) -> None:
+  """Raises unless a time can be a start.
+
+  Args:
+    stream: a day.
+    time: nanoseconds since midnight.
+    min_orders: orders that must have come by then.
+
+  Raises:
+    ValueError: if the time lies before that or after the end of the day.
+  """
+  order_time = stream.time[stream.is_market_event]
+  if len(order_time) < min_orders:
+    raise ValueError(
+      f"{stream.name} has {len(order_time)} orders, fewer than the"
+      f" {min_orders} that must come before a start"
+    )
+  first, last = order_time[min_orders - 1], stream.time[-1]
+  if not first <= time <= last:
+    text = time_of_day.clock_text
+    raise ValueError(
+      f"the start must lie between {text(first)}, when the {min_orders} orders"
+      f" that it needs have come, and {text(last)}, the end of {stream.name};"
+      f" {text(time)} does not"
+    )
+
+
+@functools.lru_cache
+def order_model_fns(config: lmm.LmmConfig) -> sim.OrderModelFns:
+  """Returns an order model as the simulator takes it."""
+  return sim.OrderModelFns(
+    functools.partial(lmm.next_order, config=config),
+    cache_axes=lmm.cache.AXES,
+    align_cache=lmm.cache.align,
+  )
+
+
+def _read(model: lmm.Model, tokens: features.TokenFeatures) -> lmm.KvCache:
+  """Has the model read all of the past that it can see, but the last order."""
+  num_seen = model.config.num_layers * model.config.window
+  earlier = jax.tree.map(lambda leaf: leaf[-num_seen:-1], tokens)
+  _, cache = _apply(model.params, earlier, config=model.config)
+  return lmm.cache.share(cache)
+
+
+def _resample(params, key, inputs, cache):
+  """Draws one of the order indices `params`."""
+  del inputs
+  return params[jax.random.randint(key, (), 0, len(params))], cache
+
+
+_RESAMPLED = sim.OrderModelFns(_resample)
+
+
+def _market(past, book, *, reference, next_id) -> sim.MarketState:
+  """Returns the market after the past, with the simulated book."""
+  market = sim.MarketState(
+    clock=time_of_day.timestamps(past.time[-1]),
+    exchange=session.init(book, reference=reference),
+    mid=lob.mid(book, fallback=past.mid_after[-1]),
+    open_mid=past.mid_before[0],
+    next_id=next_id,
+    traded=np.int32(0),
+  )
+  return jax.tree.map(jnp.asarray, market)

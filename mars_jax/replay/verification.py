@@ -37,6 +37,7 @@ class VerifyResult:
     orders_left: orders that rest at the end.
     capacity: orders that a side of the book had room for in the end.
     seconds: of the replay, compilation included.
+    feed: what the reader counted.
   """
 
   name: str
@@ -58,6 +59,7 @@ class VerifyResult:
   orders_left: int = 0
   capacity: int = 0
   seconds: float = 0.0
+  feed: dict[str, int] = dataclasses.field(default_factory=dict)
 
   def compare(
     self,

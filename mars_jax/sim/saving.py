@@ -1,6 +1,6 @@
 """Saves the state of a simulation, to go on with it later; without pickle.
 
-An `.npz` archive: each array of the state under its path ("venue/book/price"),
+An `.npz` archive: each array of the state under its path ("market/exchange/book/price"),
 keys of random numbers as their data, and one JSON text with the version of this
 layout, the type of each array, and what the caller has to say.
 
@@ -10,7 +10,6 @@ the names, shapes and types of the arrays.
 """
 
 import json
-import os
 import pathlib
 from typing import Any
 
@@ -19,8 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from mars_jax.sim import state as state_lib
+from mars_jax.utils import files
 
-VERSION = 1
+VERSION = 2
 _ABOUT = "about"  # The name of the JSON text.
 _NUM_SHOWN = 3  # Differences that an error lists.
 
@@ -55,13 +55,8 @@ def save(
     name: np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
     for name, leaf in leaves.items()
   }
-  partial = path.with_name(path.name + ".part")
-  try:
-    with open(partial, "wb") as file:
-      np.savez_compressed(file, **arrays, **{_ABOUT: text})
-    os.replace(partial, path)
-  finally:
-    partial.unlink(missing_ok=True)
+  with files.replacing(path) as partial, open(partial, "wb") as file:
+    np.savez_compressed(file, **arrays, **{_ABOUT: text})
 
 
 def load(

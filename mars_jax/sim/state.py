@@ -11,21 +11,34 @@ from flax import struct
 
 from mars_jax import types
 from mars_jax.lob import rules as rules_lib
-from mars_jax.lob import session
-from mars_jax.sim import pending as plan_lib
-from mars_jax.sim.agents import runtime as crowd_lib
+from mars_jax.sim import market as market_lib
+from mars_jax.sim import pending as pending_lib
+from mars_jax.sim.agents import runtime
+from mars_jax.sim.agents import state as agents_state
 from mars_jax.tokens import features
+from mars_jax.utils import axes
+from mars_jax.utils import checks
 
 Params = Any  # Whatever the model's function takes.
 Cache = Any  # The model's memory of the orders so far, a tree of arrays.
+Context = Any  # What a model is conditioned on, a tree of arrays; often None.
 
-# (params, key, token, cache, is_new) -> (order index, cache): takes in the
-# order that was just matched, with the book that it left, and draws the next
-# one. Where not `is_new`, a bool [], the cache stays as it is.
+
+@struct.dataclass
+class FlowInput:
+  """What a model learns of one event before it draws the next order."""
+
+  token: features.TokenFeatures  # the order and the book that it left
+  # [] bool, False where the trajectory sits this step out: the cache stays.
+  is_new: jax.Array
+  context: Context  # of the state, such as a target of the minute; or None
+
+
 NextOrderFn = collections.abc.Callable[
-  [Params, jax.Array, features.TokenFeatures, Cache, jax.Array],
-  tuple[jax.Array, Cache],
+  [Params, jax.Array, FlowInput, Cache], tuple[jax.Array, Cache]
 ]
+"""`(params, key, inputs, cache) -> (order index, cache)`: takes in the order
+that was just matched and draws the next one."""
 
 
 def _same(cache: Cache) -> Cache:
@@ -34,54 +47,56 @@ def _same(cache: Cache) -> Cache:
 
 @dataclasses.dataclass(frozen=True)
 class OrderModelFns:
-  """A model of the order flow; static.
+  """The functions of an order model; static.
 
   Attributes:
     next_order: draws the next order.
     cache_axes: the axes of the cache that `jax.vmap` maps over when many
       trajectories of one start run in step: 0, or a tree with None where they
       share a leaf.
-    start_axes: the same for several starts, each with its trajectories.
     align_cache: makes caches of trajectories, some of which sat steps out, such
       that all can go on in step.
   """
 
   next_order: NextOrderFn
   cache_axes: Any = 0
-  start_axes: Any = 0
   align_cache: collections.abc.Callable[[Cache], Cache] = _same
+
+
+@struct.dataclass
+class Flow:
+  """An order flow: a model, its parameters and the bins of a market."""
+
+  params: Params
+  tokenizer: features.Tokenizer
+  fns: OrderModelFns = struct.field(pytree_node=False)
 
 
 @dataclasses.dataclass(frozen=True)
 class SimConfig:
-  """How a market is simulated; static.
+  """Configuration of a simulated market; static.
 
   Attributes:
-    rules: of the venue.
-    crowd: the agents that trade beside the order flow.
-    price_from: the mid that the price of a planned order counts from: that of
+    rules: of the exchange.
+    agents: the agents that trade beside the order flow.
+    price_from: the mid that the price of a pending order counts from: that of
       its planning, as in the official code, or that of its sending. Without
       agents they are the same.
-    after_injection: what becomes of the plan when the order of an agent comes
-      first. "keep" sends it all the same, at its time, as the official code
-      does: an agent that sends many orders must not keep the others waiting,
-      and the next plan knows of them. "redraw" plans anew from that moment.
+    after_injection: what becomes of the pending order when the order of an
+      agent comes first. "keep" sends it all the same, at its time, as the
+      official code does: an agent that sends many orders must not keep the
+      others waiting, and the next plan knows of them. "redraw" plans anew from
+      that moment.
   """
 
   rules: rules_lib.Rules = rules_lib.CONTINUOUS
-  crowd: crowd_lib.AgentsConfig = crowd_lib.AgentsConfig()
+  agents: agents_state.AgentsConfig = agents_state.AgentsConfig()
   price_from: Literal["planning", "sending"] = "planning"
   after_injection: Literal["keep", "redraw"] = "keep"
 
   def __post_init__(self):
-    for name, choices in (
-      ("price_from", ("planning", "sending")),
-      ("after_injection", ("keep", "redraw")),
-    ):
-      if getattr(self, name) not in choices:
-        raise ValueError(
-          f"{name} = {getattr(self, name)!r} is none of {', '.join(choices)}"
-        )
+    checks.one_of("price_from", self.price_from, ("planning", "sending"))
+    checks.one_of("after_injection", self.after_injection, ("keep", "redraw"))
 
   @property
   def auction_times(self) -> tuple[int, ...]:
@@ -96,18 +111,14 @@ class SimConfig:
 
 
 DEFAULT = SimConfig()
-"""A venue that trades for 24 hours, and no agents."""
+"""An exchange that trades for 24 hours, and no agents."""
 
 
 @struct.dataclass
 class Start:
-  """A market right after an order, before the model has seen that order."""
+  """A market right after an order that the model has not seen yet."""
 
-  clock: types.Timestamp  # the time of the order
-  exchange: session.Exchange  # after it, leaves of the book [2, N]
-  mid: jax.Array  # [] int32, ticks, of the book
-  open_mid: jax.Array  # [] int32, ticks, at the start of the day
-  next_id: jax.Array  # [] int32, of the next order that may rest
+  market: market_lib.MarketState
   token: features.TokenFeatures  # the order, leaves []
   cache: Cache  # of the model, after the orders before
 
@@ -116,107 +127,85 @@ class Start:
 class SimState:
   """One simulated market between two events.
 
-  `plan` is the order that the model sends next; what it means in ticks and
+  `pending` is the order that the model sends next; what it means in ticks and
   lots is settled when it is sent, against the book of that moment.
   """
 
   key: jax.Array  # [] typed PRNG key, of the order flow
-  clock: types.Timestamp  # the time of the last event
-  exchange: session.Exchange  # leaves [2, N]
-  mid: jax.Array  # [] int32, ticks, of the book
-  open_mid: jax.Array  # [] int32, ticks, at the start of the day
-  next_id: jax.Array  # [] int32, of the next order that may rest
-  traded: jax.Array  # [] int32, lots since the start; wraps round at 2**31
+  market: market_lib.MarketState
   num_events: jax.Array  # [] int32, orders since the start
   num_auctions: jax.Array  # [] int32, of the day, that have been executed
-  plan: plan_lib.PendingOrder
+  pending: pending_lib.PendingOrder
   cache: Cache  # of the model
-  crowd: crowd_lib.AgentsState | None  # None where there are no agents
+  context: Context  # that the model is conditioned on
+  agents: agents_state.AgentsState | None  # None where there are no agents
 
 
 @struct.dataclass
 class Event:
-  """What happened in one step.
+  """One event of a simulated market.
 
-  Where `is_event` is False the trajectory had ended, and the rest is of no
-  concern but `time` and `mid`, which are those of its end.
+  Where `is_event` is False the trajectory had ended, and only `time` and `mid`
+  are meaningful: those of its end.
   """
 
   is_event: jax.Array  # [] bool
   time: types.Timestamp  # [] when
-  order: types.Order  # [] what was sent to the matching engine
+  order: types.Order  # [] what was sent to the exchange
   report: types.ExecutionReport  # [] what became of it
-  best: types.Snapshot  # [2, 1] the best level of each side, after it
+  snapshot: types.Snapshot  # [2, L] the best levels of each side, after it
   mid: jax.Array  # [] int32, ticks, after it
 
 
 def init(
-  params: Params,
-  tokenizer: features.Tokenizer,
+  flow: Flow,
   key: jax.Array,
   start: Start,
   *,
-  flow: OrderModelFns,
   config: SimConfig = DEFAULT,
+  context: Context = None,
 ) -> SimState:
-  """Returns the state to simulate from; the key decides all that is drawn.
+  """Returns the state to simulate from; the key decides all draws.
 
   Args:
-    params: of the model.
-    tokenizer: the bins.
+    flow: the order flow.
     key: typed PRNG key, consumed.
     start: the market.
-    flow: the model; static.
     config: static.
+    context: that the model is conditioned on, if it takes one.
   """
-  crowd_key = jax.random.fold_in(key, 0)
+  agents_key = jax.random.fold_in(key, 0)
   key, order_key, plan_key = jax.random.split(key, 3)
-  index, cache = flow.next_order(
-    params, order_key, start.token, start.cache, jnp.bool_(True)
+  inputs = FlowInput(start.token, jnp.bool_(True), context)
+  index, cache = flow.fns.next_order(
+    flow.params, order_key, inputs, start.cache
   )
-  plan = plan_lib.make(
-    tokenizer, plan_key, index, start.clock, start.mid, rules=config.rules
+  market = start.market
+  pending = pending_lib.make(
+    flow.tokenizer,
+    plan_key,
+    index,
+    market.clock,
+    market.mid,
+    rules=config.rules,
   )
+  agents = None
+  if config.agents.kinds:
+    agents = runtime.init(agents_key, market, config=config.agents)
   zero = jnp.int32(0)
-  crowd = None
-  if config.crowd.agents:
-    market = crowd_lib.Market(start.clock, start.exchange, start.mid, zero)
-    crowd = crowd_lib.init(crowd_key, market, config=config.crowd)
-  executed = [start.clock.seconds >= time for time in config.auction_times]
+  executed = [market.clock.seconds >= time for time in config.auction_times]
   return SimState(
     key=key,
-    clock=start.clock,
-    exchange=start.exchange,
-    mid=start.mid,
-    open_mid=start.open_mid,
-    next_id=start.next_id,
-    traded=zero,
+    market=market,
     num_events=zero,
     num_auctions=sum(executed, zero),
-    plan=plan,
+    pending=pending,
     cache=cache,
-    crowd=crowd,
+    context=context,
+    agents=agents,
   )
 
 
-def state_axes(flow: OrderModelFns, *, of_starts: bool = False) -> SimState:
-  """Returns the axes of a state of many trajectories, for `jax.vmap`.
-
-  Args:
-    flow: the model.
-    of_starts: of several starts, rather than of trajectories of one.
-  """
-  return SimState(
-    key=0,
-    clock=0,
-    exchange=0,
-    mid=0,
-    open_mid=0,
-    next_id=0,
-    traded=0,
-    num_events=0,
-    num_auctions=0,
-    plan=0,
-    cache=flow.start_axes if of_starts else flow.cache_axes,
-    crowd=0,
-  )
+def state_axes(fns: OrderModelFns) -> SimState:
+  """Returns the axes of the state of many trajectories, for `jax.vmap`."""
+  return axes.of(SimState, 0, cache=fns.cache_axes)

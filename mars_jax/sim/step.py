@@ -2,17 +2,16 @@
 
   1. Whatever comes before the next order is done: agents wake up and send
      messages, a call auction is executed.
-  2. The next order is the model's plan or the message of an agent that arrives
-     first. The plan becomes ticks and lots (`plan`).
-  3. The matching engine matches it under the rules of the venue, and the
-     accounts of agents are settled.
-  4. What happened becomes a token, as of a real market, whoever sent the order;
-     the model takes it in and plans the next one.
+  2. The next order is the pending one of the model or the message of an agent,
+     whichever arrives first. The pending order becomes ticks and lots.
+  3. The exchange matches it, and the accounts of agents are settled.
+  4. The outcome becomes a token, as of a real market, whoever sent the order;
+     the model takes it in and plans the next order.
 
-The token says what was done, not what was planned. An order that the venue
-turns away when it meets the book (post-only, fill or kill) is a token as well:
-an order that came and left no trace. At the same time an auction comes first,
-then messages, the plan, and wake-ups.
+The token says what was done, not what was planned. An order that the exchange
+rejects when it meets the book (post-only, fill or kill) is a token too: an
+order that came and left no trace. At the same time an auction comes first, then
+messages, the pending order, and wake-ups (`_due`).
 
 Where a side of the book is empty, the mid is the best price of the other, and
 where both are, the last mid: orders go on to be priced from it.
@@ -25,99 +24,133 @@ from mars_jax import lob
 from mars_jax import types
 from mars_jax.lob import session
 from mars_jax.sim import clock
-from mars_jax.sim import pending as plan_lib
+from mars_jax.sim import pending as pending_lib
 from mars_jax.sim import pretrade
 from mars_jax.sim import state as state_lib
-from mars_jax.sim.agents import runtime as crowd_lib
+from mars_jax.sim.agents import messages
+from mars_jax.sim.agents import runtime
+from mars_jax.sim.agents import settlement
 from mars_jax.tokens import features
+
+# What happens next; of several at once the first in this order.
+_AUCTION, _MESSAGE, _PENDING, _WAKE = range(4)
 
 
 def step(
-  params: state_lib.Params,
-  tokenizer: features.Tokenizer,
+  flow: state_lib.Flow,
   state: state_lib.SimState,
   until: types.Timestamp | None = None,
   *,
-  flow: state_lib.OrderModelFns,
   config: state_lib.SimConfig = state_lib.DEFAULT,
 ) -> tuple[state_lib.SimState, state_lib.Event]:
   """Simulates one event of one market.
 
   Args:
-    params: of the model.
-    tokenizer: the bins that the model was trained with.
+    flow: the order flow.
     state: the market before the event.
-    until: orders after this moment do not come: the trajectory has ended, and
-      the step does nothing. None for the end of the venue's day, which ends it
-      in any case.
-    flow: the model; static.
+    until: orders after this time do not come: the trajectory has ended, and
+      the step does nothing. None for the end of the exchange's day, which ends
+      it in any case.
     config: static.
 
   Returns:
     The market after it, and what happened.
   """
-  end = plan_lib.end_of_day(config.rules)
+  end = pending_lib.end_of_day(config.rules)
   until = end if until is None else clock.earlier(until, end)
   key, order_key, index_key, plan_key = jax.random.split(state.key, 4)
   with jax.named_scope("agents"):
     state = _until_next_order(state, until, config)
   with jax.named_scope("order"):
     order, time, message, is_injected = _next_order(
-      tokenizer, order_key, state, config
+      flow.tokenizer, order_key, state, config
     )
     is_event = ~clock.is_before(until, time)
-    order, time = _unless_over(is_event, order, time, state)
+    order, time = _unless_over(is_event, order, time, state.market)
   with jax.named_scope("match"):
-    exchange, report = session.step(
-      state.exchange,
-      order,
-      time.seconds,
-      rules=config.rules,
-      max_fills=None if config.crowd.agents else 0,
-    )
-    mid = lob.mid(exchange.book, fallback=state.mid)
+    market, report = _match(state.market, order, time, is_event, config)
   with jax.named_scope("features"):
-    snapshot = lob.snapshot(exchange.book, num_levels=features.SNAPSHOT_LEVELS)
-    token = _token(tokenizer, state, order, time, report, mid, snapshot)
+    snapshot = lob.snapshot(
+      market.exchange.book, num_levels=features.SNAPSHOT_LEVELS
+    )
+    token = _token(
+      flow.tokenizer, state.market, market, order, report, snapshot
+    )
   with jax.named_scope("model"):
-    index, cache = flow.next_order(
-      params, index_key, token, state.cache, is_event
+    inputs = state_lib.FlowInput(token, is_event, state.context)
+    index, cache = flow.fns.next_order(
+      flow.params, index_key, inputs, state.cache
     )
   with jax.named_scope("plan"):
-    plan = plan_lib.make(
-      tokenizer, plan_key, index, time, mid, rules=config.rules
+    pending = pending_lib.make(
+      flow.tokenizer, plan_key, index, time, market.mid, rules=config.rules
     )
     keeps = ~is_event
     if config.after_injection == "keep":
       keeps |= is_injected
-    plan = _select(keeps, state.plan, plan)
-  takes_id = is_event & (order.id == state.next_id)
+    pending = _select(keeps, state.pending, pending)
   new_state = state.replace(
     key=_select(is_event, key, state.key),
-    clock=time,
-    exchange=exchange,
-    mid=mid,
-    next_id=state.next_id + takes_id,
-    traded=state.traded + report.traded,
+    market=market,
     num_events=state.num_events + is_event,
-    plan=plan,
+    pending=pending,
     cache=cache,
   )
-  if state.crowd is not None:
+  if state.agents is not None:
     with jax.named_scope("accounts"):
       new_state = _settle(new_state, order, report, message, is_event, config)
-  best = jax.tree.map(lambda x: x[:, :1], snapshot)
-  event = state_lib.Event(is_event, time, order, report, best, mid)
+  event = state_lib.Event(is_event, time, order, report, snapshot, market.mid)
   return new_state, event
 
 
-def _plan_time(state: state_lib.SimState, config) -> types.Timestamp:
-  """Returns when the plan is sent: one that meets a halt waits for its end."""
+def _match(market, order, time, is_event, config):
+  """Returns the market after an order, and the execution report."""
+  exchange, report = session.step(
+    market.exchange,
+    order,
+    time.seconds,
+    rules=config.rules,
+    max_fills=None if config.agents.kinds else 0,
+  )
+  takes_id = is_event & (order.id == market.next_id)
+  market = market.replace(
+    clock=time,
+    exchange=exchange,
+    mid=lob.mid(exchange.book, fallback=market.mid),
+    next_id=market.next_id + takes_id,
+    traded=market.traded + report.traded,
+  )
+  return market, report
+
+
+def _due(
+  state: state_lib.SimState, config: state_lib.SimConfig
+) -> tuple[jax.Array, types.Timestamp]:
+  """Returns what happens next, and when.
+
+  Returns:
+    int32 `[]`, one of `_AUCTION`, `_MESSAGE`, `_PENDING` and `_WAKE`, of several
+    at once the first of these; and its time `[]`.
+  """
+  times = {_PENDING: _pending_time(state, config)}
+  if config.auction_times:
+    times[_AUCTION] = _auction_time(state, config)
+  if state.agents is not None:
+    times[_MESSAGE] = messages.next_arrival(state.agents)[1]
+    times[_WAKE] = runtime.next_wake(state.agents)
+  kinds = sorted(times)
+  in_order = [times[kind] for kind in kinds]
+  first, time = clock.first(jax.tree.map(lambda *x: jnp.stack(x), *in_order))
+  return jnp.asarray(kinds, jnp.int32)[first], time
+
+
+def _pending_time(state: state_lib.SimState, config) -> types.Timestamp:
+  """Returns when the pending order is sent: one that meets a halt waits."""
   if config.rules.halt is None:
-    return state.plan.time
-  resumes = clock.at_second(state.exchange.resumes)
-  time = clock.later(state.plan.time, resumes)
-  return plan_lib.when_open(config.rules, time)
+    return state.pending.time
+  resumes = clock.at_second(state.market.exchange.resumes)
+  time = clock.later(state.pending.time, resumes)
+  return pending_lib.when_open(config.rules, time)
 
 
 def _auction_time(state: state_lib.SimState, config) -> types.Timestamp:
@@ -129,118 +162,102 @@ def _auction_time(state: state_lib.SimState, config) -> types.Timestamp:
 def _until_next_order(
   state: state_lib.SimState, until: types.Timestamp, config
 ) -> state_lib.SimState:
-  """Does all that comes before the next order."""
+  """Executes auctions and wake-ups that come before the next order."""
   state = _wake_agents(state, until, config)
   if not config.auction_times:
     return state
 
   def is_due(state):
-    time = _auction_time(state, config)
-    order_time = _plan_time(state, config)
-    if state.crowd is not None:
-      _, arrival = crowd_lib.next_message(state.crowd)
-      order_time = clock.earlier(order_time, arrival)
-    return ~clock.is_before(clock.earlier(order_time, until), time)
+    kind, time = _due(state, config)
+    return (kind == _AUCTION) & ~clock.is_before(until, time)
 
   def execute(state):
     return _wake_agents(_uncross(state, config), until, config)
 
-  return _while(is_due, execute, state)
-
-
-def _while(condition, body, state):
-  """Loops over what may change between two orders: not over the cache."""
+  # Not over the cache, which does not change between two orders.
   cache = state.cache
   small = state.replace(cache=None)
-  return jax.lax.while_loop(condition, body, small).replace(cache=cache)
+  return jax.lax.while_loop(is_due, execute, small).replace(cache=cache)
 
 
 def _uncross(state: state_lib.SimState, config) -> state_lib.SimState:
   """Executes a call auction."""
-  exchange, outcome = session.uncross(state.exchange, rules=config.rules)
-  state = state.replace(
-    clock=clock.later(state.clock, _auction_time(state, config)),
+  market = state.market
+  exchange, outcome = session.uncross(market.exchange, rules=config.rules)
+  market = market.replace(
+    clock=clock.later(market.clock, _auction_time(state, config)),
     exchange=exchange,
-    mid=lob.mid(exchange.book, fallback=state.mid),
-    traded=state.traded + outcome.volume,
-    num_auctions=state.num_auctions + 1,
+    mid=lob.mid(exchange.book, fallback=market.mid),
+    traded=market.traded + outcome.volume,
   )
-  if state.crowd is None:
+  state = state.replace(market=market, num_auctions=state.num_auctions + 1)
+  if state.agents is None:
     return state
-  crowd = crowd_lib.settle_auction(state.crowd, outcome.fills, exchange.book)
-  return _keep_view(state.replace(crowd=crowd), config)
-
-
-def _keep_view(state, config):
-  crowd = crowd_lib.keep_view(state.crowd, _market(state), config=config.crowd)
-  return state.replace(crowd=crowd)
-
-
-def _market(state: state_lib.SimState) -> crowd_lib.Market:
-  return crowd_lib.Market(state.clock, state.exchange, state.mid, state.traded)
+  agents = settlement.settle_auction(state.agents, outcome.fills, exchange.book)
+  return state.replace(
+    agents=runtime.keep_view(agents, market, config=config.agents)
+  )
 
 
 def _wake_agents(
   state: state_lib.SimState, until: types.Timestamp, config
 ) -> state_lib.SimState:
-  """Lets agents act that wake up before the next order, and refuses messages.
+  """Lets agents act before the next order, and rejects invalid messages.
 
   A loop of as many rounds as it takes, none for most orders: a wake-up may send
   a message that arrives before the next wake-up.
   """
-  if state.crowd is None:
+  if state.agents is None:
     return state
-  market = _market(state)
-  last = until
-  if config.auction_times:
-    just_before = clock.add(_auction_time(state, config), -1)
-    last = clock.earlier(last, just_before)
-  plan_time = _plan_time(state, config)
+  market = state.market
 
-  def next_message(crowd):
-    index, time = crowd_lib.next_message(crowd)
-    order = crowd_lib.message(crowd, index, state.next_id, config=config.crowd)
-    is_next = ~clock.is_before(plan_time, time) & ~clock.is_before(last, time)
-    is_next &= ~clock.is_before(crowd_lib.next_wake(crowd), time)
-    refused = is_next & pretrade.is_refused(
-      order, time, state.exchange, rules=config.rules
+  def next_round(agents):
+    """Returns whether the next message is rejected, its index, and if agents
+    wake up."""
+    kind, time = _due(state.replace(agents=agents), config)
+    index, _ = messages.next_arrival(agents)
+    order = messages.to_order(
+      agents, index, market.next_id, config=config.agents
     )
-    return index, time, refused
+    is_in_time = ~clock.is_before(until, time)
+    rejected = pretrade.is_rejected(
+      order, time, market.exchange, rules=config.rules
+    )
+    rejected &= is_in_time & (kind == _MESSAGE)
+    return rejected, index, is_in_time & (kind == _WAKE)
 
-  def has_more(crowd):
-    _, arrival, refused = next_message(crowd)
-    wake = crowd_lib.next_wake(crowd)
-    comes_first = clock.is_before(wake, clock.earlier(plan_time, arrival))
-    return refused | (comes_first & ~clock.is_before(last, wake))
+  def has_more(agents):
+    rejected, _, wakes = next_round(agents)
+    return rejected | wakes
 
-  def do_one(crowd):
-    index, _, refused = next_message(crowd)
-    awake = crowd_lib.wake(crowd, market, config=config.crowd)
-    turned_away = crowd_lib.refuse(crowd, index, refused)
-    return _select(refused, turned_away, awake)
+  def do_one(agents):
+    rejected, index, _ = next_round(agents)
+    awake = runtime.wake(agents, market, config=config.agents)
+    return _select(rejected, messages.reject(agents, index, rejected), awake)
 
-  crowd = jax.lax.while_loop(has_more, do_one, state.crowd)
-  return state.replace(crowd=crowd)
+  agents = jax.lax.while_loop(has_more, do_one, state.agents)
+  return state.replace(agents=agents)
 
 
 def _next_order(tokenizer, key, state: state_lib.SimState, config):
-  """Returns the order that comes next, when, its message and if it has one."""
-  mid = state.plan.mid if config.price_from == "planning" else state.mid
-  order = plan_lib.order(
+  """Returns the next order, its time, its message and if it is one."""
+  market = state.market
+  is_planned = config.price_from == "planning"
+  order = pending_lib.order(
     tokenizer,
     key,
-    state.plan,
-    state.exchange,
-    mid,
-    state.next_id,
+    state.pending,
+    market.exchange,
+    state.pending.mid if is_planned else market.mid,
+    market.next_id,
     rules=config.rules,
   )
-  time = _plan_time(state, config)
-  if state.crowd is None:
+  time = _pending_time(state, config)
+  if state.agents is None:
     return order, time, None, jnp.bool_(False)
-  index, arrival = crowd_lib.next_message(state.crowd)
-  sent = crowd_lib.message(
-    state.crowd, index, state.next_id, config=config.crowd
+  index, arrival = messages.next_arrival(state.agents)
+  sent = messages.to_order(
+    state.agents, index, market.next_id, config=config.agents
   )
   is_injected = ~clock.is_before(time, arrival)
   is_injected &= arrival.seconds < clock.NEVER
@@ -251,36 +268,38 @@ def _next_order(tokenizer, key, state: state_lib.SimState, config):
 
 def _settle(state, order, report, message, is_event, config):
   """Returns the state after an order with the accounts settled."""
-  crowd = state.crowd
+  agents = state.agents
   is_injected = is_event & (order.owner >= 0)
-  slot = crowd.outbox.id.ravel()[message]
-  crowd = crowd_lib.take(crowd, message, is_injected)
-  crowd = crowd_lib.settle(crowd, order, slot, report, state.exchange.book)
-  kept = _keep_view(state.replace(crowd=crowd), config).crowd
+  slot = agents.outbox.id.ravel()[message]
+  agents = messages.remove(agents, message, is_injected)
+  agents = settlement.settle(
+    agents, order, slot, report, state.market.exchange.book
+  )
+  kept = runtime.keep_view(agents, state.market, config=config.agents)
   # Else a trajectory that has ended would forget what it may look back to.
-  return state.replace(crowd=_select(is_event, kept, crowd))
+  return state.replace(agents=_select(is_event, kept, agents))
 
 
-def _unless_over(is_event, order, time, state):
+def _unless_over(is_event, order, time, market):
   """Returns the order and its time; no order, and the last, after the end."""
   none = jnp.int32(types.OrderKind.NONE)
   order = order.replace(kind=jnp.where(is_event, order.kind, none))
-  return order, clock.select(is_event, time, state.clock)
+  return order, clock.select(is_event, time, market.clock)
 
 
-def _token(tokenizer, state, order, time, report, mid, snapshot):
+def _token(tokenizer, before, after, order, report, snapshot):
   """Returns an order as a feed shows it: a market order at its last price."""
-  price = jnp.where(report.traded > 0, report.last_price, state.mid)
+  price = jnp.where(report.traded > 0, report.last_price, before.mid)
   is_market = order.kind == types.OrderKind.MARKET
   return features.encode(
     tokenizer,
     order.replace(price=jnp.where(is_market, price, order.price)),
-    interval=features.interval(state.clock, time),
-    open_mid=state.open_mid,
-    mid_before=state.mid,
-    mid_after=mid,
+    interval=features.interval(before.clock, after.clock),
+    open_mid=before.open_mid,
+    mid_before=before.mid,
+    mid_after=after.mid,
     snapshot=snapshot,
-    time=time.seconds,
+    time=after.clock.seconds,
   )
 
 

@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import os
 import pathlib
+import tempfile
 import uuid
 
 PARTIAL = ".partial-"  # What a file or folder is called while it is written.
@@ -21,6 +22,26 @@ def replacing(
     os.replace(partial, path)
   finally:
     partial.unlink(missing_ok=True)
+
+
+def check_writable(path: pathlib.Path) -> None:
+  """Makes the folder of a file to write later, and checks it.
+
+  Raises:
+    OSError: if the folder cannot be made, nothing can be written in it, or
+      `path` is a folder.
+  """
+  path = pathlib.Path(path)
+  if path.is_dir():
+    raise IsADirectoryError(f"{path} is a folder; name a file")
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=path.parent):
+      pass
+  except OSError as error:
+    raise type(error)(
+      f"{path} cannot be written: {error.strerror or error}; name another path"
+    ) from error
 
 
 def digest(*paths: pathlib.Path) -> str:

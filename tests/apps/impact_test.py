@@ -8,7 +8,7 @@ from mars_jax import demo
 from mars_jax import lmm
 from mars_jax import types
 from mars_jax.apps import impact
-from mars_jax.apps import moment
+from mars_jax.apps import start as start_lib
 from mars_jax.feeds import registry
 
 _NUM = 16  # Trajectories.
@@ -16,22 +16,20 @@ _NUM = 16  # Trajectories.
 
 @pytest.fixture(scope="module")
 def market(bitstamp_sample):
-  model = lmm.load(demo.MODEL)
   stream = registry.read(bitstamp_sample)[:20_200]
   time = int(stream.time[20_000])
-  return model, moment.at(stream, time, model=model, capacity=256)
+  model = lmm.load(demo.MODEL)
+  return start_lib.load_start(stream, time, model, book_capacity=256)
 
 
 def _compare(market, *, num_asks):
   """Futures with and without a buy of what the best asks hold."""
-  model, now = market
-  asks = np.asarray(now.start.exchange.book.volume[types.Side.ASK])
+  asks = np.asarray(market.initial.market.exchange.book.volume[types.Side.ASK])
   return impact.compare(
-    model.params,
-    now.tokenizer,
+    market.flow,
     jax.random.key(0),
-    now.start,
-    flow=now.flow,
+    market.initial,
+    config=market.sim_config(),
     injection=impact.Injection(
       side=types.Side.BID, volume=int(asks[:num_asks].sum()), after_s=0.25
     ),
@@ -87,14 +85,12 @@ def test_equal_groups_are_not_told_apart():
 
 
 def test_an_order_after_the_horizon_is_refused(market):
-  model, now = market
   with pytest.raises(ValueError, match="horizon"):
     impact.compare(
-      model.params,
-      now.tokenizer,
+      market.flow,
       jax.random.key(0),
-      now.start,
-      flow=now.flow,
+      market.initial,
+      config=market.sim_config(),
       injection=impact.Injection(types.Side.BID, 1, after_s=5.0),
       num_trajectories=2,
       horizon_s=3.0,

@@ -64,11 +64,12 @@ def _state():
     price=np.tile([[[101], [99]]], (_NUM, 1, 1)),
     volume=np.tile([[[3], [4]]], (_NUM, 1, 1)),
   )
-  return python_types.SimpleNamespace(
+  market = python_types.SimpleNamespace(
     mid=np.full(_NUM, 100, np.int32),
     traded=np.full(_NUM, 2**31 - 500, np.int64).astype(np.int32),
     exchange=python_types.SimpleNamespace(book=book),
   )
+  return python_types.SimpleNamespace(market=market)
 
 
 def _table(chunks, end):
@@ -160,7 +161,7 @@ def test_a_call_auction_between_two_events_counts_as_volume():
   recorder = bars_lib.Recorder(_state(), begin=_BEGIN, seconds=3600)
   recorder.add(kept)
   table = recorder.table(np.full(_NUM, 200 * _SECOND))
-  first = kept.all_traded[0, 0] - _state().traded[0]
+  first = kept.all_traded[0, 0] - _state().market.traded[0]
   assert table.volume.tolist() == [[first + 1000]] * _NUM
   assert (table.orders + table.cancels == 1).all()
   assert (table.trade[3, :, 0] == kept.last_price[:, 1]).all()

@@ -16,7 +16,9 @@ from mars_jax.apps import agents
 from mars_jax.apps import experiment as experiment_lib
 from mars_jax.apps import simulation
 from mars_jax.apps import start as start_lib
+from mars_jax.apps.report import bars
 from mars_jax.baselines import zero_intelligence
+from mars_jax.feeds import events
 from mars_jax.feeds import lobster
 from mars_jax.lob import rules as rules_lib
 from mars_jax.replay import verify
@@ -58,8 +60,8 @@ def _sections(**changes):
 def _experiment(sections):
   """The experiment of a config, with the restless agent."""
   made = experiment_lib.make(sections)
-  crowd = synthetic_start.CONFIG.crowd
-  simulator = dataclasses.replace(made.simulator, crowd=crowd)
+  crowd = synthetic_start.CONFIG.agents
+  simulator = dataclasses.replace(made.simulator, agents=crowd)
   return dataclasses.replace(made, simulator=simulator)
 
 
@@ -110,7 +112,7 @@ def test_the_summary_tells_what_came_of_it(straight, folder):
     assert agent[column]["mean"] == pytest.approx(-market[column]["mean"])
   assert agent["bought"]["p5"] > 0
   # Of every modify and cancel of what has been filled in the meantime.
-  assert agent["refused"] >= 0 and agent["lost"] == agent["stale"] == 0
+  assert agent["rejected"] >= 0 and agent["dropped"] == agent["stale"] == 0
 
 
 def test_bars_and_accounts_add_up(straight, folder):
@@ -177,23 +179,23 @@ def test_a_horizon_in_orders_is_kept_exactly(tmp_path):
 
 
 @pytest.mark.parametrize(
-  ("most", "end", "sizes"),
-  [
-    (250, 999, [100, 100, 50]),
-    (200, 999, [100, 100]),
-    (60, 999, [60]),
-    (999, 200, [100, 100]),  # All trajectories end.
-  ],
+  ("most", "sizes"),
+  [(250, [100, 100, 50]), (200, [100, 100]), (60, [60])],
 )
-def test_chunks_are_as_many_events_as_are_asked_for(most, end, sizes):
-  def play(state, num_events):
-    while state < end:
-      state += num_events
-      yield state, num_events
-
-  found = list(simulation._chunks(play, 0, most, 100))
-  assert [kept for _, kept in found] == sizes
-  assert found[-1][0] == min(most, end)
+def test_chunks_are_as_many_events_as_are_asked_for(most, sizes):
+  start = synthetic_start.market()
+  config = synthetic_start.CONFIG
+  state = simulation.init(start, config=config, num_trajectories=2, seed=0)
+  chunks = sim.run(
+    start.flow,
+    state,
+    observe_fn=bars.observe,
+    config=config,
+    max_events=most,
+    chunk=100,
+  )
+  found = [kept.mid.shape for _, kept in chunks]
+  assert found == [(2, size) for size in sizes]
 
 
 def test_a_horizon_that_takes_too_many_orders_is_told(tmp_path):
@@ -213,33 +215,30 @@ def test_a_market_without_a_model_goes_on_as_it_was():
   market = synthetic_start.market()
   past = market.stream
   # All but the orders of the start were drawn from.
-  assert len(market.params) == past.is_market_event.sum()
+  assert len(market.flow.params) == past.is_market_event.sum()
   assert market.begin == past.time[-1]
-  assert market.num_cut == 0
+  assert market.num_truncated == 0
   with pytest.raises(ValueError, match="when the 100 orders that it needs"):
-    start_lib.at(synthetic_start.START, past, int(past.time[120]))
+    start_lib.load_start(past, int(past.time[120]), None)
   with pytest.raises(ValueError, match="the end of .* does not"):
-    start_lib.at(synthetic_start.START, past, int(past.time[-1]) + 1)
+    start_lib.load_start(past, int(past.time[-1]) + 1, None)
 
 
 def test_times_of_the_clock_and_five_sixths_by_default():
   stream = zero_intelligence.stream(seed=0, num_orders=600, capacity=128)
-  start = dataclasses.replace(
-    synthetic_start.START, times=("00:00:05", "00:01:00.5")
-  )
-  assert start_lib.times(start, stream) == [5 * 10**9, 60_500_000_000]
-  (time,) = start_lib.times(synthetic_start.START, stream)
+  texts = ("00:00:05", "00:01:00.5")
+  assert start_lib.times(texts, stream) == [5 * 10**9, 60_500_000_000]
+  (time,) = start_lib.times((), stream)
   assert time == stream.time[-1] * 5 // 6
   with pytest.raises(ValueError, match="'5 pm' is no time"):
-    start_lib.times(dataclasses.replace(start, times=("5 pm",)), stream)
+    start_lib.times(("5 pm",), stream)
 
 
 @pytest.mark.parametrize("variant", CONFIG_FILE.VARIANTS)
 def test_every_variant_of_the_config_is_an_experiment(variant):
   config = CONFIG_FILE.get_config(variant)
   made = experiment_lib.make(config.to_dict())
-  assert made.simulator.crowd.num_agents > 0
-  assert made.sim_config("nasdaq").rules == rules_lib.NASDAQ
+  assert made.simulator.agents.num_agents > 0
   with pytest.raises(KeyError, match="speed"):
     config["speed"] = 1
 
@@ -247,8 +246,8 @@ def test_every_variant_of_the_config_is_an_experiment(variant):
 _WRONG = {
   "start": ({"pathh": "x"}, "pathh"),
   "horizon": ({"orders": 5}, "one of them"),
-  "rules": ("lse", "rules 'lse' are none of auto, continuous"),
-  "simulator": ({"slots": 0}, "slots must be >= 1"),
+  "rules": ("lse", "rules = 'lse' is none of auto, continuous"),
+  "simulator": ({"slots": 0}, "slots = 0 must be >= 1"),
   "outputs": ({"table": "xls"}, r"\.parquet or \.csv"),
   "agents": (({"kind": "twap", "side": "up"},), "agent twap: side must be buy"),
 }
@@ -284,7 +283,7 @@ def test_every_kind_of_agent_can_be_told_in_a_config():
     {"kind": kind, "name": kind, **fields} for kind, fields in _AGENTS.items()
   )
   assert [agent.name for agent in made] == list(_AGENTS)
-  crowd = sim.AgentsConfig(agents=made)
+  crowd = sim.AgentsConfig(kinds=made)
   assert crowd.num_agents == len(_AGENTS) + 1
   assert made[0].delays.communication == 5_000_000
 
@@ -314,11 +313,12 @@ def _script():
 
 def test_the_script_simulates_from_each_time(tmp_path, monkeypatch, capsys):
   script, market = _script(), synthetic_start.market()
-  crowd = synthetic_start.CONFIG.crowd
+  crowd = synthetic_start.CONFIG.agents
   monkeypatch.chdir(paths.ROOT)
-  monkeypatch.setattr(start_lib, "read", lambda config: market.stream)
-  monkeypatch.setattr(start_lib, "at", lambda *args, **options: market)
-  monkeypatch.setattr(agents, "make", lambda sections: crowd.agents)
+  day = market.stream, events.GroundTruth()
+  monkeypatch.setattr(start_lib, "read", lambda *args: day)
+  monkeypatch.setattr(start_lib, "load_start", lambda *args, **options: market)
+  monkeypatch.setattr(agents, "make", lambda sections: crowd.kinds)
   flags = ["--config=configs/simulate.py:tiny", f"--out={tmp_path}/y"]
   keys = (
     "start.times=('00:00:10','00:00:12')",

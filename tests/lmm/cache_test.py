@@ -112,7 +112,7 @@ def test_trajectories_that_sat_out_go_on_as_if_they_had_not(params):
   stops = jnp.asarray([8, 3, 0])
   is_new = jnp.arange(8)[None] < stops[:, None]
   _, cache = _in_step(params, _at(own, np.s_[:, :8]), cache, is_new)
-  assert cache.lag.tolist() == [0, 5, 8]
+  assert cache.num_skipped.tolist() == [0, 5, 8]
   cache = lmm.cache.align(cache)
   rest = [_at(own, np.s_[b, s : s + 16]) for b, s in enumerate(stops)]
   rest = jax.tree.map(lambda *x: jnp.stack(x), *rest)

@@ -227,7 +227,7 @@ class ApplyTest(parameterized.TestCase):
     prefix, token = _at(features, np.s_[:, :17]), _at(features, np.s_[:, 17])
     run = functools.partial(_apply, self.params, config=_CONFIG)
     _, cache = jax.vmap(run, out_axes=(0, _AXES))(prefix)
-    self.assertEqual(cache.written.shape, ())
+    self.assertEqual(cache.num_steps.shape, ())
     batch, after = jax.vmap(run, in_axes=(0, _AXES), out_axes=(0, _AXES))(
       token, cache
     )

@@ -52,7 +52,7 @@ def market(quick_compilation):
     until=165,
     num_events=1000,
   )
-  return config.crowd.owner_names, state.crowd, event, accounts
+  return config.agents.owner_names, state.agents, event, accounts
 
 
 def test_all_of_them_trade_and_nothing_comes_of_nothing(market):
@@ -63,8 +63,8 @@ def test_all_of_them_trade_and_nothing_comes_of_nothing(market):
   assert (accounts.inventory.sum(axis=1) == 0).all()
   traded = accounts.bought[-1] + accounts.sold[-1]
   assert (traded > 0).all(), dict(zip(names, traded, strict=True))
-  assert not crowd.lost.any()
-  assert not crowd.refused.any()
+  assert not crowd.dropped.any()
+  assert not crowd.rejected.any()
 
 
 def test_who_executes_a_volume_has_it_at_the_end_and_no_more(market):

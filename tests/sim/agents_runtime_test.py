@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 ASK, BID = types.Side.ASK, types.Side.BID
 Kind = types.OrderKind
-_refused = jax.jit(pretrade.is_refused, static_argnames="rules")
+_refused = jax.jit(pretrade.is_rejected, static_argnames="rules")
 
 
 def test_orders_come_their_delay_after_the_wake_up_ties_by_agent():
@@ -85,12 +85,12 @@ def test_who_wakes_up_between_a_message_and_the_plan_sees_the_message():
   best = scripts.seen.snapshot.price[1, :3, BID, 0]
   # At the same moment it could not know yet.
   assert best.tolist() == [999, 999, 1000]
-  assert last.crowd.accounts.inventory[:2].tolist() == [2, -2]
+  assert last.agents.accounts.inventory[:2].tolist() == [2, -2]
 
 
 def test_nobody_wakes_up_at_once_again_nor_before_the_start():
   begun = scripted_market.begin(scripted_market.patient())
-  assert scripted_market.milliseconds(begun.crowd.wake).tolist() == [0, 0, 0]
+  assert scripted_market.milliseconds(begun.agents.wake).tolist() == [0, 0, 0]
   scripts = {
     0: [
       (150, scripted_market.rest(BID, 990)),
@@ -109,12 +109,12 @@ def _view_at(kept, moment):
   return (
     times[i],
     int(row.event.mid),
-    row.event.best.price.tolist(),
+    row.event.snapshot.price[:, :1].tolist(),
     row.event.report.traded,
-    sim.money.to_int(row.crowd.accounts.cash[scripted_market.SLOW]),
-    int(row.crowd.accounts.inventory[scripted_market.SLOW]),
-    row.crowd.orders.volume[scripted_market.SLOW].tolist(),
-    row.crowd.orders.price[scripted_market.SLOW].tolist(),
+    sim.money.to_int(row.agents.accounts.cash[scripted_market.SLOW]),
+    int(row.agents.accounts.inventory[scripted_market.SLOW]),
+    row.agents.orders.volume[scripted_market.SLOW].tolist(),
+    row.agents.orders.price[scripted_market.SLOW].tolist(),
   )
 
 
@@ -132,8 +132,8 @@ def test_who_sees_late_sees_the_market_and_itself_as_they_were_then():
   last, kept, scripts = scripted_market.simulate(
     scripts, scripted_market.moves()
   )
-  assert last.crowd.stale.tolist() == [0, 0, 0]
-  assert last.crowd.accounts.bought[scripted_market.SLOW] == 10
+  assert last.agents.stale.tolist() == [0, 0, 0]
+  assert last.agents.accounts.bought[scripted_market.SLOW] == 10
   for i, time in enumerate(wakes):
     view = jax.tree.map(lambda x, i=i: x[scripted_market.SLOW, i], scripts.seen)
     found = (
@@ -153,7 +153,7 @@ def test_who_sees_late_sees_the_market_and_itself_as_they_were_then():
 def test_views_from_before_the_start_or_forgotten_are_counted_stale():
   before = {scripted_market.SLOW: [(99.999999,), (100,)]}
   last, _, scripts = scripted_market.simulate(before)
-  assert last.crowd.stale.tolist() == [0, 0, 1]
+  assert last.agents.stale.tolist() == [0, 0, 1]
   assert scripted_market.milliseconds(scripts.seen.time)[
     scripted_market.SLOW, :2
   ].tolist() == [0, 0]
@@ -171,7 +171,7 @@ def test_views_from_before_the_start_or_forgotten_are_counted_stale():
   assert scripted_market.milliseconds(scripts.seen.time)[
     scripted_market.SLOW, :3
   ].tolist() == [100, 202, 203]
-  assert last.crowd.stale.tolist() == [0, 0, 1]
+  assert last.agents.stale.tolist() == [0, 0, 1]
 
 
 def test_a_full_outbox_loses_the_last_messages_and_counts_them():
@@ -180,13 +180,13 @@ def test_a_full_outbox_loses_the_last_messages_and_counts_them():
   last, kept, _ = scripted_market.simulate(
     {scripted_market.SLOW: [(110, *first), (120, *more), (165, *more)]}
   )
-  assert last.crowd.lost.tolist() == [0, 0, 3]
+  assert last.agents.dropped.tolist() == [0, 0, 3]
   prices = [
     price for _, price, _ in scripted_market.of(kept, scripted_market.SLOW)
   ]
   assert prices == [980, 981, 990]
   # Of the next three there was room for two: their slot is taken.
-  assert last.crowd.refused.tolist() == [0, 0, 2]
+  assert last.agents.rejected.tolist() == [0, 0, 2]
 
 
 _GOOD = scripted_market.rest(BID, 990, 4, slot=1)
@@ -230,11 +230,11 @@ def test_what_is_refused_leaves_the_market_as_it_was_and_is_counted():
     (151 + i, *(_BAD[name] for name in row)) for i, row in enumerate(rows)
   ]
   bad, others, _ = scripted_market.simulate({0: script}, scripted_market.RANDOM)
-  assert bad.crowd.refused.tolist() == [len(names), 0, 0]
+  assert bad.agents.rejected.tolist() == [len(names), 0, 0]
   chex.assert_trees_all_equal(kept.event, others.event)
-  chex.assert_trees_all_equal(kept.crowd.accounts, others.crowd.accounts)
-  chex.assert_trees_all_equal(good.exchange, bad.exchange)
-  chex.assert_trees_all_equal(good.plan, bad.plan)
+  chex.assert_trees_all_equal(kept.agents.accounts, others.agents.accounts)
+  chex.assert_trees_all_equal(good.market.exchange, bad.market.exchange)
+  chex.assert_trees_all_equal(good.pending, bad.pending)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_what_would_overflow_the_book_is_refused(
   order = agents.order(kind, BID, price=price, volume=volume)
   start = scripted_market.start()  # With bids of 30 lots.
   found = _refused(
-    order, start.clock, start.exchange, rules=rules_lib.CONTINUOUS
+    order, start.market.clock, start.market.exchange, rules=rules_lib.CONTINUOUS
   )
   assert bool(found) == is_refused
 
@@ -273,7 +273,7 @@ def test_in_a_break_nothing_is_taken_and_the_model_waits():
     ],
   }
   last, kept, _ = scripted_market.simulate(scripts, rare)
-  assert last.crowd.refused.tolist() == [2, 0, 1]
+  assert last.agents.rejected.tolist() == [2, 0, 1]
   assert scripted_market.sequence(kept, 7) == [
     (800, -1),
     (1_600, -1),
@@ -300,7 +300,7 @@ def test_accounts_and_slots_follow_fills_cancels_and_modifies():
   # In a slot that is taken, but it does not rest; it meets the agent's own bid.
   rows.append((155, agents.order(Kind.MARKET, ASK, volume=2, slot=0)))
   last, _, scripts = scripted_market.simulate({0: [*rows, (160,)], 1: other})
-  accounts = last.crowd.accounts
+  accounts = last.agents.accounts
   # 10 at 1001 and 2 at 1003; then 3 bought of the other at 1000.
   spent = 10 * 1001 + 2 * 1003 + 3 * 1000
   cash = sim.money.to_int(accounts.cash).tolist()
@@ -369,7 +369,7 @@ def test_a_market_that_has_stopped_goes_on_as_if_it_had_not():
     3 < number < scripted_market.NUM_EVENTS - 4
   )  # More steps idle than views are kept.
   assert (scripted_market.milliseconds(before.clock) <= 400).all()
-  going = sim.resume(stopped, flow=scripted_market.FLOW)
+  going = sim.resume(stopped, fns=scripted_market.FNS)
   last, after = scripted_market.roll(
     scripted_market.moves(),
     going,
@@ -381,7 +381,7 @@ def test_a_market_that_has_stopped_goes_on_as_if_it_had_not():
     lambda x, y: np.concatenate([x[:number], y[:left]]), before, after
   )
   chex.assert_trees_all_equal(joined.event, kept.event)
-  chex.assert_trees_all_equal(joined.crowd.accounts, kept.crowd.accounts)
+  chex.assert_trees_all_equal(joined.agents.accounts, kept.agents.accounts)
   known = int(seen.next[scripted_market.SLOW])
   chex.assert_trees_all_equal(
     jax.tree.map(lambda x: x[scripted_market.SLOW, :known], seen.seen),

@@ -41,13 +41,12 @@ _NOISE = oracle_replay.noise(
   delays=agents.Delays(communication=7 * _MS, observation=200 * _MS),
 )
 _CONFIG = sim.SimConfig(
-  crowd=sim.AgentsConfig((_NOISE,), slots=_SLOTS, outbox=4, levels=1, views=8)
+  agents=sim.AgentsConfig((_NOISE,), slots=_SLOTS, outbox=4, levels=1, views=8)
 )
-_SETTINGS = {"flow": oracle_replay.ANY_ORDER, "config": _CONFIG}
 
 
-def _tokenizer():
-  return small_markets.tokenizer(50_000)
+def _flow(params=0, fns=oracle_replay.ANY_ORDER):
+  return sim.Flow(params, small_markets.tokenizer(50_000), fns)
 
 
 def _starts():
@@ -66,36 +65,35 @@ def _keys():
 
 def _keep(state, event):
   """The events, and of the state what they do not tell."""
-  crowd = state.crowd
-  return event, state.num_events, state.cache, crowd.accounts, crowd.refused
+  agents = state.agents
+  return event, state.num_events, state.cache, agents.accounts, agents.rejected
 
 
 def _chunks(keys, start, until, mesh=None):
-  """What was kept `[..., num_events, ...]` until all trajectories had ended."""
-  chunks = sim.chunks(
-    0,
-    _tokenizer(),
-    sim.init_many(0, _tokenizer(), keys, start, **_SETTINGS),
+  """What was kept `[B, num_events, ...]` until all trajectories had ended."""
+  chunks = sim.run(
+    _flow(),
+    sim.init_many(_flow(), keys, start, config=_CONFIG),
     clock.at_second(until),
-    num_events=_CHUNK,
+    chunk=_CHUNK,
     observe_fn=_keep,
     mesh=mesh,
-    **_SETTINGS,
+    config=_CONFIG,
   )
   kept = [kept for _, kept in chunks]
-  return jax.tree.map(lambda *x: np.concatenate(x, axis=keys.ndim), *kept)
+  return jax.tree.map(lambda *x: np.concatenate(x, axis=1), *kept)
 
 
-def _path(folder):
-  return folder / "kept.npz"
+def _path(folder, number):
+  return folder / f"kept_{number}.npz"
 
 
 def main(folder):
-  """Simulates both starts at once on eight devices."""
+  """Simulates both starts on eight devices."""
   mesh = jax.sharding.Mesh(np.array(jax.devices()), ("data",))
-  start = sim.stack(_starts(), flow=oracle_replay.ANY_ORDER)
-  kept = _chunks(_keys(), start, _UNTIL, mesh)
-  np.savez(_path(folder), *jax.tree.leaves(kept))
+  for s, start in enumerate(_starts()):
+    kept = _chunks(_keys()[s], start, _UNTIL, mesh)
+    np.savez(_path(folder, s), *jax.tree.leaves(kept))
 
 
 @pytest.fixture(scope="module")
@@ -106,13 +104,13 @@ def alone():
 
 
 def test_trajectories_in_chunks_are_single_steps_until_they_end(alone):
-  step = jax.jit(functools.partial(sim.step, **_SETTINGS))
-  init = jax.jit(functools.partial(sim.init, **_SETTINGS))
+  step = jax.jit(functools.partial(sim.step, config=_CONFIG))
+  init = jax.jit(functools.partial(sim.init, config=_CONFIG))
   for b in (0, 5):
-    state = init(0, _tokenizer(), _keys()[0, b], _starts()[0])
+    state = init(_flow(), _keys()[0, b], _starts()[0])
     number = alone[0][0].is_event.shape[1]
     for i in range(number):
-      state, event = step(0, _tokenizer(), state, clock.at_second(_UNTIL))
+      state, event = step(_flow(), state, clock.at_second(_UNTIL))
       expected = jax.tree.map(lambda x, at=(b, i): x[at], alone[0])
       chex.assert_trees_all_equal(_keep(state, event), expected)
     assert not event.is_event
@@ -132,7 +130,7 @@ def test_trajectories_end_at_their_own_time_and_then_stay(alone):
   assert (np.diff(event.mid)[ended] == 0).all()
 
 
-def test_several_starts_on_eight_devices_are_each_alone_on_one(
+def test_trajectories_on_eight_devices_are_those_on_one(
   alone, tmp_path_factory
 ):
   folder = tmp_path_factory.mktemp("eight")
@@ -141,15 +139,11 @@ def test_several_starts_on_eight_devices_are_each_alone_on_one(
     script, folder, num_devices=8, xla_flags=scripts.QUICK_XLA
   )
   tiny_run.finish(process)
-  with np.load(_path(folder)) as file:
-    together = [file[name] for name in file.files]
   for s, one in enumerate(alone):
-    leaves = jax.tree.leaves(one)
-    # Chunks go on until the trajectories of both starts have ended.
-    number = min(leaves[0].shape[1], together[0].shape[2])
-    for x, y in zip(together, leaves, strict=True):
-      np.testing.assert_array_equal(x[s, :, :number], y[:, :number])
-    assert one[0].is_event.sum() == together[0][s].sum()
+    with np.load(_path(folder, s)) as file:
+      together = [file[name] for name in file.files]
+    for x, y in zip(together, jax.tree.leaves(one), strict=True):
+      np.testing.assert_array_equal(x, y)
 
 
 def test_a_market_of_a_model_that_has_stopped_goes_on_as_if_it_had_not():
@@ -164,25 +158,23 @@ def test_a_market_of_a_model_that_has_stopped_goes_on_as_if_it_had_not():
     dtype="float32",
   )
   params = random_params.params(model)
-  flow = sim.OrderModelFns(
+  fns = sim.OrderModelFns(
     functools.partial(lmm.next_order, config=model),
     cache_axes=lmm.cache.AXES,
-    start_axes=lmm.cache.HISTORY_AXES,
     align_cache=lmm.cache.align,
   )
+  flow = _flow(params, fns)
   cache = lmm.cache.share(lmm.cache.init(config=model))
   start = small_markets.start(capacity=32).replace(cache=cache)
   keys = jax.random.split(jax.random.key(4), 3)
 
   def run(state, seconds):
     """The last state, and the events of each trajectory until then."""
-    chunks = sim.chunks(
-      params,
-      _tokenizer(),
+    chunks = sim.run(
+      flow,
       state,
       clock.at_second(seconds),
-      flow=flow,
-      num_events=7,
+      chunk=7,
       observe_fn=_keep_event,
     )
     states, kept = zip(*chunks, strict=True)
@@ -192,7 +184,7 @@ def test_a_market_of_a_model_that_has_stopped_goes_on_as_if_it_had_not():
       for b in range(len(keys))
     ]
 
-  begin = sim.init_many(params, _tokenizer(), keys, start, flow=flow)
+  begin = sim.init_many(flow, keys, start)
   straight, events = run(begin, 108)
   stopped, before = run(begin, 103)
   last, after = run(stopped, 108)
@@ -224,14 +216,15 @@ def _buy(state, observation):
   return state, agents.Action(agents.orders(order), clock.never())
 
 
-def _bid_below(params, key, token, cache, is_new):
+def _bid_below(params, key, inputs, cache):
   """A bid three ticks below the mid, every 100 ms."""
-  del params, key, token
+  del params, key
   tokenizer = small_markets.tokenizer(100_000)
   price = bins.encode(tokenizer.price, jnp.int32(-3))
   volume = bins.encode(tokenizer.volume, jnp.int32(2))
   fields = [vocab.KIND_BID, price, volume, 1]
-  return vocab.pack(jnp.stack([jnp.int32(x) for x in fields])), cache + is_new
+  order = vocab.pack(jnp.stack([jnp.int32(x) for x in fields]))
+  return order, cache + inputs.is_new
 
 
 @pytest.mark.parametrize(
@@ -245,16 +238,16 @@ def test_a_plan_that_an_order_overtakes_does_as_the_config_says(
   changes, expected
 ):
   buyer = agents.Agent("buyer", _buy_once, _buy)
-  crowd = sim.AgentsConfig((buyer,), slots=1, outbox=1, levels=1)
-  config = sim.SimConfig(crowd=crowd, **changes)
-  settings = {"flow": sim.OrderModelFns(_bid_below), "config": config}
+  buyers = sim.AgentsConfig((buyer,), slots=1, outbox=1, levels=1)
+  config = sim.SimConfig(agents=buyers, **changes)
 
   @jax.jit
   def simulate(start):
     tokenizer = small_markets.tokenizer(100_000)
-    state = sim.init(0, tokenizer, jax.random.key(0), start, **settings)
+    flow = sim.Flow(0, tokenizer, sim.OrderModelFns(_bid_below))
+    state = sim.init(flow, jax.random.key(0), start, config=config)
     return sim.rollout(
-      0, tokenizer, state, num_events=4, observe_fn=_keep_event, **settings
+      flow, state, num_events=4, observe_fn=_keep_event, config=config
     )
 
   _, events = simulate(small_markets.start(capacity=16))

@@ -262,9 +262,9 @@ def test_twap_in_a_static_book_keeps_its_schedule_and_executes_all():
       (110 + 30 * i + 25, "limit", 1002, 10, 10 * i + 10),
     ]
   assert found == expected
-  cash = sim.money.to_int(state.crowd.accounts.cash)
+  cash = sim.money.to_int(state.agents.accounts.cash)
   assert cash[0] == -(20 * 999 + 35 * 1001 + 45 * 1002)
   assert cash.sum() == 0
-  assert state.crowd.accounts.inventory.tolist() == [100, -70, -30]
-  assert not state.crowd.orders.volume.any()
-  assert not state.crowd.refused.any()
+  assert state.agents.accounts.inventory.tolist() == [100, -70, -30]
+  assert not state.agents.orders.volume.any()
+  assert not state.agents.rejected.any()

@@ -62,8 +62,8 @@ def _config(rules, interval):
     delays=delays,
     lot=rules.lot,
   )
-  crowd = sim.AgentsConfig((noise,), slots=_SLOTS, outbox=4, levels=1)
-  return sim.SimConfig(rules, crowd)
+  agents = sim.AgentsConfig((noise,), slots=_SLOTS, outbox=4, levels=1)
+  return sim.SimConfig(rules, agents)
 
 
 def _run(rules, *, seed=0, num_events, num_markets, capacity):
@@ -83,16 +83,15 @@ def _run(rules, *, seed=0, num_events, num_markets, capacity):
   config = _config(rules, 4 * between)
   begin = small_markets.start(seconds=first, capacity=capacity, lot=rules.lot)
   tokenizer = small_markets.tokenizer(between * 10**6 // 7)
-  settings = {"flow": oracle_replay.ANY_ORDER, "config": config}
+  flow = sim.Flow(0, tokenizer, oracle_replay.ANY_ORDER)
   keys = jax.random.split(jax.random.key(seed), num_markets)
-  chunks = sim.chunks(
-    0,
-    tokenizer,
-    sim.init_many(0, tokenizer, keys, begin, **settings),
+  chunks = sim.run(
+    flow,
+    sim.init_many(flow, keys, begin, config=config),
     sim.clock.at_second(_END),
-    num_events=250,
+    chunk=250,
     observe_fn=oracle_replay.keep,
-    **settings,
+    config=config,
   )
   states, kept = zip(*chunks, strict=True)
   kept = jax.tree.map(lambda *x: np.concatenate(x, axis=1), *kept)
@@ -103,18 +102,18 @@ def _check(rules, begin, kept, last):
   """Compares all markets with their replay, and the totals at the end."""
   counts = collections.Counter()
   config = _config(rules, 1)
-  for b in range(len(last.traded)):
+  for b in range(len(last.market.traded)):
     market = jax.tree.map(lambda x, b=b: x[b], kept)
     state = jax.tree.map(lambda x, b=b: x[b], last.replace(key=None))
     found = oracle_replay.check(market, begin, config)
-    crowd = state.crowd
-    # Each message is an event, refused, lost, or on its way.
-    waiting = (crowd.outbox.kind != types.OrderKind.NONE).sum()
-    gone = crowd.refused.sum() + crowd.lost.sum()
-    ((sent, _),) = crowd.states
+    agents = state.agents
+    # Each message is an event, rejected, dropped, or on its way.
+    waiting = (agents.outbox.kind != types.OrderKind.NONE).sum()
+    gone = agents.rejected.sum() + agents.dropped.sum()
+    ((sent, _),) = agents.states
     assert sent.sum() == found["injected"] + gone + waiting
     assert state.num_auctions == len(config.auction_times)
-    counts += found + collections.Counter(refused=int(crowd.refused.sum()))
+    counts += found + collections.Counter(rejected=int(agents.rejected.sum()))
   return counts
 
 
@@ -126,7 +125,7 @@ def test_a_day_is_that_of_an_exchange_and_a_ledger_in_plain_python(name):
   assert not kept.event.is_event[:, -1].any()
   assert counts["auctions"] == 2 * len(_config(rules, 1).auction_times)
   assert counts["events"] > 600
-  assert min(counts[name] for name in ("injected", "refused", "traded")) > 200
+  assert min(counts[name] for name in ("injected", "rejected", "traded")) > 200
   assert counts["one side empty"] < counts["events"] / 2
 
 

@@ -38,13 +38,11 @@ def _like(config, num):
 def _run(state, num_chunks):
   """The last state, and what was kept of some chunks."""
   market, parts = synthetic_start.market(), []
-  for last, kept in sim.chunks(
-    market.params,
-    market.tokenizer,
+  for last, kept in sim.run(
+    market.flow,
     state,
-    flow=market.flow,
     config=synthetic_start.CONFIG,
-    num_events=_CHUNK,
+    chunk=_CHUNK,
     observe_fn=bars.observe,
   ):
     parts.append(kept)
@@ -94,9 +92,9 @@ def test_types_that_numpy_has_not_and_other_keys_stay(begin, tmp_path):
 def test_a_state_that_does_not_fit_is_refused(begin, tmp_path):
   path = tmp_path / "x.npz"
   saving.save(path, begin)
-  with pytest.raises(ValueError, match=r"clock/\w+ is int32 \[2\], not int32"):
+  with pytest.raises(ValueError, match=r"cash is int32 \[2, 2, 4\], not int32"):
     saving.load(path, _like(synthetic_start.CONFIG, 3))
-  with pytest.raises(ValueError, match=r"crowd/.* not absent; .* more$"):
+  with pytest.raises(ValueError, match=r"agents/.* not absent; .* more$"):
     saving.load(path, _like(sim.SimConfig(), 2))
 
 
@@ -118,7 +116,7 @@ def test_another_version_is_refused(begin, tmp_path, monkeypatch):
   monkeypatch.setattr(saving, "VERSION", saving.VERSION + 1)
   saving.save(tmp_path / "x.npz", begin)
   monkeypatch.undo()
-  with pytest.raises(ValueError, match="of version 2, not 1"):
+  with pytest.raises(ValueError, match="of version 3, not 2"):
     saving.load(tmp_path / "x.npz", begin)
 
 

@@ -24,23 +24,21 @@ _CAPACITY = 256
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
-def _random_flow(params, key, token, cache, is_new):
+def _random_order(params, key, inputs, cache):
   """Any order, as likely as any other; counts what it saw."""
-  del params, token
-  return jax.random.randint(key, (), 0, vocab.NUM_ORDERS), cache + is_new
+  del params
+  order = jax.random.randint(key, (), 0, vocab.NUM_ORDERS)
+  return order, cache + inputs.is_new
 
 
-def _scripted_flow(params, key, token, cache, is_new):
+def _scripted_order(params, key, inputs, cache):
   """The orders of `params`, one after the other."""
-  del key, token
-  return params[cache], cache + is_new
-
-
-RANDOM = sim.OrderModelFns(_random_flow)
-SCRIPTED = sim.OrderModelFns(_scripted_flow)
+  del key
+  return params[cache], cache + inputs.is_new
 
 
 _tokenizer = functools.partial(small_markets.tokenizer, 100_000)
+RANDOM = sim.Flow(0, _tokenizer(), sim.OrderModelFns(_random_order))
 _start = functools.partial(
   small_markets.start, nanoseconds=999_500_000, capacity=_CAPACITY
 )
@@ -61,22 +59,19 @@ def _index(kind, offset, volume, interval_bin=0):
 def _run_script(script, orders):
   """The events of scripted order indices, and the last state."""
   params = jnp.array([*script, script[-1]], jnp.int32)
-  state = sim.init(
-    params, _tokenizer(), jax.random.key(0), _start(orders), flow=SCRIPTED
-  )
-  return _rollout(params, state, SCRIPTED, len(script))
+  flow = sim.Flow(params, _tokenizer(), sim.OrderModelFns(_scripted_order))
+  state = sim.init(flow, jax.random.key(0), _start(orders))
+  return _rollout(flow, state, len(script))
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3))
-def _rollout(params, state, flow, num_events):
-  return sim.rollout(
-    params,
-    _tokenizer(),
-    state,
-    flow=flow,
-    num_events=num_events,
-    observe_fn=lambda state, event: event,
-  )
+@functools.partial(jax.jit, static_argnums=2)
+def _rollout(flow, state, num_events):
+  return sim.rollout(flow, state, num_events=num_events, observe_fn=_event)
+
+
+def _event(state, event):
+  del state
+  return event
 
 
 class StepTest(parameterized.TestCase):
@@ -86,8 +81,10 @@ class StepTest(parameterized.TestCase):
     )
     self.assertEqual(events.order.price[0], 1000 - 3)
     self.assertEqual(events.order.id[0], 4)
-    self.assertEqual(state.next_id, 5)
-    self.assertEqual(state.exchange.book.volume[BID].tolist()[:3], [10, 20, 7])
+    self.assertEqual(state.market.next_id, 5)
+    self.assertEqual(
+      state.market.exchange.book.volume[BID].tolist()[:3], [10, 20, 7]
+    )
 
   def test_marketable_order_trades_and_moves_the_mid(self):
     state, events = _run_script(
@@ -96,7 +93,7 @@ class StepTest(parameterized.TestCase):
     self.assertEqual(events.report.traded[0], 10)
     # The rest of 2 at 1001 is the best bid now, the ask 1003 the best ask.
     self.assertEqual(events.mid[0], 1002)
-    self.assertEqual(state.mid, 1002)
+    self.assertEqual(state.market.mid, 1002)
 
   @parameterized.named_parameters(
     ("of_its_volume", -2, 20, (998, 20, 1)),
@@ -111,17 +108,19 @@ class StepTest(parameterized.TestCase):
     state, events = _run_script(script, small_markets.QUOTES)
     order = jax.tree.map(lambda leaf: leaf[0], events.order)
     self.assertEqual((order.price, order.volume, order.id), expected)
-    self.assertEqual(state.next_id, 4)
-    self.assertEqual(state.exchange.book.unknown, 0)
+    self.assertEqual(state.market.next_id, 4)
+    self.assertEqual(state.market.exchange.book.unknown, 0)
 
   def test_cancel_of_an_empty_side_does_nothing(self):
     state, events = _run_script(
       [_index(vocab.KIND_CANCEL, 5, 3)], ((BID, 999, 10),)
     )
     self.assertEqual(events.order.volume[0], 0)
-    before = _start(((BID, 999, 10),)).exchange.book
-    chex.assert_trees_all_equal(state.exchange.book.volume, before.volume)
-    rejected = state.exchange.book.counts - before.counts
+    before = _start(((BID, 999, 10),)).market.exchange.book
+    chex.assert_trees_all_equal(
+      state.market.exchange.book.volume, before.volume
+    )
+    rejected = state.market.exchange.book.counts - before.counts
     self.assertEqual(rejected[types.Reason.NO_VOLUME], 1)
 
   def test_a_market_whose_sides_empty_goes_on_from_the_last_mid(self):
@@ -139,26 +138,23 @@ class StepTest(parameterized.TestCase):
     self.assertEqual(events.mid.tolist(), [999, 999, 999, 998, 999])
     self.assertEqual(events.order.volume.tolist(), [10, 10, 0, 4, 5])
     self.assertEqual(events.order.price.tolist()[-2:], [998, 1000])
-    self.assertEqual(state.exchange.book.volume[:, 0].tolist(), [5, 4])
+    self.assertEqual(state.market.exchange.book.volume[:, 0].tolist(), [5, 4])
     self.assertEqual(state.num_events, 5)
 
   def test_clock_carries_nanoseconds_into_seconds(self):
     index = _index(vocab.KIND_BID, -3, 7, interval_bin=1)  # 100 ms
     state, _ = _run_script([index] * 6, small_markets.QUOTES)
-    self.assertEqual(state.clock.seconds, 101)
-    self.assertEqual(state.clock.nanoseconds, 599_500_000)
+    self.assertEqual(state.market.clock.seconds, 101)
+    self.assertEqual(state.market.clock.nanoseconds, 599_500_000)
 
   def test_model_is_told_what_was_done_with_the_book_that_it_left(self):
-    def flow(params, key, token, cache, is_new):
-      return jnp.int32(_index(vocab.KIND_BID, 1, 12)), token
+    def next_order(params, key, inputs, cache):
+      return jnp.int32(_index(vocab.KIND_BID, 1, 12)), inputs.token
 
+    flow = sim.Flow(0, _tokenizer(), sim.OrderModelFns(next_order))
     start = _start(small_markets.QUOTES).replace(cache=_start(()).token)
-    state = sim.init(
-      0, _tokenizer(), jax.random.key(0), start, flow=sim.OrderModelFns(flow)
-    )
-    state, event = sim.step(
-      0, _tokenizer(), state, flow=sim.OrderModelFns(flow)
-    )
+    state = sim.init(flow, jax.random.key(0), start)
+    state, event = sim.step(flow, state)
     wanted = features.encode(
       _tokenizer(),
       event.order,
@@ -167,7 +163,7 @@ class StepTest(parameterized.TestCase):
       mid_before=jnp.int32(1000),
       mid_after=jnp.int32(1002),
       snapshot=lob.snapshot(
-        state.exchange.book, num_levels=features.SNAPSHOT_LEVELS
+        state.market.exchange.book, num_levels=features.SNAPSHOT_LEVELS
       ),
       time=jnp.int32(100),
     )
@@ -183,35 +179,30 @@ class RolloutTest(parameterized.TestCase):
     self.start = _start(small_markets.QUOTES)
 
   def _states(self):
-    return sim.init_many(0, _tokenizer(), self.keys, self.start, flow=RANDOM)
+    return sim.init_many(RANDOM, self.keys, self.start)
 
   def test_scan_is_a_python_loop(self):
-    state = sim.init(0, _tokenizer(), self.keys[0], self.start, flow=RANDOM)
-    last, events = _rollout(0, state, RANDOM, 50)
-    step = jax.jit(functools.partial(sim.step, flow=RANDOM))
+    state = sim.init(RANDOM, self.keys[0], self.start)
+    last, events = _rollout(RANDOM, state, 50)
+    step = jax.jit(sim.step)
     for i in range(50):
-      state, event = step(0, _tokenizer(), state)
+      state, event = step(RANDOM, state)
       chex.assert_trees_all_equal(
         event, jax.tree.map(lambda leaf, i=i: leaf[i], events)
       )
     chex.assert_trees_all_equal(
       jax.random.key_data(last.key), jax.random.key_data(state.key)
     )
-    chex.assert_trees_all_equal(last.exchange.book, state.exchange.book)
+    chex.assert_trees_all_equal(
+      last.market.exchange.book, state.market.exchange.book
+    )
 
   def test_trajectories_together_are_those_alone(self):
-    chunks = sim.chunks(
-      0,
-      _tokenizer(),
-      self._states(),
-      flow=RANDOM,
-      num_events=60,
-      observe_fn=lambda state, event: event,
-    )
-    _, together = next(chunks)
+    run = sim.run(RANDOM, self._states(), chunk=60, observe_fn=_event)
+    _, together = next(run)
     for b, key in enumerate(self.keys):
-      state = sim.init(0, _tokenizer(), key, self.start, flow=RANDOM)
-      _, alone = _rollout(0, state, RANDOM, 60)
+      state = sim.init(RANDOM, key, self.start)
+      _, alone = _rollout(RANDOM, state, 60)
       chex.assert_trees_all_equal(
         alone, jax.tree.map(lambda leaf, b=b: leaf[b], together)
       )
@@ -219,15 +210,13 @@ class RolloutTest(parameterized.TestCase):
 
   def test_chunks_in_a_row_are_one_rollout(self):
     run = functools.partial(
-      sim.chunks,
-      0,
-      _tokenizer(),
-      flow=RANDOM,
+      sim.run,
+      RANDOM,
       observe_fn=lambda state, event: (event.mid, event.order),
     )
-    _, whole = next(run(self._states(), num_events=40))
+    _, whole = next(run(self._states(), chunk=40))
     pieces = []
-    for _, piece in run(self._states(), num_events=10):
+    for _, piece in run(self._states(), chunk=10):
       pieces.append(piece)
       if len(pieces) == 4:
         break
@@ -237,15 +226,13 @@ class RolloutTest(parameterized.TestCase):
 
   def test_random_markets_keep_the_rules(self):
     num_events = 1000
-    chunks = sim.chunks(
-      0,
-      _tokenizer(),
+    run = sim.run(
+      RANDOM,
       self._states(),
-      flow=RANDOM,
-      num_events=num_events,
-      observe_fn=lambda state, event: (event, state.exchange.book),
+      chunk=num_events,
+      observe_fn=lambda state, event: (event, state.market.exchange.book),
     )
-    last, (events, books) = next(chunks)
+    last, (events, books) = next(run)
     self.assertTrue((last.cache == num_events + 1).all())
     best = books.price[:, :, :, 0]
     both = (books.volume[:, :, :, 0] > 0).all(axis=2)
@@ -253,13 +240,13 @@ class RolloutTest(parameterized.TestCase):
     self.assertTrue((best[both][:, BID] < best[both][:, ASK]).all())
     time = events.time.seconds * 1e9 + events.time.nanoseconds
     self.assertTrue((np.diff(time, axis=1) >= 0).all())
-    self.assertTrue((last.exchange.book.unknown == 0).all())
+    self.assertTrue((last.market.exchange.book.unknown == 0).all())
     self.assertGreater(events.report.traded.sum(), 0)
-    if not last.exchange.book.dropped.any():
+    if not last.market.exchange.book.dropped.any():
       is_limit = events.order.kind == types.OrderKind.LIMIT
       sent = np.where(is_limit, events.order.volume, 0).sum(axis=1) + 45
       taken = np.where(is_limit, 0, events.order.volume).sum(axis=1)
-      rests = last.exchange.book.volume.sum(axis=(1, 2))
+      rests = last.market.exchange.book.volume.sum(axis=(1, 2))
       both_sides = 2 * events.report.traded.sum(axis=1)
       np.testing.assert_array_equal(sent, rests + taken + both_sides)
     else:

@@ -34,7 +34,7 @@ class Kept:
 
 
 def observe(state: sim.SimState, event: sim.Event) -> Kept:
-  """Returns what is kept of an event: the `observe_fn` of `sim.chunks`."""
+  """Returns what is kept of an event: the `observe_fn` of `sim.run`."""
   return Kept(
     is_event=event.is_event,
     time=event.time,
@@ -42,10 +42,10 @@ def observe(state: sim.SimState, event: sim.Event) -> Kept:
     reason=event.report.reason,
     traded=event.report.traded,
     num_fills=event.report.num_fills,
-    best=event.best,
+    best=jax.tree.map(lambda x: x[:, :1], event.snapshot),
     mid=event.mid,
-    all_traded=state.traded,
-    last_price=state.exchange.last_price,
+    all_traded=state.market.traded,
+    last_price=state.market.exchange.last_price,
   )
 
 
@@ -110,10 +110,10 @@ class Recorder:
     if self._length < 1:
       raise ValueError(f"a bar must last longer than {seconds} s")
     self._first = begin // self._length
-    book = state.exchange.book
+    book = state.market.exchange.book
     best = [np.asarray(x)[:, :, 0].T for x in (book.price, book.volume)]
-    self._start = np.stack([np.asarray(state.mid), *best[0], *best[1]])
-    self._traded = np.asarray(state.traded)
+    self._start = np.stack([np.asarray(state.market.mid), *best[0], *best[1]])
+    self._traded = np.asarray(state.market.traded)
     shape = (len(self._traded), 1)
     counts = ("volume", "trades", "orders", "cancels")
     self._data = {

@@ -5,7 +5,7 @@ import pathlib
 import matplotlib.figure
 import numpy as np
 
-from mars_jax.apps import forecast
+from mars_jax.apps import paths as paths_lib
 
 _BANDS = ((0.05, 0.95, 0.15), (0.25, 0.75, 0.25))  # Quantiles and opacity.
 _PAST, _FUTURE, _REAL = "#777777", "#2f6f9f", "#c8442d"
@@ -13,7 +13,7 @@ _PAST, _FUTURE, _REAL = "#777777", "#2f6f9f", "#c8442d"
 
 def fan(
   path: pathlib.Path | str,
-  found: forecast.Paths,
+  found: paths_lib.Paths,
   *,
   tick_size: float,
   title: str,

@@ -7,15 +7,15 @@ from typing import Any
 
 from mars_jax import sim
 from mars_jax import types
-from mars_jax.apps import forecast
-from mars_jax.apps import moment
+from mars_jax.apps import horizon as horizon_lib
 from mars_jax.apps import simulation
-from mars_jax.apps import start
+from mars_jax.apps import start as start_lib
 from mars_jax.apps.report import bars as bars_lib
 from mars_jax.apps.report import tables
 from mars_jax.feeds import events
 from mars_jax.replay import lobster_writer
 from mars_jax.sim import saving
+from mars_jax.utils import time_of_day
 
 _POINTS = 240  # Of the picture, where the horizon is in seconds;
 _PER_BAR = 20  # else in the time of a bar.
@@ -63,7 +63,7 @@ class Outputs:
     *,
     output: OutputConfig,
     config: sim.SimConfig,
-    horizon: forecast.Horizon,
+    horizon: horizon_lib.Horizon,
     begin: int,
   ):
     """Opens what is written while the simulation runs.
@@ -109,7 +109,7 @@ class Outputs:
 
   def write(
     self,
-    market: start.Market,
+    market: start_lib.Start,
     outcome: simulation.Outcome,
     summary: dict[str, Any],
   ) -> list[pathlib.Path]:
@@ -144,9 +144,9 @@ class Outputs:
     """Writes bars and accounts; returns their paths."""
     paths = [self._path(f"_bars.{self._output.table}")]
     tables.write_bars(paths[0], self._bars.table(outcome.end), stream)
-    if outcome.state.crowd is not None:
+    if outcome.state.agents is not None:
       paths.append(self._path(f"_accounts.{self._output.table}"))
-      names = self._config.crowd.owner_names
+      names = self._config.agents.owner_names
       tables.write_accounts(paths[1], outcome.state, names, stream)
     return paths
 
@@ -158,5 +158,5 @@ class Outputs:
       path,
       self._points.table(outcome.end),
       stream,
-      title=f"{stream.name}, simulated from {moment.clock_text(outcome.begin)}",
+      title=f"{stream.name}, simulated from {time_of_day.clock_text(outcome.begin)}",
     )

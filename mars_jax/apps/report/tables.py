@@ -1,4 +1,4 @@
-"""What a simulation leaves behind, on the host: order files, tables, accounts.
+"""Order files and tables of a simulation.
 
 `OrderFiles` writes every order of some trajectories while it runs; `write_bars`
 and `write_accounts` write tables, Parquet or CSV by the ending of their name,
@@ -32,7 +32,7 @@ class OrderFiles:
   """Writes the orders of the first trajectories as LOBSTER files.
 
   Those of trajectory b are in the folder of its number, `0000` and so on, as
-  `data.formats.lobster` reads them.
+  `feeds.lobster` reads them.
   """
 
   def __init__(
@@ -60,9 +60,9 @@ class OrderFiles:
     """
     if folder.exists() and any(folder.iterdir()):
       raise FileExistsError(f"{folder} has files; name another path")
-    books = jax.device_get(state.exchange.book)
-    times = time_of_day.nanoseconds(state.clock).tolist()
-    self._traded = np.array(state.traded)[:count]
+    books = jax.device_get(state.market.exchange.book)
+    times = time_of_day.nanoseconds(state.market.clock).tolist()
+    self._traded = np.array(state.market.traded)[:count]
     self._writers = [
       lobster_writer.Writer(
         folder / f"{b:04}",
@@ -143,7 +143,7 @@ def write_bars(
 
 
 def accounts(state: sim.SimState) -> dict[str, np.ndarray]:
-  """Returns what each owner has traded since the start, int64 `[B, A + 1]`.
+  """Returns the trades of each owner, int64 `[B, A + 1]`.
 
   Args:
     state: of B trajectories with A agents.
@@ -153,7 +153,7 @@ def accounts(state: sim.SimState) -> dict[str, np.ndarray]:
     lots, where the profit is the cash and the inventory at the mid. The last
     owner is the rest of the market.
   """
-  found = state.crowd.accounts
+  found = state.agents.accounts
   inventory = np.asarray(found.inventory, np.int64)
   cash = sim.money.to_int(np.asarray(found.cash))
   return {
@@ -162,12 +162,13 @@ def accounts(state: sim.SimState) -> dict[str, np.ndarray]:
     # They wrap round at 2**31, and so reach twice as far without their sign.
     "bought": np.asarray(found.bought).astype(np.uint32).astype(np.int64),
     "sold": np.asarray(found.sold).astype(np.uint32).astype(np.int64),
-    "profit": cash + inventory * np.asarray(state.mid, np.int64)[:, None],
+    "profit": cash
+    + inventory * np.asarray(state.market.mid, np.int64)[:, None],
   }
 
 
 def account_units(stream: events.EventStream) -> dict[str, float]:
-  """Returns what one of each column of `accounts` is in the market's units."""
+  """Returns the units of the columns of `accounts`."""
   money = stream.tick_size * stream.lot_size
   lots = dict.fromkeys(("inventory", "bought", "sold"), stream.lot_size)
   return {**lots, "cash": money, "profit": money}

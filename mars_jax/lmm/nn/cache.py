@@ -23,6 +23,7 @@ from flax import struct
 from mars_jax.lmm.nn import attention
 from mars_jax.lmm.nn import layers as layers_lib
 from mars_jax.lmm.order import config as config_lib
+from mars_jax.utils import axes
 
 
 @struct.dataclass
@@ -36,38 +37,22 @@ class KvCache:
   prefix_values: tuple[tuple[jax.Array, ...], ...] | None
   position: jax.Array  # [] int32, tokens seen, < 2 ** 31
   prefix_length: jax.Array  # [] int32, of these before the ring buffer
-  lag: jax.Array  # [] int32, steps that it sat out since the last `align`
-  # Of all trajectories in step: steps, which token `t` of an empty ring buffer
-  # came in; and the fewest tokens that any has in its ring buffer.
-  written: jax.Array  # [] int32
-  fewest: jax.Array  # [] int32
+  num_skipped: jax.Array  # [] int32, steps sat out since the last `align`
+  num_steps: jax.Array  # [] int32, decode steps, the same for all trajectories
+  # [] int32, tokens in the shortest ring buffer of the batch.
+  min_length: jax.Array
 
 
-AXES = KvCache(
-  keys=0,
-  values=0,
+AXES = axes.of(
+  KvCache,
+  0,
   prefix_keys=None,
   prefix_values=None,
-  position=0,
   prefix_length=None,
-  lag=0,
-  written=None,
-  fewest=None,
+  num_steps=None,
+  min_length=None,
 )
 """The axes of the caches of trajectories of one history, for `jax.vmap`."""
-
-HISTORY_AXES = KvCache(
-  keys=0,
-  values=0,
-  prefix_keys=0,
-  prefix_values=0,
-  position=0,
-  prefix_length=0,
-  lag=0,
-  written=None,
-  fewest=None,
-)
-"""The axes of those of several histories, in step as well."""
 
 
 def init(*, config: config_lib.LmmConfig) -> KvCache:
@@ -84,9 +69,9 @@ def init(*, config: config_lib.LmmConfig) -> KvCache:
     prefix_values=None,
     position=zero,
     prefix_length=zero,
-    lag=zero,
-    written=zero,
-    fewest=zero,
+    num_skipped=zero,
+    num_steps=zero,
+    min_length=zero,
   )
 
 
@@ -108,9 +93,9 @@ def of_sequence(keys: jax.Array, values: jax.Array, *, window: int) -> KvCache:
     prefix_values=None,
     position=length,
     prefix_length=zero,
-    lag=zero,
-    written=length,
-    fewest=length,
+    num_skipped=zero,
+    num_steps=length,
+    min_length=length,
   )
 
 
@@ -152,8 +137,8 @@ def share(cache: KvCache) -> KvCache:
     prefix_keys=cache.keys,
     prefix_values=cache.values,
     prefix_length=cache.position,
-    written=zero,
-    fewest=zero,
+    num_steps=zero,
+    min_length=zero,
   )
 
 
@@ -161,13 +146,13 @@ def align(cache: KvCache) -> KvCache:
   """Lets trajectories that sat steps out go on with the others.
 
   Args:
-    cache: of one trajectory, or batched along leading axes of `lag`.
+    cache: of one trajectory, or batched along leading axes of `num_skipped`.
   """
 
   def roll(x: jax.Array, axis: int) -> jax.Array:
     slots = x.shape[axis]
-    slot = jnp.arange(slots).reshape(*(1,) * cache.lag.ndim, slots)
-    index = (slot - cache.lag[..., None]) % slots
+    slot = jnp.arange(slots).reshape(*(1,) * cache.num_skipped.ndim, slots)
+    index = (slot - cache.num_skipped[..., None]) % slots
     return jnp.take_along_axis(x, jnp.expand_dims(index, -3 - axis), axis)
 
   def roll_all(keys, values):
@@ -175,7 +160,7 @@ def align(cache: KvCache) -> KvCache:
     return keys, jax.tree.map(lambda x: roll(x, -2), values)
 
   keys, values = jax.lax.cond(
-    (cache.lag > 0).any(),
+    (cache.num_skipped > 0).any(),
     roll_all,
     lambda *same: same,
     cache.keys,
@@ -185,8 +170,8 @@ def align(cache: KvCache) -> KvCache:
   return cache.replace(
     keys=keys,
     values=values,
-    lag=jnp.zeros_like(cache.lag),
-    fewest=own.min().astype(jnp.int32),
+    num_skipped=jnp.zeros_like(cache.num_skipped),
+    min_length=own.min().astype(jnp.int32),
   )
 
 
@@ -210,11 +195,11 @@ def place(
   token = last - (last - jnp.arange(slots)) % slots  # In each slot, or < 0.
   return layers_lib.DecodePosition(
     position=cache.position,
-    newest=cache.written,
+    newest=cache.num_steps,
     length=jnp.minimum(cache.position - cache.prefix_length + 1, window),
     is_new=is_new,
     prefix_age=jnp.where(token >= 0, cache.position - token, -1),
-    sees_prefix=cache.fewest < window,
+    sees_prefix=cache.min_length < window,
   )
 
 
@@ -236,7 +221,7 @@ def advance(
     keys=tuple(layer.keys for layer in layers),
     values=tuple(layer.values for layer in layers),
     position=cache.position + is_new,
-    lag=cache.lag + ~is_new,
-    written=cache.written + 1,
-    fewest=cache.fewest + 1,
+    num_skipped=cache.num_skipped + ~is_new,
+    num_steps=cache.num_steps + 1,
+    min_length=cache.min_length + 1,
   )

@@ -5,6 +5,7 @@ takes its fields: `twap.make(side=types.Side.BID, volume=1000)`.
 """
 
 from mars_jax.sim.agents import execution
+from mars_jax.sim.agents import external
 from mars_jax.sim.agents import market_maker
 from mars_jax.sim.agents import momentum
 from mars_jax.sim.agents import noise
@@ -35,6 +36,7 @@ __all__ = (
   "View",
   "cancel",
   "execution",
+  "external",
   "market_maker",
   "momentum",
   "noise",

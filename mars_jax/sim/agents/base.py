@@ -62,7 +62,7 @@ class View:
   traded: jax.Array  # [] int32, lots since the start, all trades; wraps round
   account: Account
   orders: OpenOrders
-  refused: jax.Array  # [] int32, its orders that the venue did not take
+  rejected: jax.Array  # [] int32, its orders that the exchange rejected
 
 
 @struct.dataclass

@@ -44,7 +44,7 @@ def observation(
     traded=jnp.int32(traded),
     account=agents.Account(jnp.zeros(4, jnp.int32), jnp.int32(inventory)),
     orders=agents.OpenOrders(*jnp.array(rows, jnp.int32).T),
-    refused=jnp.int32(0),
+    rejected=jnp.int32(0),
   )
   now = clock.add(clock.at_second(0), round(time * types.NANOSECONDS))
   key = jax.random.key(seed)
@@ -115,24 +115,20 @@ def simulate(kinds, flow, book, *, interval, until, num_events, capacity=128):
     The config, the last state, and the event and the accounts of each step.
   """
   tokenizer = small_markets.tokenizer(interval)
-  config = sim.SimConfig(crowd=sim.AgentsConfig(agents=tuple(kinds)))
-  both = {
-    "flow": sim.OrderModelFns(
-      lambda params, key, token, cache, _: (flow(key), cache)
-    ),
-    "config": config,
-  }
-  init = jax.jit(functools.partial(sim.init, **both))
+  config = sim.SimConfig(agents=sim.AgentsConfig(kinds=tuple(kinds)))
+  fns = sim.OrderModelFns(lambda params, key, inputs, cache: (flow(key), cache))
+  flow_of_market = sim.Flow(0, tokenizer, fns)
+  init = jax.jit(functools.partial(sim.init, config=config))
   run = jax.jit(
     functools.partial(
       sim.rollout,
       num_events=num_events,
-      observe_fn=lambda state, event: (event, state.crowd.accounts),
-      **both,
+      observe_fn=lambda state, event: (event, state.agents.accounts),
+      config=config,
     )
   )
   begin = small_markets.start(book, capacity=capacity)
-  state = init(0, tokenizer, jax.random.key(3), begin)
-  state, kept = run(0, tokenizer, state, clock.at_second(until))
-  assert not state.exchange.book.dropped
+  state = init(flow_of_market, jax.random.key(3), begin)
+  state, kept = run(flow_of_market, state, clock.at_second(until))
+  assert not state.market.exchange.book.dropped
   return config, state, *jax.device_get(kept)

@@ -34,10 +34,11 @@ _SENT += ("no volume",)
 _LOG = 8  # Wake-ups that noise remembers.
 
 
-def _any_order(params, key, token, cache, is_new):
+def _any_order(params, key, inputs, cache):
   """Any order, as likely as any other; the cache counts what it was told."""
-  del params, token
-  return jax.random.randint(key, (), 0, vocab.NUM_ORDERS), cache + is_new
+  del params
+  order = jax.random.randint(key, (), 0, vocab.NUM_ORDERS)
+  return order, cache + inputs.is_new
 
 
 ANY_ORDER = sim.OrderModelFns(_any_order)
@@ -96,11 +97,11 @@ class Replay:
   """
 
   def __init__(self, rules, begin: sim.Start, num_agents: int):
-    capacity = begin.exchange.book.price.shape[1]
-    reference = int(begin.exchange.reference)
+    capacity = begin.market.exchange.book.price.shape[1]
+    reference = int(begin.market.exchange.reference)
     self.exchange = python_exchange.PythonExchange(rules, capacity, reference)
     for side in (ASK, BID):
-      rows = rows_of(jax.device_get(begin.exchange.book), side)
+      rows = rows_of(jax.device_get(begin.market.exchange.book), side)
       self.exchange.sides[side][:] = [
         python_exchange.Resting(*row) for row in rows
       ]
@@ -149,18 +150,18 @@ def rows_of(book, side) -> list[python_exchange.Row]:
 
 
 Kept = collections.namedtuple(
-  "Kept", "event book crowd clock num_auctions last_price resumes"
+  "Kept", "event book agents clock num_auctions last_price resumes"
 )
 
 
 def keep(state: sim.SimState, event: sim.Event) -> Kept:
   """Keeps what `check` looks at, of each step."""
-  exchange, crowd = state.exchange, state.crowd.replace(key=None, views=None)
+  exchange = state.market.exchange
   return Kept(
     event,
     exchange.book,
-    crowd,
-    state.clock,
+    state.agents.replace(key=None, views=None),
+    state.market.clock,
     state.num_auctions,
     exchange.last_price,
     exchange.resumes,
@@ -182,9 +183,9 @@ def check(
   Returns:
     How many there were of what: "events", "auctions", "traded", each reason.
   """
-  replay = Replay(config.rules, begin, config.crowd.num_agents)
+  replay = Replay(config.rules, begin, config.agents.num_agents)
   counts = collections.Counter()
-  last = int(time_of_day.nanoseconds(begin.clock))
+  last = int(time_of_day.nanoseconds(begin.market.clock))
   for i in [*np.flatnonzero(kept.event.is_event), -1]:
     now = jax.tree.map(lambda x, i=i: x[i], kept)
     time = int(time_of_day.nanoseconds(now.clock))
@@ -246,7 +247,7 @@ def _check_market(now, replay, config, seconds):
 
 def _check_owners(now, replay):
   """Accounts against the ledger, slots against the book."""
-  accounts = now.crowd.accounts
+  accounts = now.agents.accounts
   cash = sim.money.to_int(accounts.cash)
   assert cash.tolist() == replay.cash
   assert accounts.bought.tolist() == replay.bought
@@ -254,9 +255,11 @@ def _check_owners(now, replay):
   inventory = accounts.inventory
   assert (inventory == accounts.bought - accounts.sold).all()
   assert cash.sum() == 0 and inventory.sum() == 0
-  orders = now.crowd.orders
-  columns = orders.side, orders.price, orders.volume, now.crowd.ids
-  owner = np.arange(len(now.crowd.ids))[:, None] + np.zeros_like(now.crowd.ids)
+  orders = now.agents.orders
+  columns = orders.side, orders.price, orders.volume, now.agents.ids
+  owner = np.arange(len(now.agents.ids))[:, None] + np.zeros_like(
+    now.agents.ids
+  )
   rests = orders.volume > 0
   found = zip(*(x[rests].tolist() for x in (owner, *columns)), strict=True)
   assert sorted(found) == sorted(
@@ -275,7 +278,7 @@ def _check_arrival(now, config):
     0,
   )
   for agent, (_, log) in zip(
-    config.crowd.agents, now.crowd.states, strict=True
+    config.agents.kinds, now.agents.states, strict=True
   ):
     if first <= owner < first + agent.count:
       delay = agent.delays.computation + agent.delays.communication

@@ -89,15 +89,14 @@ _CONFIG = sim.SimConfig(
 QUIET = sim.SimConfig(_RULES)
 
 
-def _flow(params, key, token, cache, is_new):
+def _next_order(params, key, inputs, cache):
   """The orders of `params` over and over; where one is negative, any order."""
-  del token
   order = params[cache % len(params)]
   any_order = jax.random.randint(key, (), 0, vocab.NUM_ORDERS)
-  return jnp.where(order < 0, any_order, order), cache + is_new
+  return jnp.where(order < 0, any_order, order), cache + inputs.is_new
 
 
-FLOW = sim.OrderModelFns(_flow)
+FNS = sim.OrderModelFns(_next_order)
 RANDOM = np.array([-1, -1], np.int32)
 
 
@@ -130,17 +129,17 @@ def start():
 def begin(params, *, config=_CONFIG):
   """Returns the state at the start, of agents with nothing to do yet."""
   key = jax.random.key(3)
-  init = functools.partial(_init_market, flow=FLOW, config=config)
-  return init(params, _tokenizer(), key, start())
+  flow = sim.Flow(params, _tokenizer(), FNS)
+  return _init_market(flow, key, start(), config=config)
 
 
-_init_market = jax.jit(sim.init, static_argnames=("flow", "config"))
+_init_market = jax.jit(sim.init, static_argnames="config")
 
 
 def _keep(state, event):
-  if state.crowd is None:
-    return event, state.exchange
-  state = state.replace(crowd=state.crowd.replace(states=()))
+  if state.agents is None:
+    return event, state.market.exchange
+  state = state.replace(agents=state.agents.replace(states=()))
   return oracle_replay.keep(state, event)
 
 
@@ -154,11 +153,9 @@ def moves():
 def roll(params, state, until, *, config=_CONFIG):
   """Returns the last state, and what was kept of its steps."""
   return sim.rollout(
-    params,
-    _tokenizer(),
+    sim.Flow(params, _tokenizer(), FNS),
     state,
     until,
-    flow=FLOW,
     config=config,
     num_events=NUM_EVENTS,
     observe_fn=_keep,
@@ -179,7 +176,7 @@ def _with_scripts(state, scripts):
     state: at the start.
     scripts: by agent, rows of (milliseconds after the start, orders ...).
   """
-  states = jax.device_get(state.crowd.states)
+  states = jax.device_get(state.agents.states)
   whole = jax.tree.map(lambda *x: np.concatenate(x), *states)
   wake = np.full((3, WAKES + 1), float(NEVER))
   for agent, rows in scripts.items():
@@ -197,7 +194,7 @@ def _with_scripts(state, scripts):
     for rows in (slice(0, 2), slice(2, 3))
   )
   return state.replace(
-    crowd=state.crowd.replace(states=states, wake=moments(wake[:, 0]))
+    agents=state.agents.replace(states=states, wake=moments(wake[:, 0]))
   )
 
 
@@ -215,7 +212,7 @@ def simulate(scripts, params=None, until=NEVER - 1000):
 
 def scripts_of(state):
   """Returns the scripts of all agents `[A]`, as far as they have come."""
-  return jax.tree.map(lambda *x: np.concatenate(x), *state.crowd.states)
+  return jax.tree.map(lambda *x: np.concatenate(x), *state.agents.states)
 
 
 def milliseconds(time):

@@ -39,12 +39,16 @@ def start(
   rests = types.Order(none, sides, prices, volumes * lot, ids, none)
   book = lob.from_orders(rests, capacity)
   zero, ten = jnp.int32(0), jnp.zeros(10, jnp.int32)
-  return sim.Start(
+  market = sim.MarketState(
     clock=types.Timestamp(jnp.int32(seconds), jnp.int32(nanoseconds)),
     exchange=session.init(book, reference=1000),
     mid=lob.mid(book, fallback=jnp.int32(1000)),
     open_mid=jnp.int32(1000),
     next_id=jnp.int32(len(ids)),
+    traded=zero,
+  )
+  return sim.Start(
+    market=market,
     token=features.TokenFeatures(
       index=zero,
       volumes=ten,

@@ -6,21 +6,19 @@ import jax.numpy as jnp
 
 from mars_jax import sim
 from mars_jax import types
-from mars_jax.apps import start
+from mars_jax.apps import start as start_lib
 from mars_jax.baselines import zero_intelligence
 from mars_jax.sim import agents
 from mars_jax.sim import clock
 
-START = start.StartConfig(
-  path="synthetic-0", model="none", book_capacity=128, replay_capacity=128
-)
-
 
 @functools.cache
-def market() -> start.Market:
+def market() -> start_lib.Start:
   """Returns a zero-intelligence market after 600 orders; made once."""
   stream = zero_intelligence.stream(seed=0, num_orders=600, capacity=128)
-  return start.at(START, stream, int(stream.time[-1]))
+  return start_lib.load_start(
+    stream, int(stream.time[-1]), None, book_capacity=128, replay_capacity=128
+  )
 
 
 def restless(period_ns: int = 200_000_000) -> agents.Agent:
@@ -59,4 +57,4 @@ def restless(period_ns: int = 200_000_000) -> agents.Agent:
   return agents.Agent("restless", init, act)
 
 
-CONFIG = sim.SimConfig(crowd=sim.AgentsConfig(agents=(restless(),)))
+CONFIG = sim.SimConfig(agents=sim.AgentsConfig(kinds=(restless(),)))

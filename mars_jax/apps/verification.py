@@ -1,0 +1,50 @@
+"""Replays of real days, compared with what their exchange published."""
+
+import dataclasses
+
+from mars_jax.feeds import registry
+from mars_jax.replay import recorder
+from mars_jax.replay import verification
+from mars_jax.replay import verify
+from mars_jax.utils import progress as progress_lib
+
+
+def replay(
+  data: str,
+  *,
+  format: str | None = None,
+  instrument: str = "",
+  rules: str | None = None,
+  corrections: bool = True,
+  progress: bool = True,
+) -> verification.VerifyResult:
+  """Replays one instrument and day, and compares it with its exchange.
+
+  Args:
+    data: a sample's name, or a path of any format of `feeds`.
+    format: of the file; found from its name or columns if None.
+    instrument: which one of a file of several.
+    rules: of `lob.PRESETS`, to match by; those of the day's exchange if None.
+    corrections: lobster only: put back what the file cannot show, beyond its
+      levels.
+    progress: whether to show a progress bar.
+
+  Returns:
+    What was compared and where it differs; `mismatches` is empty if nowhere.
+
+  Raises:
+    FileNotFoundError, events.DataError: if the day cannot be read.
+    ValueError: if an argument is invalid.
+  """
+  options = {"instrument": instrument} if instrument else {}
+  if not corrections:
+    options["corrections"] = False
+  stream, truth = registry.read_checked(data, format=format, **options)
+  with progress_lib.replay_bar(len(stream), visible=progress) as on_progress:
+    result = verify.verify(
+      stream,
+      truth,
+      rules=recorder.feed_rules(stream, venue=rules),
+      on_progress=on_progress,
+    )
+  return dataclasses.replace(result, feed=dict(stream.counts))
