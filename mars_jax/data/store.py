@@ -16,7 +16,6 @@ import functools
 import hashlib
 import pathlib
 import struct
-import sys
 import typing
 import zlib
 
@@ -26,11 +25,7 @@ from mars_jax import records as records_lib
 from mars_jax import types
 from mars_jax.feeds import events
 from mars_jax.utils import files
-
-if sys.version_info >= (3, 14):
-  from compression import zstd
-else:
-  from backports import zstd
+from mars_jax.utils.compression import zstd
 
 BLOCK_SIZE = 1024  # Orders.
 _MAGIC = b"MARSday\0"

@@ -1,6 +1,6 @@
-"""Opens a file as it is, plain or compressed: gz, bz2, xz, zst, or in a zip.
+"""Opens plain and compressed files: gz, bz2, xz, zst, zip.
 
-What a file is is told by its first bytes, not by its name. It is decompressed
+The first bytes of a file decide what it is, not its name. It is decompressed
 as it is read, so that a file larger than memory streams. A zip of one file
 stands for that file; one of several is like a folder of them.
 """
@@ -13,36 +13,27 @@ import io
 import lzma
 import pathlib
 import shutil
-import sys
 import tempfile
 import typing
 import zipfile
 import zlib
 
 from mars_jax.feeds import events
-
-try:
-  if sys.version_info >= (3, 14):
-    from compression import zstd
-  else:
-    from backports import zstd
-except ImportError:
-  zstd = None
+from mars_jax.utils.compression import zstd
 
 File = pathlib.Path | zipfile.Path
 SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip")  # That may follow a file's.
-_ZST = b"\x28\xb5\x2f\xfd"
 _OPENERS = {
   b"\x1f\x8b": gzip.open,
   b"BZh": bz2.open,
   b"\xfd7zXZ\x00": lzma.open,
-  _ZST: zstd and zstd.open,
+  b"\x28\xb5\x2f\xfd": zstd.open,
 }
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # Of files, of none.
 _BROKEN = (
   *(EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile),
   RuntimeError,  # Of zipfile: encrypted, or compressed in an unknown way.
-  *([zstd.ZstdError] if zstd else []),
+  zstd.ZstdError,
 )
 _BUFFER_SIZE = 2**18
 
@@ -51,7 +42,7 @@ _BUFFER_SIZE = 2**18
 def open_binary(
   path: File | str,
 ) -> collections.abc.Iterator[typing.BinaryIO]:
-  """Opens a file to be read from its start to its end, decompressed.
+  """Opens a file to read it once through, decompressed.
 
   Args:
     path: a file, or one in a zip; a zip of one file stands for that file.
@@ -59,7 +50,6 @@ def open_binary(
   Raises:
     events.DataError: if there is no such file, or, also later as it is read,
       if it is broken or cut off.
-    ImportError: if it is a zst, and the extra `data` is not installed.
   """
   path = resolve(path)
   with contextlib.ExitStack() as stack:
@@ -79,7 +69,7 @@ def read(path: File | str) -> bytes:
 
 @contextlib.contextmanager
 def extracted(path: File | str) -> collections.abc.Iterator[pathlib.Path]:
-  """Gives a file on disk, uncompressed, for a parser that wants to scan one.
+  """Gives an uncompressed file on disk for a parser.
 
   A plain file is given as it is; another is decompressed to a file in the
   folder of temporary ones (`TMPDIR`), which is removed afterwards. It is never
@@ -97,13 +87,17 @@ def extracted(path: File | str) -> collections.abc.Iterator[pathlib.Path]:
 
 
 def is_zip(path: pathlib.Path) -> bool:
-  """Tells whether a file is a zip, be it cut off; raises if there is none."""
+  """Returns whether a file is a zip, even cut off.
+
+  Raises:
+    events.DataError: if there is no such file.
+  """
   start = _first_bytes(path)[:4]
   return bool(start) and any(magic.startswith(start) for magic in _ZIP)
 
 
 def members(path: pathlib.Path) -> list[File]:
-  """Returns the files of a folder or of a zip, or else the file itself.
+  """Returns the files in a folder or zip, else `path`.
 
   Raises:
     events.DataError: if there is no such file, or it is a broken zip.
@@ -125,7 +119,7 @@ def members(path: pathlib.Path) -> list[File]:
 
 
 def resolve(path: File | str) -> File:
-  """Returns the only file of a zip, or else the file itself.
+  """Returns the only file of a zip, or else `path`.
 
   Raises:
     events.DataError: if there is no such file, or it is a zip that is broken or
@@ -142,7 +136,10 @@ def resolve(path: File | str) -> File:
 
 
 def find(path: pathlib.Path, name: str) -> File | None:
-  """Returns a file of a folder or zip by its plain name, None if absent.
+  """Returns the file of a plain name, None if absent.
+
+  `path` is a folder, a zip or the file itself. A plain name has no suffix of
+  compression.
 
   Raises:
     events.DataError: if there are several, say plain and compressed, or `path`
@@ -163,12 +160,12 @@ def plain_name(path: File) -> str:
 
 
 def stem(path: File) -> str:
-  """Returns the name of a file without its endings: `a.csv.gz` is `a`."""
+  """Returns a name without its suffixes: `a.csv.gz` is `a`."""
   return pathlib.PurePath(plain_name(path)).stem
 
 
 class _Source(io.RawIOBase):
-  """An open file, of which what is broken is a DataError."""
+  """An open file that raises DataError where it is broken."""
 
   def __init__(self, path: File, file: typing.BinaryIO):
     self._path = path
@@ -188,7 +185,7 @@ class _Source(io.RawIOBase):
 
 @contextlib.contextmanager
 def _located(path: File) -> collections.abc.Iterator[None]:
-  """Turns what is wrong with a file into a DataError, in a line."""
+  """Raises DataError, in a line, for errors of a file."""
   try:
     yield
   except FileNotFoundError as error:
@@ -207,12 +204,8 @@ def _first_bytes(path: pathlib.Path) -> bytes:
 
 
 def _opener(start: bytes) -> collections.abc.Callable | None:
-  """Returns what decompresses a file that starts so; None if it is plain."""
+  """Returns the opener for some first bytes; None if plain."""
   for magic, opener in _OPENERS.items():
     if start.startswith(magic):
-      if opener is None:
-        raise ImportError(
-          "zst files need backports.zstd: pip install 'mars-jax[data]'"
-        )
       return opener
   return None

@@ -149,12 +149,3 @@ def test_a_missing_file_and_a_folder_are_errors(tmp_path):
       give(tmp_path / "none")
   with pytest.raises(events.DataError, match="a folder, not a file"):
     compressed.read(tmp_path)
-
-
-def test_without_a_reader_of_zst_the_error_says_what_to_install(
-  tmp_path, monkeypatch
-):
-  path = minimal.pack(tmp_path / "a.csv", TEXT, ".zst")
-  monkeypatch.setitem(compressed._OPENERS, compressed._ZST, None)
-  with pytest.raises(ImportError, match=r"pip install 'mars-jax\[data\]'"):
-    compressed.read(path)

@@ -19,18 +19,13 @@ import dataclasses
 import io
 import pathlib
 import pickle
-import sys
 
 import numpy as np
 
 from mars_jax.tokens import bins
 from mars_jax.tokens import features
 from mars_jax.tokens import vocab
-
-if sys.version_info >= (3, 14):
-  from compression import zstd
-else:
-  from backports import zstd
+from mars_jax.utils.compression import zstd
 
 _MAX_BYTES = 2**26  # Of a file, decompressed: a converter has 3,200 values.
 _NOISE = 1e-3  # Of a unit: how far floats may be off a whole number.

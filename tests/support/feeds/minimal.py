@@ -1,4 +1,4 @@
-"""The least good files of each format, and how to write them compressed.
+"""The smallest valid files of each format, maybe compressed.
 
 Each is the same story: two orders rest; a third comes, loses some of its
 volume, and is taken out of the book.
@@ -8,13 +8,9 @@ import bz2
 import gzip
 import lzma
 import pathlib
-import sys
 import zipfile
 
-if sys.version_info >= (3, 14):
-  from compression import zstd
-else:
-  from backports import zstd
+from mars_jax.utils.compression import zstd
 
 BITSTAMP = """\
 id,timestamp,exchange_timestamp,price,volume,action,direction
@@ -97,7 +93,7 @@ SUFFIXES = (*COMPRESS, ".zip")
 
 
 def pack(path: pathlib.Path, data: bytes, suffix: str) -> pathlib.Path:
-  """Writes a file, compressed by what the suffix says; returns its path."""
+  """Writes a file, compressed by suffix; returns its path."""
   packed = path.with_name(path.name + suffix)
   if suffix == ".zip":
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as out:
@@ -108,7 +104,7 @@ def pack(path: pathlib.Path, data: bytes, suffix: str) -> pathlib.Path:
 
 
 def write(folder: pathlib.Path, format: str, suffix: str = "") -> pathlib.Path:
-  """Writes the files of a format; returns what its reader takes."""
+  """Writes the files of a format; returns their path."""
   files = {
     name: pack(folder / name, text.encode(), suffix)
     for name, text in FEEDS[format].items()

@@ -15,10 +15,7 @@ import types
 import numpy as np
 import safetensors.numpy
 
-if sys.version_info >= (3, 14):
-  from compression import zstd
-else:
-  from backports import zstd
+from mars_jax.utils.compression import zstd
 
 EMBED = "order_info_tokenizer."
 SIZES = {"2m": (16, 1, 2), "5m": (32, 1, 4), "10m": (64, 2, 8)}  # D, L, H
