@@ -13,12 +13,13 @@ _REPLAY = _GROUND | {"lob", "records", "feeds"}
 _DATA = _REPLAY | {"tokens", "replay"}
 _SIM = _GROUND | {"lob", "records", "tokens"}
 _ALLOWED = {
+  "__init__": {"baselines"},  # It registers its format.
   "types": set(),
   "utils": {"types"},
   "lob": _GROUND,
   "records": _GROUND,
   "tokens": _GROUND | {"records"},
-  "feeds": _GROUND | {"baselines"},  # A day of `baselines`, by its name.
+  "feeds": _GROUND,
   "replay": _REPLAY,
   "data": _DATA,
   "lmm": _GROUND | {"tokens"},

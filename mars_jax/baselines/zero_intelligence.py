@@ -15,6 +15,7 @@ at the rate of the last.
 """
 
 import datetime
+import pathlib
 
 import chex
 import jax
@@ -25,6 +26,7 @@ from flax import struct
 from mars_jax import lob
 from mars_jax import types
 from mars_jax.feeds import events
+from mars_jax.feeds import registry
 from mars_jax.tokens import features
 
 LIMIT, MARKET, CANCEL = 0, 1, 2  # Rows of `Rates.volume`.
@@ -33,6 +35,7 @@ _SIGN = np.array([1, -1], np.int32)  # By `Side`: away from the other side.
 _MICROSECONDS = 1_000_000  # In a second.
 _NUM_ORDERS = 20_000  # Of a day that `read_checked` simulates.
 _DAY = 86_400 * types.NANOSECONDS
+_PREFIX = "synthetic-"  # Of the names of days that `feeds` reads.
 
 
 @struct.dataclass
@@ -299,7 +302,9 @@ def stream(
   return to_stream(flow, instrument=instrument, day=day)[0]
 
 
-def read_checked(name: str) -> tuple[events.EventStream, events.GroundTruth]:
+def read_checked(
+  name: pathlib.Path | str,
+) -> tuple[events.EventStream, events.GroundTruth]:
   """Simulates the day of a name: `synthetic-` and a seed.
 
   It has `_NUM_ORDERS` orders, and its date is as many days after 2000-01-03.
@@ -310,7 +315,7 @@ def read_checked(name: str) -> tuple[events.EventStream, events.GroundTruth]:
   Raises:
     ValueError: if there is no seed in the name.
   """
-  seed = name.removeprefix("synthetic-")
+  seed = str(name).removeprefix(_PREFIX)
   if not seed.isdecimal() or len(seed) > 5:
     raise ValueError(f"{name}: give a seed of up to five digits, synthetic-0")
   flow = _jit_simulate(
@@ -318,3 +323,8 @@ def read_checked(name: str) -> tuple[events.EventStream, events.GroundTruth]:
   )
   day = datetime.date(2000, 1, 3) + datetime.timedelta(int(seed))
   return to_stream(flow, instrument="ZI", day=day.isoformat())
+
+
+registry.register(
+  registry.Format(name="synthetic", read=read_checked, prefix=_PREFIX)
+)

@@ -1,10 +1,10 @@
-"""The one event stream that every reader yields, whatever the feed.
+"""The event stream and ground truth that every reader returns.
 
 A stream is all that happened to the book of one instrument, in the order in
-which the exchange saw it. Most events are the market's own orders (`is_market_event`):
-they become tokens. The others only keep the book right: the orders that rested
-before the file starts, liquidity that scrolls into view of a feed of limited
-depth, resting orders that the feed forgot to delete.
+which the exchange saw it. Most events are the market's own orders
+(`is_market_event`): they become tokens. The others only keep the book right:
+the orders that rested before the file starts, liquidity that scrolls into view
+of a feed of limited depth, resting orders that the feed forgot to delete.
 
 An aggressive order is one event of its full volume, whatever the feed says: the
 fills are what the matching engine makes of it. Where it was filled at once, its
@@ -20,7 +20,7 @@ import numpy as np
 
 
 class DataError(ValueError):
-  """Broken input; says in which file, at which row, and why."""
+  """Broken input; names the file, the row and the reason."""
 
   def __init__(self, path: pathlib.Path | str, row: int | None, reason: str):
     where = str(path) if row is None else f"{path}, row {row}"
@@ -41,11 +41,12 @@ class EventStream:
     price: int32 ticks; int64 where int32 cannot hold the feed's.
     volume: lots, > 0, of the same type as the price.
     order_id: int32 from 0, numbered in order of appearance.
-    is_market_event: bool, False where the event only sets up or corrects the book.
+    is_market_event: bool, False where the event only sets up or corrects the
+    book.
     tick_size: price of one tick, in the currency of the market.
     lot_size: volume of one lot, in shares or coins.
     counts: what the reader saw and did, for reports.
-    venue: whose rules the exchange matched it by, of `lob.rules.PRESETS`.
+    rules: the exchange's trading rules, a name of `lob.rules.PRESETS`.
   """
 
   market: str
@@ -72,13 +73,43 @@ class EventStream:
     return len(self.time)
 
   def __getitem__(self, rows: slice) -> "EventStream":
-    """Returns some of the events, under the same name and counts."""
+    """Returns some of the events, under the same name."""
     arrays = {
       field.name: getattr(self, field.name)[rows]
       for field in dataclasses.fields(self)
       if field.type is np.ndarray
     }
     return dataclasses.replace(self, **arrays)
+
+
+def from_rows(
+  rows: np.ndarray | list[tuple[int, ...]],
+  dtype: np.typing.DTypeLike = np.int32,
+  **fields,
+) -> tuple[EventStream, np.ndarray]:
+  """Returns the stream of some rows, and their `GroundTruth.remaining`.
+
+  Args:
+    rows: integers `[E, 8]`: time, kind, side, price, volume, order id, whether
+      it is a market event, and the lots that a cancel leaves, or -1.
+    dtype: of prices and volumes.
+    **fields: those of `EventStream` that are no arrays.
+  """
+  columns = np.array(rows, np.int64).reshape(-1, 8).T
+  time, kind, side, price, volume, order_id, is_market_event, remaining = (
+    columns
+  )
+  stream = EventStream(
+    time=time,
+    kind=kind.astype(np.int32),
+    side=side.astype(np.int32),
+    price=price.astype(dtype),
+    volume=volume.astype(dtype),
+    order_id=order_id.astype(np.int32),
+    is_market_event=is_market_event.astype(bool),
+    **fields,
+  )
+  return stream, remaining
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +157,7 @@ def continuous_trades(
 
 @dataclasses.dataclass(frozen=True)
 class Levels:
-  """What the feed shows of the book's best levels at some points, `[S]` each.
+  """The feed's best levels at some points, `[S]` each.
 
   Attributes:
     num_events: int64, never decreasing, after how many events.
@@ -141,7 +172,7 @@ class Levels:
 
 @dataclasses.dataclass(frozen=True)
 class RestingOrders:
-  """All orders that rest at some point, `[M]` each, in any order."""
+  """All resting orders at one point, `[M]` each, unordered."""
 
   side: np.ndarray
   price: np.ndarray
@@ -151,19 +182,21 @@ class RestingOrders:
 
 @dataclasses.dataclass(frozen=True)
 class GroundTruth:
-  """What a feed has to check a replay of its stream by; None where nothing.
+  """The exchange's own record, to check a replay by.
+
+  An attribute is None where the feed lacks it.
 
   Attributes:
     trades: the exchange's trades.
     levels: the book's levels.
     orders: the book after the last event, order by order.
     reference: ticks, the previous close, for the day's price limits.
-    left: `[E]`, what a cancel leaves of its order, in lots; -1 where the feed
-      does not tell, and for other events.
+    remaining: `[E]`, lots that a cancel leaves of its order; -1 where the feed
+      does not say, and for other events.
   """
 
   trades: Trades | None = None
   levels: Levels | None = None
   orders: RestingOrders | None = None
   reference: int | None = None
-  left: np.ndarray | None = None
+  remaining: np.ndarray | None = None

@@ -1,31 +1,34 @@
-"""What the readers of the Chinese exchanges' level-2 feeds share."""
+"""Level-2 feeds of the Chinese exchanges, for `sse` and `szse`."""
 
 import collections
 import collections.abc
 import dataclasses
 import pathlib
 
+import numpy as np
 import polars as pl
 
+from mars_jax import types
 from mars_jax.feeds import compressed
 from mars_jax.feeds import events
 from mars_jax.feeds import tables
 
-_CODE = "SecurityID"  # The column that tells the instrument.
+_CODE = "SecurityID"  # The column of the instrument.
 _NOISE = 1e-4  # Ticks.
 _PENDING = 2**27  # Bytes that `split` holds before it writes.
-_PRICE_LIMIT = 2**30  # Ticks, of `lob`.
+TICK_SIZE = 0.01  # Yuan.
+LOT_SIZE = 1.0  # Shares.
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-  """Rows of a file, with the number of each in `row`, to point at."""
+  """Rows of a file, with their numbers there in `row`."""
 
   file: compressed.File
   rows: pl.DataFrame
 
   def require(self, is_good: pl.Expr, reason: str) -> None:
-    """Raises at the first row that is not good."""
+    """Raises DataError at the first row that is not good."""
     bad = self.rows.filter(~is_good)["row"]
     if len(bad):
       raise events.DataError(self.file, bad[0], reason)
@@ -37,7 +40,7 @@ class Table:
   def decoded(
     self, name: str, column: str, codes: collections.abc.Mapping[str, int]
   ) -> "Table":
-    """Returns a table with the codes of a column as the numbers they stand for.
+    """Returns a table with a column's codes as numbers.
 
     Args:
       name: of the column here.
@@ -50,11 +53,12 @@ class Table:
     numbers = code.replace_strict(codes, return_dtype=pl.Int64)
     return self.replace(**{name: numbers})
 
-  def in_ticks(self, name: str, tick_size: float) -> "Table":
-    """Rounds prices to ticks, by which only the noise of floats may be lost."""
-    ticks = pl.col(name) / tick_size
-    is_good = ((ticks - ticks.round()).abs() < _NOISE) & (ticks < _PRICE_LIMIT)
-    reason = f"price is off the grid of {tick_size} yuan, or too large"
+  def in_ticks(self, name: str) -> "Table":
+    """Rounds prices to ticks; raises if off the grid."""
+    ticks = pl.col(name) / TICK_SIZE
+    is_good = (ticks - ticks.round()).abs() < _NOISE
+    is_good &= ticks.round() <= types.MAX_PRICE
+    reason = f"price is off the grid of {TICK_SIZE} yuan, or too large"
     self.require(is_good.fill_null(True), reason)
     return self.replace(**{name: ticks.round().cast(pl.Int64)})
 
@@ -62,12 +66,12 @@ class Table:
 def find(
   path: pathlib.Path | str, layouts: collections.abc.Mapping[str, str]
 ) -> tuple[compressed.File, compressed.File, list[compressed.File]]:
-  """Finds the files of orders and of trades of a day, plain or compressed.
+  """Finds the files of orders and trades of a day.
 
   Args:
     path: a zip or a folder with both, or the file of orders, beside that of
-      trades. The trades to a `*_orders.zip` may be in the `*_trades.zip`
-      beside it.
+      trades; each plain or compressed. The trades to a `*_orders.zip` may be in
+      the `*_trades.zip` beside it.
     layouts: {name of a file of orders: name of its file of trades}.
 
   Returns:
@@ -102,12 +106,23 @@ def find(
   return orders, trades, found
 
 
+def instruments(orders: compressed.File, suffix: str) -> tuple[str, ...]:
+  """Returns the instruments of a file of orders, sorted.
+
+  Args:
+    orders: the file.
+    suffix: of the exchange, which codes may have, as ".SH".
+  """
+  codes = tables.distinct(orders, _CODE)
+  return tuple(sorted({code.removesuffix(suffix) for code in codes}))
+
+
 def choose(
   path: compressed.File,
   there: collections.abc.Collection[str],
   instrument: str | None,
 ) -> str:
-  """Returns the instrument asked for, or the only one that there is."""
+  """Returns the requested instrument, or the only one."""
   if not there:
     raise events.DataError(path, None, "there is no order in it")
   if instrument is None and len(there) == 1:
@@ -125,7 +140,7 @@ def split(
   instruments: collections.abc.Collection[str] | None,
   day: str,
 ) -> list[pathlib.Path]:
-  """Writes a folder for each instrument, in one pass over files of many.
+  """Writes a folder for each instrument, in one pass.
 
   Its files have the names of those that are split, without what compresses
   them, and read like the whole.
@@ -161,7 +176,7 @@ def split(
 
 
 def _rows_by_instrument(file, wanted):
-  """Yields (instrument, lines) as a file is read; the first ones have a header.
+  """Yields (instrument, lines), the first ones with the header.
 
   Args:
     file: a CSV file.
@@ -192,3 +207,76 @@ def _rows_by_instrument(file, wanted):
         pending.clear()
         size = 0
     yield from ((code, b"".join(part)) for code, part in pending.items())
+
+
+def follow(changes: pl.DataFrame) -> pl.DataFrame:
+  """Follows each order through its changes.
+
+  Args:
+    changes: arrivals, trades and cancels by sequence number, an order's arrival
+      first, with the columns order, side, price and change (lots, signed).
+
+  Returns:
+    The rows, with what their order arrived with, order_side and limit, and what
+    each change leaves of it, remaining.
+  """
+  return changes.with_columns(
+    order_side=pl.col("side").first().over("order"),
+    limit=pl.col("price").first().over("order"),
+    remaining=pl.col("change").cum_sum().over("order"),
+  )
+
+
+def num_events(rows: pl.DataFrame, stream: pl.DataFrame) -> np.ndarray:
+  """Returns the number of events up to each row, `[M]`."""
+  return stream["sequence"].search_sorted(rows["sequence"], "right").to_numpy()
+
+
+def to_trades(
+  rows: pl.DataFrame,
+  is_auction: pl.Series,
+  stream: pl.DataFrame,
+  ids: pl.DataFrame,
+) -> events.Trades:
+  """Returns trades with the events that made them.
+
+  Args:
+    rows: the trades, with the columns sequence, bid, ask, price and volume.
+    is_auction: whether a call auction made each.
+    stream: the events, with the column sequence.
+    ids: the orders, with the columns order and order_id.
+  """
+  bid_id, ask_id = (
+    rows.select(order=name)
+    .join(ids, on="order", how="left", maintain_order="left")["order_id"]
+    .to_numpy()
+    .astype(np.int32)
+    for name in ("bid", "ask")
+  )
+  is_auction = is_auction.to_numpy()
+  return events.Trades(
+    event=num_events(rows, stream).astype(np.int64) - ~is_auction,
+    is_auction=is_auction,
+    bid_id=bid_id,
+    ask_id=ask_id,
+    price=rows["price"].to_numpy().astype(np.int32),
+    volume=rows["volume"].to_numpy().astype(np.int32),
+  )
+
+
+def to_stream(stream: pl.DataFrame, **fields) -> events.EventStream:
+  """Returns a table of market events as arrays.
+
+  Args:
+    stream: the columns time, kind, side, price, volume and order_id.
+    **fields: the others of `events.EventStream`.
+  """
+  columns = ("kind", "side", "price", "volume", "order_id")
+  return events.EventStream(
+    time=stream["time"].to_numpy(),
+    **{c: stream[c].to_numpy().astype(np.int32) for c in columns},
+    is_market_event=np.ones(len(stream), bool),
+    tick_size=TICK_SIZE,
+    lot_size=LOT_SIZE,
+    **fields,
+  )

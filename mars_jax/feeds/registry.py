@@ -1,70 +1,93 @@
-"""Finds the reader of a feed, by its name or by what its files look like."""
+"""Descriptors of the formats, and reading by them."""
 
 import collections.abc
+import contextlib
+import dataclasses
 import importlib
 import pathlib
 import re
+import types
 
-from mars_jax.baselines import zero_intelligence
 from mars_jax.feeds import compressed
 from mars_jax.feeds import events
-from mars_jax.feeds import samples
 
-FORMATS = (
-  *("lobster", "bme", "sse", "bitstamp", "coinbase"),
-  *("itch", "databento", "szse", "synthetic"),
-)
-SPLIT_FORMATS = ("itch", "databento", "sse", "szse")
-SAMPLE = "bitstamp-sample"
-COINBASE_SAMPLE = "coinbase-sample"
-_SYNTHETIC = FORMATS[-1]  # Of days that are simulated, by name.
-_SAMPLE_FORMATS = {SAMPLE: "bitstamp", COINBASE_SAMPLE: "coinbase"}
-_OPTIONS = {
-  "lobster": ("corrections",),
-  "sse": ("instrument",),
-  "szse": ("instrument",),
-  "itch": ("instrument",),
-  "databento": ("instrument", "tick_size"),
-}
-# The name of a file that tells the format: alone, in its folder or in a zip;
-# without the endings of compression.
-_FILES = {
-  "lobster": r".*message.*\.csv",
-  "sse": r"(entrust|SHorders)\.csv",
-  "szse": r"(order|SZorders)\.csv",
-  "coinbase": r"beginning_level_3\.json",
-  "itch": r".*\.(\w+_)?(itch|ITCH)(_?50)?|S\d{6}-v50\.txt",
-  "databento": r".*\.dbn",
-}
-# Columns that tell the format of a single file, whatever its name.
-_COLUMNS = {
-  "bme": {"ordtype", "uid", "is_buy", "qty", "timestamp"},
-  "bitstamp": {"id", "exchange_timestamp", "action", "direction"},
-}
-# In the name of a file, and in that of one beside it which is read with it.
-_BESIDE = (
-  *(("message", "orderbook"), ("orders", "trades"), ("order", "trade")),
-  *(("entrust", "trade"), ("entrust", "snapshot")),
-  *(("SHorders", "SHtrans"), ("SZorders", "SZtrans")),
-)
-# Packages that readers need: what pip calls them, and our extra.
-_EXTRAS = {
-  "polars": ("polars", "data"),
-  "databento_dbn": ("databento-dbn", "databento"),
-}
+SAMPLE = "bitstamp-sample"  # The data of the demo and the notebooks.
+_formats = {}
+FORMATS = types.MappingProxyType(_formats)
+"""`Format` by name, read-only; `register` adds to it."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Format:
+  """One feed: its reader, and the looks of its files.
+
+  A file is recognised by the names in its header (`columns`) or else by its own
+  name (`file_pattern`), in a folder or a zip also by that of one file in it.
+
+  Attributes:
+    name: what `format` is called in `read`.
+    read: `(path, **options)` to the stream and the ground truth.
+    instruments: path to the names of the instruments; None if a file has one.
+    split: `(path, folder, *, instruments)` to the paths of files of a single
+      instrument each; None if a file stays as it is.
+    options: the keyword arguments of `read`.
+    file_pattern: regular expression of a file's whole name, without the suffix
+      of compression.
+    columns: names in the header of a CSV file, separated by comma or semicolon.
+    beside: pairs of words; a file that has the first in its name is read along
+      with the file of the same name but for the second.
+    samples: {name to read by: fetches its files and returns their path}.
+    prefix: start of the names that are read without any file.
+    extra: of this package, with what the reader imports.
+  """
+
+  name: str
+  read: collections.abc.Callable
+  instruments: collections.abc.Callable | None = None
+  split: collections.abc.Callable | None = None
+  options: tuple[str, ...] = ()
+  file_pattern: str | None = None
+  columns: frozenset[str] = frozenset()
+  beside: tuple[tuple[str, str], ...] = ()
+  samples: collections.abc.Mapping[str, collections.abc.Callable] = (
+    dataclasses.field(default_factory=dict)
+  )
+  prefix: str | None = None
+  extra: str | None = None
+
+
+def register(format: Format) -> None:
+  """Adds a format, or replaces one of that name."""
+  _formats[format.name] = format
+
+
+def deferred(name: str) -> collections.abc.Callable:
+  """Returns a function that is imported when it is called.
+
+  So a descriptor is loaded without the packages that its reader needs.
+
+  Args:
+    name: full name of the function, with its module.
+  """
+  module, _, function = name.rpartition(".")
+
+  def call(*args, **kwargs):
+    return getattr(importlib.import_module(module), function)(*args, **kwargs)
+
+  return call
 
 
 def read(
   path: pathlib.Path | str, *, format: str | None = None, **options
 ) -> events.EventStream:
-  """Returns the stream of `read_checked`, which see, alone."""
+  """Reads the events of one instrument and day; see `read_checked`."""
   return read_checked(path, format=format, **options)[0]
 
 
 def read_checked(
   path: pathlib.Path | str, *, format: str | None = None, **options
 ) -> tuple[events.EventStream, events.GroundTruth]:
-  """Reads the events of one instrument and day, and what to check them by.
+  """Reads one instrument and day, with the exchange's ground truth.
 
   Args:
     path: what the reader of the format takes, each file plain or compressed
@@ -73,15 +96,15 @@ def read_checked(
         order-book file, or the message file, beside its order-book file;
       bme: a file with the columns `ordtype;uid;is_buy;qty;price;timestamp`;
       sse, szse: a `.zip` or a folder with a file of orders and one of trades;
-      bitstamp: a capture, `*.csv`, or `SAMPLE`;
-      coinbase: a folder with a capture's three files, or `COINBASE_SAMPLE`;
+      bitstamp: a capture, `*.csv`, or "bitstamp-sample" (`SAMPLE`);
+      coinbase: a folder with a capture's three files, or "coinbase-sample";
       itch: a file of messages, `*.NASDAQ_ITCH50` or `*.itch`;
-      databento: a file of the schema mbo, `*.dbn`.
-      `synthetic-0`, with any seed, is a day of `data.synthetic`.
+      databento: a file of the schema mbo, `*.dbn`;
+      synthetic: "synthetic-0", with any seed: a simulated day.
       The samples are fetched when they are not in the cache yet.
-    format: one of `FORMATS`; by default it is told from the names of the files
-      or their columns.
-    **options: `instrument`, which of several, for sse, szse, itch and
+    format: a name of `FORMATS`; by default it is detected from the names of the
+      files or their columns.
+    **options: `instrument`, to pick one of several, for sse, szse, itch and
       databento; `tick_size`, in the market's currency, for databento;
       `corrections`, False for the messages alone, for lobster.
 
@@ -89,31 +112,29 @@ def read_checked(
     FileNotFoundError: if there is no such file.
     ImportError: if the extra that a reader needs is not installed.
     ValueError: if there is no such format, or it has no such option.
-    events.DataError: if the file is broken, or its format cannot be told.
+    events.DataError: if the file is broken, or its format is not recognised.
   """
-  name = find_format(path, format)
+  found = FORMATS[find_format(path, format)]
   for option, value in options.items():
-    if option not in _OPTIONS.get(name, ()):
-      raise ValueError(f"{option} {value!r} is not for {name}")
-  if name == _SYNTHETIC:
-    return zero_intelligence.read_checked(str(path))
-  return _reader(name).read_checked(find(path), **options)
+    if option not in found.options:
+      raise ValueError(f"{option} {value!r} is not for {found.name}")
+  with _explained(found):
+    return found.read(find(path), **options)
 
 
 def find_format(path: pathlib.Path | str, format: str | None = None) -> str:
-  """Returns the format of a file or sample, `format` where that is given."""
+  """Returns the name of a path's format, `format` where given."""
   if format not in (None, *FORMATS):
     raise ValueError(f"format {format!r} is none of {', '.join(FORMATS)}")
-  if str(path) in _SAMPLE_FORMATS:
-    return _SAMPLE_FORMATS[str(path)]
-  if _is_synthetic(path):
-    return _SYNTHETIC
+  if named := _by_name(path):
+    return named.name
   path = pathlib.Path(path).expanduser()
   if not path.exists():
+    names = [repr(name) for found in FORMATS.values() for name in found.samples]
+    names += [f"'{f.prefix}0'" for f in FORMATS.values() if f.prefix]
     raise FileNotFoundError(
       f"{path}: no such file; give a file of one of the formats"
-      f" {', '.join(FORMATS)}, {SAMPLE!r}, or"
-      " 'synthetic-0'"
+      f" {', '.join(FORMATS)}, or {', '.join(names)}"
     )
   return format or _guess(path)
 
@@ -121,14 +142,15 @@ def find_format(path: pathlib.Path | str, format: str | None = None) -> str:
 def instruments(
   path: pathlib.Path | str, *, format: str | None = None
 ) -> tuple[str | None, ...]:
-  """Returns the instruments in a file; None for that of a file of one.
+  """Returns the instruments in a file, `(None,)` if single.
 
   Arguments and errors are those of `read_checked`.
   """
-  name = find_format(path, format)
-  if "instrument" not in _OPTIONS.get(name, ()):
+  found = FORMATS[find_format(path, format)]
+  if found.instruments is None:
     return (None,)
-  return _reader(name).instruments(find(path))
+  with _explained(found):
+    return found.instruments(find(path))
 
 
 def split(
@@ -138,15 +160,15 @@ def split(
   format: str | None = None,
   instruments: collections.abc.Collection[str] | None = None,
 ) -> list[pathlib.Path]:
-  """Splits a file of many instruments into ones of one each, in one pass.
+  """Splits a file by instrument, in one pass.
 
-  To read many instruments of a large file, split it first, if it is of one of
-  the `SPLIT_FORMATS`: `read_checked` goes through all of it for each of them.
+  To read many instruments of a large file, split it first, if its format has
+  `Format.split`: `read_checked` goes through all of it for each of them.
 
   Args:
     path: as `read_checked` takes it.
     folder: where to write the files.
-    format: one of `FORMATS`; by default it is told as by `read_checked`.
+    format: a name of `FORMATS`; detected by default, as in `read_checked`.
     instruments: those to write; by default all.
 
   Returns:
@@ -154,28 +176,39 @@ def split(
     `[path]`, which stays as it is.
     Errors are those of `read_checked`.
   """
-  name, path = find_format(path, format), find(path)
-  if name not in SPLIT_FORMATS:
+  found, path = FORMATS[find_format(path, format)], find(path)
+  if found.split is None:
     return [path]
-  return _reader(name).split(path, folder, instruments=instruments)
+  with _explained(found):
+    return found.split(path, folder, instruments=instruments)
 
 
 def find(path: pathlib.Path | str) -> pathlib.Path:
-  """Returns the path of a file, or of a sample once it is in the cache."""
-  if str(path) in _SAMPLE_FORMATS:
-    return getattr(samples, _SAMPLE_FORMATS[str(path)])()
-  return pathlib.Path(path).expanduser()
+  """Returns the path of a file or cached sample.
+
+  A sample is fetched if it is not in the cache.
+  """
+  named = _by_name(path)
+  if named is None:
+    return pathlib.Path(path).expanduser()
+  fetch = named.samples.get(str(path))
+  return fetch() if fetch else pathlib.Path(path)
 
 
 def files(path: pathlib.Path | str) -> list[pathlib.Path]:
-  """Returns all files that reading a path reads, a folder for those in it."""
-  if _is_synthetic(path):
+  """Returns all files that reading a path reads.
+
+  A folder stands for the files in it; a simulated day has none.
+  """
+  named = _by_name(path)
+  if named and str(path) not in named.samples:
     return []
   path = find(path)
   if path.is_dir():
     return [path]
   name = compressed.plain_name(path)
-  names = {name.replace(*pair) for pair in _BESIDE if pair[0] in name}
+  pairs = [pair for found in FORMATS.values() for pair in found.beside]
+  names = {name.replace(*pair) for pair in pairs if pair[0] in name}
   paths = [
     path.with_name(other + suffix)
     for other in sorted(names)
@@ -184,46 +217,60 @@ def files(path: pathlib.Path | str) -> list[pathlib.Path]:
   return [path, *(other for other in paths if other.is_file())]
 
 
-def _is_synthetic(path):
-  """Tells whether a path is the name of a day that is simulated."""
-  return str(path).startswith(f"{_SYNTHETIC}-")
+def _by_name(path) -> Format | None:
+  """Returns the format of a sample or simulated day."""
+  name = str(path)
+  for found in FORMATS.values():
+    if name in found.samples:
+      return found
+    if found.prefix and name.startswith(found.prefix):
+      return found
+  return None
 
 
-def _guess(path):
-  """Tells the format of an existing path."""
+def _guess(path: pathlib.Path) -> str:
+  """Returns the format of a file by its looks."""
   files = compressed.members(path)
   is_single = len(files) == 1 and not path.is_dir()
   columns = _columns(files[0]) if is_single else set()
-  found = {name for name in _COLUMNS if _COLUMNS[name] <= columns}
+  known = FORMATS.values()
+  found = [f.name for f in known if f.columns and f.columns <= columns]
   if not found:
     names = [compressed.plain_name(file) for file in files]
-    found = {f for f in _FILES for n in names if re.fullmatch(_FILES[f], n)}
+    found = [f.name for f in known if f.file_pattern and _has(names, f)]
   if len(found) == 1:
-    return found.pop()
+    return found[0]
   what = "no known format"
   if found:
-    what = f"it looks like {' and '.join(sorted(found))}"
+    what = f"it looks like {' and '.join(found)}"
   elif is_single and not columns:
     what = "empty file"
   reason = f"{what}; name its format, one of {', '.join(FORMATS)}"
   raise events.DataError(path, None, reason)
 
 
-def _columns(file):
-  """Returns the names in the header of a CSV file; none if it is empty."""
+def _has(names: list[str], format: Format) -> bool:
+  """Returns whether any name matches a format's files."""
+  return any(re.fullmatch(format.file_pattern, name) for name in names)
+
+
+def _columns(file: compressed.File) -> set[str]:
+  """Returns the names in the header of a CSV file."""
   with compressed.open_binary(file) as opened:
     line = opened.readline(1000).decode("utf-8-sig", errors="replace")
   return set(re.split("[,;]", line.strip())) if line else set()
 
 
-def _reader(name):
-  """Imports a reader; some need packages that are extras."""
+@contextlib.contextmanager
+def _explained(format: Format) -> collections.abc.Iterator[None]:
+  """Raises ImportError with the extra that a reader lacks."""
   try:
-    return importlib.import_module(f"mars_jax.feeds.{name}")
+    yield
   except ModuleNotFoundError as error:
-    if error.name not in _EXTRAS:
+    if format.extra is None or str(error.name).startswith("mars_jax"):
       raise
-    package, extra = _EXTRAS[error.name]
+    package = error.name.replace("_", "-")
     raise ImportError(
-      f"{name} files need {package}: pip install 'mars-jax[{extra}]'"
+      f"{format.name} files need {package}:"
+      f" pip install 'mars-jax[{format.extra}]'"
     ) from error

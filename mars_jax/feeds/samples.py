@@ -1,4 +1,4 @@
-"""Fetches free samples of real markets from the Python Package Index.
+"""Free samples of real markets, from the Python Package Index.
 
   bitstamp  the wheel of `ob-analytics` 0.1.0 (GPL-2.0-or-later): 30 minutes of
     every order of Bitstamp's BTC/USD market, 2026-05-02 02:36-03:06 UTC, and
@@ -25,11 +25,12 @@ import tempfile
 import zipfile
 
 from mars_jax.feeds import events
+from mars_jax.utils import files
 
 
 @dataclasses.dataclass(frozen=True)
 class _Package:
-  """A package, and where the files of a sample are in it."""
+  """A package, and its files of the sample."""
 
   market: str
   requirement: str
@@ -69,7 +70,7 @@ def cache_dir() -> pathlib.Path:
 
 
 def bitstamp() -> pathlib.Path:
-  """Returns the path of the sample's `orders.csv.gz`, fetched if need be.
+  """Returns the path of the sample's `orders.csv.gz`; may fetch it.
 
   Its neighbour `trades.csv` holds the exchange's trades, to check against.
 
@@ -82,7 +83,7 @@ def bitstamp() -> pathlib.Path:
 
 
 def coinbase() -> pathlib.Path:
-  """Returns the folder of the sample's three files, fetched if need be.
+  """Returns the folder of the sample; may fetch it.
 
   Raises as `bitstamp` does.
   """
@@ -90,7 +91,7 @@ def coinbase() -> pathlib.Path:
 
 
 def _fetch(package: _Package) -> pathlib.Path:
-  """Returns the folder of a sample, after it is fetched if need be."""
+  """Returns the folder of a sample, fetched if necessary."""
   folder = cache_dir() / package.folder
   if not all((folder / name).exists() for name in package.files):
     folder.mkdir(parents=True, exist_ok=True)
@@ -125,14 +126,16 @@ def _download(package: _Package, folder: pathlib.Path) -> None:
 def _extract(
   package: _Package, archive: pathlib.Path, folder: pathlib.Path
 ) -> None:
-  """Writes the files of an archive, each whole or not at all."""
+  """Extracts the files, each whole or not at all."""
   is_wheel = archive.suffix == ".whl"
   opened = zipfile.ZipFile(archive) if is_wheel else tarfile.open(archive)
   with opened as members:
     read = members.open if is_wheel else members.extractfile
     for name in package.files:
-      partial = archive.with_name(name)
       member = f"{package.inside}/{name}"
-      with read(member) as source, open(partial, "wb") as target:
+      with (
+        read(member) as source,
+        files.replacing(folder / name) as partial,
+        partial.open("wb") as target,
+      ):
         shutil.copyfileobj(source, target)
-      os.replace(partial, folder / name)

@@ -1,4 +1,4 @@
-"""What the readers of CSV files share."""
+"""CSV files as checked tables, for the readers."""
 
 import collections.abc
 import contextlib
@@ -18,7 +18,7 @@ _KINDS = {pl.Int64: "whole number", pl.Float64: "number"}
 def require(
   path: compressed.File, rows: pl.DataFrame, is_good: pl.Expr, reason: str
 ) -> None:
-  """Raises DataError at the first row of a whole file that is not good."""
+  """Raises DataError at the first invalid row."""
   bad = rows.select((~is_good).arg_true()).to_series()
   if len(bad):
     raise events.DataError(path, bad[0] + FIRST_ROW, reason)
@@ -32,17 +32,18 @@ def read_csv(
   optional: collections.abc.Collection[str] = (),
   is_kept: pl.Expr | None = None,
 ) -> pl.DataFrame:
-  """Reads columns of a CSV file with a header, plain or compressed.
+  """Reads columns of a CSV file with a header.
 
-  The file streams: only the rows kept are ever in memory. Its text may be of
-  any encoding that extends ASCII; what is not UTF-8 is replaced.
+  The file may be compressed. It streams: only the rows kept are ever in memory.
+  Its text may be of any encoding that extends ASCII; what is not UTF-8 is
+  replaced.
 
   Args:
     path: the file, or one in a zip.
     types: String, Int64 or Float64 by the names of the columns.
     separator: of the columns.
     optional: those of the columns that may be absent.
-    is_kept: which rows to return, told from the columns as text; or all.
+    is_kept: the rows to return, by the columns as text; None for all.
 
   Returns:
     `row`, the number of a row in the file, counted with the header from one;
@@ -64,7 +65,7 @@ def read_csv(
 
 
 def distinct(path: compressed.File, column: str) -> list[str]:
-  """Returns the values in a column of a CSV file, sorted, as text.
+  """Returns the distinct values of a column, sorted, as text.
 
   The file is read, and errors are raised, as by `read_csv`.
   """
@@ -79,7 +80,7 @@ def _scanned(
   required: collections.abc.Iterable[str],
   separator: str = ",",
 ) -> collections.abc.Iterator[pl.LazyFrame]:
-  """Gives the text of a file, lazily; what goes wrong is a DataError."""
+  """Gives the text of a file, lazily; errors are DataError."""
   try:
     with compressed.extracted(path) as plain:
       scan = pl.scan_csv(
@@ -102,7 +103,7 @@ def _scanned(
 
 
 def _parse(path, text, types):
-  """Parses the columns; raises at the first field that is no number."""
+  """Parses the columns; raises at the first invalid number."""
   types = {name: kind for name, kind in types.items() if name in text.columns}
   text = text.select(pl.col(_ROW).alias("row"), *types)
   rows = text.cast(types, strict=False)
@@ -115,7 +116,10 @@ def _parse(path, text, types):
 
 
 def _raise_fault(path, separator, error):
-  """Raises for the first row of too many fields; else says what polars does."""
+  """Raises at the first row of too many fields.
+
+  If there is none, the reason is that of polars.
+  """
   with compressed.open_binary(path) as source:
     text = io.TextIOWrapper(source, "utf-8", "replace", newline="")
     lines = csv.reader(text, delimiter=separator)

@@ -1,7 +1,7 @@
-"""Writes orders as a pair of LOBSTER files; `lobster` reads them back.
+"""Writes orders as a pair of LOBSTER files; `feeds.lobster` reads them back.
 
 A message for each thing that happens to a resting order, and the best levels
-after it (`lobster_files` has the columns). An order that trades is the
+after it (`feeds.lobster` has the columns). An order that trades is the
 executions of those that it takes, and a new order of what it leaves; one that
 the venue turned away is nothing. A modify is a reduction where it keeps its
 place, else a deletion and a new order.
@@ -19,8 +19,8 @@ import numpy as np
 
 from mars_jax import lob
 from mars_jax import types
-from mars_jax.feeds import lobster_book
-from mars_jax.feeds import lobster_files as files
+from mars_jax.feeds import lobster
+from mars_jax.feeds import price_time_book
 from mars_jax.lob import rules as rules_lib
 
 _UNITS = 100  # Of the files' price, in a cent.
@@ -80,7 +80,7 @@ class Writer:
     self.folder = folder
     self._keeps_priority = rules.reduce_keeps_priority
     self._num_levels = num_levels
-    self._book = lobster_book.Book()
+    self._book = price_time_book.Book()
     self._where = {}  # {order id: (side, key)}, of those that rest.
     self._first = self._time = time
     folder.mkdir(parents=True, exist_ok=True)
@@ -154,7 +154,7 @@ class Writer:
     key = _key(side, price)
     self._book.add(side, key, order_id, volume)
     self._where[order_id] = side, key
-    self._write(files.NEW, order_id, volume, side, price)
+    self._write(lobster.NEW, order_id, volume, side, price)
 
   def _take(self, order_id, volume):
     """Takes up to so many lots off a resting order."""
@@ -163,7 +163,7 @@ class Writer:
     taken = self._book.take(side, key, order_id, volume)
     if is_all:
       del self._where[order_id]
-    kind = files.DELETE if is_all else files.REDUCE
+    kind = lobster.DELETE if is_all else lobster.REDUCE
     self._write(kind, order_id, taken, side, _price(side, key))
 
   def _reduces(self, order_id, side, price, volume):
@@ -189,7 +189,7 @@ class Writer:
       if maker not in self._book.levels[1 - side].get(key, ()):
         del self._where[maker]
       done += taken
-      self._write(files.EXECUTE, maker, taken, 1 - side, price)
+      self._write(lobster.EXECUTE, maker, taken, 1 - side, price)
     return done
 
   def _lose_worst(self, side):

@@ -199,9 +199,9 @@ class _Run:
 
   def _compare_left(self, first, last, out):
     """Compares what cancels take off their orders, and what they leave."""
-    if self._checks.left is None:
+    if self._checks.remaining is None:
       return
-    wanted = self._checks.left[first:last]
+    wanted = self._checks.remaining[first:last]
     rows = np.flatnonzero(wanted >= 0)
     taken, left = out.cancelled[rows], out.left[rows]
     wanted, asked = wanted[rows], self._stream.volume[first + rows]

@@ -13,7 +13,7 @@ from mars_jax import lob
 from mars_jax import types
 from mars_jax.apps.report import bars as bars_lib
 from mars_jax.apps.report import tables
-from mars_jax.feeds import lobster
+from mars_jax.feeds.lobster import reader
 from mars_jax.lob import rules as rules_lib
 from mars_jax.replay import lobster_writer
 from mars_jax.replay import verify
@@ -291,7 +291,7 @@ def test_messages_of(name, tmp_path):
   names = sorted(path.name for path in tmp_path.iterdir())
   stem = "BTC-USD_2020-01-02_100500_100500"
   assert names == [f"{stem}_message_2.csv", f"{stem}_orderbook_2.csv"]
-  stream = lobster.read(tmp_path)
+  stream = reader.read_checked(tmp_path)[0]
   assert (stream.instrument, stream.day) == ("BTC-USD", "2020-01-02")
 
 
@@ -380,7 +380,7 @@ def test_order_files_of_random_orders_replay_without_a_difference(tmp_path):
     time = _BEGIN + order_id // 2
     writer.add(time, order, _REASONS.ACCEPTED, traded)
   writer.close(instrument="A", day="")
-  stream, checks = lobster.read_checked(tmp_path)
+  stream, checks = reader.read_checked(tmp_path)
   result = verify.verify(stream, checks, rules=rules_lib.CONTINUOUS)
   assert not result.mismatches
   assert result.checked["levels"] > 300 and result.checked["left"] > 50

@@ -19,7 +19,7 @@ from mars_jax.apps import start as start_lib
 from mars_jax.apps.report import bars
 from mars_jax.baselines import zero_intelligence
 from mars_jax.feeds import events
-from mars_jax.feeds import lobster
+from mars_jax.feeds.lobster import reader
 from mars_jax.lob import rules as rules_lib
 from mars_jax.replay import verify
 from tests.support import paths
@@ -137,7 +137,7 @@ def test_bars_and_accounts_add_up(straight, folder):
 @pytest.mark.parametrize("number", [1])
 def test_order_files_replay_without_a_difference(number, straight, folder):
   path = folder / "x_orders" / f"{number:04}"
-  stream, checks = lobster.read_checked(path)
+  stream, checks = reader.read_checked(path)
   result = verify.verify(stream, checks, rules=rules_lib.CONTINUOUS)
   assert not result.mismatches
   assert result.checked["levels"] > 100

@@ -404,8 +404,9 @@ def test_a_day_that_differs_from_its_feed_is_quarantined(
 
   def wrong(*args, **kwargs):
     stream, checks = read(*args, **kwargs)
-    left = np.where(checks.left >= 0, checks.left + 1, -1)
-    return stream, dataclasses.replace(checks, left=left)
+    remaining = checks.remaining
+    remaining = np.where(remaining >= 0, remaining + 1, -1)
+    return stream, dataclasses.replace(checks, remaining=remaining)
 
   monkeypatch.setattr(registry, "read_checked", wrong)
   (job,) = jobs(captures, "day0.csv")

@@ -8,14 +8,14 @@ from tests.support.oracles import plain_book
 
 pytest.importorskip("polars")
 
-from mars_jax.feeds import bitstamp
+from mars_jax.feeds.bitstamp import reader
 
 LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
 
 
 @pytest.fixture(scope="module")
 def sample(bitstamp_sample):
-  return bitstamp.read(bitstamp_sample)
+  return reader.read_checked(bitstamp_sample)[0]
 
 
 def test_counts_of_the_sample(sample):
@@ -43,7 +43,7 @@ def test_counts_of_the_sample(sample):
 def test_cancels_of_the_sample_take_what_the_book_holds(
   sample, bitstamp_sample
 ):
-  left = bitstamp.read_checked(bitstamp_sample)[1].left
+  left = reader.read_checked(bitstamp_sample)[1].remaining
   book = plain_book.Book()
   for event, row in enumerate(plain_book.rows(sample)):
     kind, _, _, volume, _ = row

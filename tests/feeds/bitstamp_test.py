@@ -7,8 +7,8 @@ from tests.support.oracles import plain_book
 
 pytest.importorskip("polars")
 
-from mars_jax.feeds import bitstamp
 from mars_jax.feeds import events
+from mars_jax.feeds.bitstamp import reader
 
 ASK, BID = types.Side.ASK, types.Side.BID
 LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
@@ -33,7 +33,7 @@ def read(folder, rows):
   path = folder / "orders.csv"
   lines = [line(*row) for row in START + tuple(rows)]
   path.write_text("\n".join([HEADER, *lines]) + "\n")
-  return bitstamp.read(path)
+  return reader.read_checked(path)[0]
 
 
 def test_start_book_is_no_flow_and_units_are_ticks_and_lots(tmp_path):
@@ -204,11 +204,11 @@ def test_trades_are_the_fills_and_cancels_tell_what_they_leave(tmp_path):
   for text in (None, TRADES.format(start=MIDNIGHT + 2000)):
     if text:
       path.with_name("trades.csv").write_text(text)
-    have, checks = bitstamp.read_checked(path)
+    have, checks = reader.read_checked(path)
     assert plain_book.rows(have, flow_only=True) == plain_book.rows(
       stream, flow_only=True
     )
-    assert checks.left.tolist() == [-1] * 5 + [400_000, 0]
+    assert checks.remaining.tolist() == [-1] * 5 + [400_000, 0]
     trades = checks.trades
     assert trades.event.tolist() == [4, 4]
     assert trades.bid_id.tolist() == [4, 4]
@@ -233,7 +233,7 @@ def test_trades_that_are_not_the_fills_are_an_error(tmp_path, old, new, reason):
   text = TRADES.replace(old, new).format(start=MIDNIGHT + 2000)
   (tmp_path / "trades.csv").write_text(text)
   with pytest.raises(events.DataError, match=f"trades.csv.*{reason}"):
-    bitstamp.read_checked(tmp_path / "orders.csv")
+    reader.read_checked(tmp_path / "orders.csv")
 
 
 ROW = line(9, 3000, 101, 1.0, "changed", "bid")
@@ -313,10 +313,10 @@ def test_broken_row_is_an_error_with_file_row_and_reason(tmp_path, case):
   text, row, reason = BROKEN_ROWS[case]
   path = tmp_path / "orders.csv"
   path.write_text(GOOD_TEXT)
-  bitstamp.read(path)
+  reader.read_checked(path)
   path.write_text(GOOD_TEXT.replace(ROW, text))
   with pytest.raises(events.DataError) as error:
-    bitstamp.read(path)
+    reader.read_checked(path)
   assert f"{path}, row {row}: " in str(error.value)
   assert reason in str(error.value)
 
@@ -327,7 +327,7 @@ def test_broken_file_is_an_error_with_file_and_reason(tmp_path, case):
   path = tmp_path / "orders.csv"
   path.write_text(text)
   with pytest.raises(events.DataError) as error:
-    bitstamp.read(path)
+    reader.read_checked(path)
   assert f"{path}: " in str(error.value)
   assert reason in str(error.value)
 
@@ -336,4 +336,4 @@ def test_price_beyond_the_clearing_house_is_an_error(tmp_path):
   path = tmp_path / "orders.csv"
   path.write_text(f"{HEADER}\n{line(1, 1000, 2**30, 1.0, 'created', 'bid')}\n")
   with pytest.raises(events.DataError, match="row 2: price or volume is too"):
-    bitstamp.read(path)
+    reader.read_checked(path)

@@ -10,8 +10,8 @@ from tests.support.oracles import python_book
 
 pytest.importorskip("polars")
 
-from mars_jax.feeds import bme
 from mars_jax.feeds import events
+from mars_jax.feeds.bme import reader
 
 ASK, BID = types.Side.ASK, types.Side.BID
 LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
@@ -40,7 +40,7 @@ def write(folder, rows, name="acme_2019-05-21.csv"):
 def test_rows_are_events_in_ticks_with_the_side_and_price_of_their_order(
   tmp_path,
 ):
-  stream, checks = bme.read_checked(write(tmp_path, START + FLOW))
+  stream, checks = reader.read_checked(write(tmp_path, START + FLOW))
   assert plain_book.rows(stream) == [
     (LIMIT, ASK, 960_500, 50, 0),
     (LIMIT, BID, 955_000, 40, 1),
@@ -67,18 +67,18 @@ def test_rows_are_events_in_ticks_with_the_side_and_price_of_their_order(
     "sold": 20,
     "price_step": 500,
   }
-  assert checks.left.tolist() == [-1, -1, -1, -1, 0, 0]
+  assert checks.remaining.tolist() == [-1, -1, -1, -1, 0, 0]
   assert checks.trades is checks.levels is None
 
 
 def test_book_at_the_end_is_empty_after_a_purge_and_else_not_told(tmp_path):
-  _, checks = bme.read_checked(write(tmp_path, START + FLOW))
+  _, checks = reader.read_checked(write(tmp_path, START + FLOW))
   assert len(checks.orders.order_id) == len(checks.orders.price) == 0
   for count in range(1, len(FLOW)):
-    _, checks = bme.read_checked(write(tmp_path, START + FLOW[:count]))
+    _, checks = reader.read_checked(write(tmp_path, START + FLOW[:count]))
     assert checks.orders is None
   balanced = (START[0], "new;8;True;50;95.5;09:00:24")  # Both rest.
-  assert bme.read_checked(write(tmp_path, balanced))[1].orders is None
+  assert reader.read_checked(write(tmp_path, balanced))[1].orders is None
 
 
 def test_another_day_may_have_other_decimals_prices_and_times(tmp_path):
@@ -88,7 +88,7 @@ def test_another_day_may_have_other_decimals_prices_and_times(tmp_path):
     "new;3;TRUE;7;12;2020-02-29 08:00:01.5",
     "modif;3;True;7;12.0;2020-02-29 08:00:01.5",
   )
-  stream = bme.read(write(tmp_path, rows, "acme.csv"))
+  stream = reader.read_checked(write(tmp_path, rows, "acme.csv"))[0]
   assert stream.price.tolist() == [1, 1_073_741_823, 120_000, 120_000]
   assert stream.time[1] == 28_800_123_456_789
   assert stream.name == "BME acme 2020-02-29"
@@ -98,11 +98,11 @@ def test_another_day_may_have_other_decimals_prices_and_times(tmp_path):
 
 def test_order_without_a_price_takes_all_prices_of_the_file(tmp_path):
   rows = (*START, "new;9;True;60;;09:01:00", "new;10;False;60;;09:02:00")
-  stream = bme.read(write(tmp_path, rows))
+  stream = reader.read_checked(write(tmp_path, rows))[0]
   assert stream.price[2:].tolist() == [960_500, 955_000]
   assert stream.counts["market_orders"] == 2
   with pytest.raises(events.DataError, match="no order has a price"):
-    bme.read(write(tmp_path, rows[2:]))
+    reader.read_checked(write(tmp_path, rows[2:]))
 
 
 # What row 4 of the file, FLOW[0], becomes, the bad row, and the reason.
@@ -148,7 +148,7 @@ def test_broken_row_is_an_error_with_file_row_and_reason(tmp_path, case):
   last = "new;11;True;20;96.1;09:00:25"
   path = write(tmp_path, (*START, text, FLOW[1], last))
   with pytest.raises(events.DataError) as error:
-    bme.read(path)
+    reader.read_checked(path)
   assert f"{path}, row {row}: " in str(error.value)
   assert reason in str(error.value)
 
@@ -159,7 +159,7 @@ def test_broken_file_is_an_error_with_file_and_reason(tmp_path, case):
   path = tmp_path / "day.csv"
   path.write_text(text)
   with pytest.raises(events.DataError) as error:
-    bme.read(path)
+    reader.read_checked(path)
   assert f"{path}: " in str(error.value)
   assert reason in str(error.value)
 
@@ -168,10 +168,10 @@ def test_real_day_fills_796_times_and_ends_with_no_order_left():
   path = paths.DATA / "bme" / "acciona_2019-05-21.csv"
   if not path.is_file():
     pytest.skip(f"needs {path.name} in MARS_paths.DATA/bme")
-  stream, checks = bme.read_checked(path)
+  stream, checks = reader.read_checked(path)
   book, fills = python_book.PythonBook(capacity=len(stream)), []
   for event, left in zip(
-    plain_book.rows(stream), checks.left.tolist(), strict=True
+    plain_book.rows(stream), checks.remaining.tolist(), strict=True
   ):
     kind, side, price, volume, order_id = event
     if kind == CANCEL:
@@ -187,6 +187,6 @@ def test_real_day_fills_796_times_and_ends_with_no_order_left():
   assert len(checks.orders.order_id) == 0
   assert stream.counts | {"rows": 20_969, "start_orders": 20} == stream.counts
   assert stream.counts["limit_orders"] == 10_525
-  assert stream.counts["cancels"] == (checks.left == 0).sum() == 8_816
+  assert stream.counts["cancels"] == (checks.remaining == 0).sum() == 8_816
   assert stream.counts["reductions"] == 1_608
   assert stream.counts["price_step"] == 500  # 5 cents, its tick that day.

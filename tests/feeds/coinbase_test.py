@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from mars_jax import types
-from mars_jax.feeds import coinbase
 from mars_jax.feeds import events
 from mars_jax.feeds import samples
+from mars_jax.feeds.coinbase import reader
 from tests.support.oracles import plain_book
 
 ASK, BID = types.Side.ASK, types.Side.BID
@@ -55,11 +55,11 @@ def capture(folder, messages, end=None):
   for place, fields in enumerate(messages):
     second = f"2018-07-13T20:47:{place:02}.025000Z"
     rows.append({"sequence": 11 + place, "time": second} | fields)
-  (folder / coinbase.START_FILE).write_text(json.dumps(START))
-  (folder / coinbase.MESSAGES_FILE).write_text(json.dumps(rows))
+  (folder / reader.START_FILE).write_text(json.dumps(START))
+  (folder / reader.MESSAGES_FILE).write_text(json.dumps(rows))
   if end:
     end = {"sequence": rows[-1]["sequence"]} | end
-    (folder / coinbase.END_FILE).write_text(json.dumps(end))
+    (folder / reader.END_FILE).write_text(json.dumps(end))
   return folder
 
 
@@ -80,7 +80,9 @@ SWEEP = [
 
 
 def test_start_book_is_no_flow_and_numbers_are_exact(tmp_path):
-  stream = coinbase.read(capture(tmp_path, [opened("e", "buy", "1", "98")]))
+  stream = reader.read_checked(
+    capture(tmp_path, [opened("e", "buy", "1", "98")])
+  )[0]
   assert plain_book.rows(stream) == [
     (LIMIT, ASK, 10_100, 100_000_000, 0),
     (LIMIT, ASK, 10_100, 50_000_000, 1),
@@ -102,12 +104,12 @@ def test_sweep_is_one_order_with_its_remainder_and_its_trades(tmp_path):
     [*SWEEP, done("e", "canceled", "0.25")],
     {"asks": START["asks"][2:], "bids": START["bids"]},
   )
-  stream, checks = coinbase.read_checked(path)
+  stream, checks = reader.read_checked(path)
   assert plain_book.rows(stream, flow_only=True) == [
     (LIMIT, BID, 10_200, 175_000_000, 4),
     (CANCEL, BID, 10_200, 25_000_000, 4),
   ]
-  assert checks.left.tolist() == [-1] * 5 + [0]
+  assert checks.remaining.tolist() == [-1] * 5 + [0]
   trades = checks.trades
   assert trades.event.tolist() == [4, 4]
   assert trades.bid_id.tolist() == [4, 4]
@@ -142,7 +144,7 @@ def test_order_that_does_not_rest_has_the_price_of_its_last_fill(tmp_path):
       done("g", "canceled", "0.85"),
     ],
   )
-  stream, checks = coinbase.read_checked(path)
+  stream, checks = reader.read_checked(path)
   assert plain_book.rows(stream, flow_only=True) == [
     (LIMIT, BID, 10_100, 100_000_000, 4),
     (LIMIT, ASK, 9_950, 10_000_000, 5),
@@ -163,7 +165,7 @@ def test_refused_and_unfinished_orders_are_counted(tmp_path):
     received("f", "buy", "3", "105.00"),
     match("a", "f", "sell", "1", "101"),
   ]
-  stream = coinbase.read(capture(tmp_path, messages))
+  stream = reader.read_checked(capture(tmp_path, messages))[0]
   assert plain_book.rows(stream, flow_only=True) == [
     (LIMIT, BID, 10_100, 100_000_000, 4)
   ]
@@ -176,14 +178,14 @@ def test_change_of_a_resting_order_is_a_cancel_of_the_difference(tmp_path):
   change = message(
     "change", "b", "sell", old_size="0.5", new_size="0.2", price="101"
   )
-  stream, checks = coinbase.read_checked(capture(tmp_path, [change]))
+  stream, checks = reader.read_checked(capture(tmp_path, [change]))
   assert plain_book.rows(stream, flow_only=True) == [
     (CANCEL, ASK, 10_100, 30_000_000, 1)
   ]
-  assert checks.left[-1] == 20_000_000
+  assert checks.remaining[-1] == 20_000_000
   for field in ({"new_size": "0.6"}, {"old_size": "0.4"}, {"new_price": "102"}):
     with pytest.raises(events.DataError, match="row 1: a change that is no"):
-      coinbase.read(capture(tmp_path, [change | field]))
+      reader.read_checked(capture(tmp_path, [change | field]))
 
 
 def test_messages_outside_of_the_two_books_are_counted(tmp_path):
@@ -191,7 +193,7 @@ def test_messages_outside_of_the_two_books_are_counted(tmp_path):
   late = received("y", "buy", "1", "98") | {"sequence": 17}
   sweep = [m | {"sequence": 11 + i} for i, m in enumerate(SWEEP)]
   end = {"asks": [], "bids": [], "sequence": 16}
-  stream = coinbase.read(capture(tmp_path, [early, *sweep, late], end))
+  stream = reader.read_checked(capture(tmp_path, [early, *sweep, late], end))[0]
   assert stream.counts["messages"] == 6
   assert stream.counts["outside"] == 2
   assert len(plain_book.rows(stream, flow_only=True)) == 1
@@ -232,9 +234,9 @@ def test_broken_message_is_an_error_with_file_row_and_reason(tmp_path, case):
   messages, reason = BROKEN[case]
   path = capture(tmp_path, SWEEP[:2] + messages)
   with pytest.raises(events.DataError) as error:
-    coinbase.read(path)
+    reader.read_checked(path)
   text = str(error.value)
-  assert f"{path / coinbase.MESSAGES_FILE}, row 3: " in text
+  assert f"{path / reader.MESSAGES_FILE}, row 3: " in text
   assert reason in text
 
 
@@ -250,10 +252,10 @@ BROKEN_BOOKS = {
 @pytest.mark.parametrize("case", BROKEN_BOOKS)
 def test_broken_book_is_an_error_with_file_row_and_reason(tmp_path, case):
   fields, row, reason = BROKEN_BOOKS[case]
-  file = capture(tmp_path, SWEEP) / coinbase.START_FILE
+  file = capture(tmp_path, SWEEP) / reader.START_FILE
   file.write_text(json.dumps(START | fields))
   with pytest.raises(events.DataError) as error:
-    coinbase.read(tmp_path)
+    reader.read_checked(tmp_path)
   assert f"{file}{row}: " in str(error.value)
   assert reason in str(error.value)
 
@@ -261,30 +263,30 @@ def test_broken_book_is_an_error_with_file_row_and_reason(tmp_path, case):
 def test_captures_that_do_not_fit_together_are_errors(tmp_path):
   empty = {"asks": [], "bids": []}
   with pytest.raises(events.DataError, match="no messages after the start"):
-    coinbase.read(capture(tmp_path, []))
+    reader.read_checked(capture(tmp_path, []))
   with pytest.raises(events.DataError, match="sequence number 12 follows 10"):
-    coinbase.read(capture(tmp_path, [SWEEP[0] | {"sequence": 12}]))
+    reader.read_checked(capture(tmp_path, [SWEEP[0] | {"sequence": 12}]))
   with pytest.raises(events.DataError, match="at 16, but the end book at 17"):
-    coinbase.read(capture(tmp_path, SWEEP, empty | {"sequence": 17}))
+    reader.read_checked(capture(tmp_path, SWEEP, empty | {"sequence": 17}))
   unknown = {"asks": [["1", "1", "new"]], "bids": []}
   with pytest.raises(events.DataError, match="row 1: the order was never in"):
-    coinbase.read(capture(tmp_path, SWEEP, unknown))
-  (tmp_path / coinbase.MESSAGES_FILE).write_text("[{]")
+    reader.read_checked(capture(tmp_path, SWEEP, unknown))
+  (tmp_path / reader.MESSAGES_FILE).write_text("[{]")
   with pytest.raises(events.DataError, match="messages.json: Expecting"):
-    coinbase.read(tmp_path)
-  (tmp_path / coinbase.MESSAGES_FILE).write_text("1")
+    reader.read_checked(tmp_path)
+  (tmp_path / reader.MESSAGES_FILE).write_text("1")
   with pytest.raises(events.DataError, match="json: no list of messages"):
-    coinbase.read(tmp_path)
-  (tmp_path / coinbase.MESSAGES_FILE).unlink()
+    reader.read_checked(tmp_path)
+  (tmp_path / reader.MESSAGES_FILE).unlink()
   with pytest.raises(events.DataError, match="messages.json: no such file"):
-    coinbase.read(tmp_path)
+    reader.read_checked(tmp_path)
 
 
 @pytest.fixture(scope="module")
 def sample():
   """The stream and the checks of the sample; skips where it cannot be had."""
   try:
-    return coinbase.read_checked(samples.coinbase())
+    return reader.read_checked(samples.coinbase())
   except ConnectionError as error:
     pytest.skip(f"needs the Coinbase sample: {error}")
 
@@ -311,7 +313,7 @@ def test_counts_of_the_sample(sample):
   assert (np.diff(stream.time) >= 0).all()
   new_ids = stream.order_id[stream.kind == LIMIT]
   assert (new_ids == np.arange(len(new_ids))).all()
-  assert (checks.left == np.where(stream.kind == CANCEL, 0, -1)).all()
+  assert (checks.remaining == np.where(stream.kind == CANCEL, 0, -1)).all()
 
 
 def test_replay_of_the_sample_gives_its_trades_and_end_book_exactly(sample):
@@ -320,7 +322,7 @@ def test_replay_of_the_sample_gives_its_trades_and_end_book_exactly(sample):
   for event, row in enumerate(plain_book.rows(stream)):
     kind, side, _, volume, order_id = row
     if kind == CANCEL:
-      assert book.held(*row) - volume == checks.left[event]
+      assert book.held(*row) - volume == checks.remaining[event]
     for maker, price, filled in book.apply(*row):
       pair = (maker, order_id) if side == ASK else (order_id, maker)
       fills.append((event, *pair, price, filled))

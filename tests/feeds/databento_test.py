@@ -14,12 +14,14 @@ import databento_dbn as dbn
 
 from mars_jax import types
 from mars_jax.feeds import compressed
-from mars_jax.feeds import databento
-from mars_jax.feeds import databento_files
 from mars_jax.feeds import events
+from mars_jax.feeds import registry
+from mars_jax.feeds.databento import parse
+from mars_jax.feeds.databento import reader
 from mars_jax.lob import rules
 from mars_jax.replay import verify
 from tests.support.feeds import databento_writer as writer
+from tests.support.feeds import missing_packages
 from tests.support.feeds.databento_writer import LAST
 from tests.support.feeds.databento_writer import SNAPSHOT
 from tests.support.feeds.databento_writer import START
@@ -47,10 +49,14 @@ def write(folder, records, **header):
 
 
 def read_rows(folder, records):
-  """What the reader makes of records after `BOOK`; (rows, is_market_event, left)."""
-  stream, checks = databento.read_checked(write(folder, BOOK + records))
+  """Returns the rows, `is_market_event` and `remaining` after `BOOK`."""
+  stream, checks = reader.read_checked(write(folder, BOOK + records))
   rows = plain_book.rows(stream)[3:]
-  return rows, stream.is_market_event.tolist()[3:], checks.left.tolist()[3:]
+  return (
+    rows,
+    stream.is_market_event.tolist()[3:],
+    checks.remaining.tolist()[3:],
+  )
 
 
 def pieces(*records, last=True):
@@ -71,12 +77,12 @@ def same(stream, other):
 @pytest.mark.parametrize("by_fill", [False, True])
 def test_what_is_read_is_what_was_sent(tmp_path, by_fill):
   market = writer.Market(by_fill=by_fill, snapshot=40).run(1_500)
-  stream, checks = databento.read_checked(write(tmp_path, market.records))
+  stream, checks = reader.read_checked(write(tmp_path, market.records))
   assert plain_book.rows(stream) == market.events
   assert stream.is_market_event.tolist() == [
     i >= 40 for i in range(len(stream))
   ]
-  assert checks.left.tolist() == market.left
+  assert checks.remaining.tolist() == market.left
   trades = checks.trades
   taker = stream.order_id[trades.event]
   is_buy = stream.side[trades.event] == BID
@@ -95,7 +101,7 @@ def test_what_is_read_is_what_was_sent(tmp_path, by_fill):
 
 def test_replay_has_no_mismatch(tmp_path):
   market = writer.Market(snapshot=40).run(700)
-  stream, checks = databento.read_checked(write(tmp_path, market.records))
+  stream, checks = reader.read_checked(write(tmp_path, market.records))
   result = verify.verify(stream, checks, rules=rules.PRESETS[stream.rules])
   assert not result.mismatches
   assert set(result.checked) == {"trades", "left", "orders"}
@@ -104,7 +110,7 @@ def test_replay_has_no_mismatch(tmp_path):
 
 
 def test_market_day_time_and_units(tmp_path):
-  stream = databento.read(write(tmp_path, BOOK))
+  stream = reader.read_checked(write(tmp_path, BOOK))[0]
   assert stream.name == "GLBX.MDP3 ESH4 2024-03-05"
   assert stream.time.tolist() == [52_200 * SECOND] * 3
   assert (stream.tick_size, stream.lot_size) == (0.25, 1.0)
@@ -113,17 +119,17 @@ def test_market_day_time_and_units(tmp_path):
 
 def test_tick_is_what_all_prices_are_multiples_of(tmp_path):
   path = write(tmp_path, [BOOK[0], record("A", 4, "A", 105, 1)])
-  stream = databento.read(path)  # At 25.25 and 26.25.
+  stream = reader.read_checked(path)[0]  # At 25.25 and 26.25.
   assert (stream.tick_size, stream.price.tolist()) == (0.25, [101, 105])
   path = write(tmp_path, [record("A", 4, "A", 104, 1)])
-  assert databento.read(path).tick_size == 26.0
-  stream = databento.read(path, tick_size=0.01)
+  assert reader.read_checked(path)[0].tick_size == 26.0
+  stream = reader.read_checked(path, tick_size=0.01)[0]
   assert (stream.tick_size, stream.price.tolist()) == (0.01, [2_600])
   with pytest.raises(events.DataError, match="row 1: price 26.0 is off the"):
-    databento.read(path, tick_size=0.03)
+    reader.read_checked(path, tick_size=0.03)
   for bad in (0.0, -1.0, 1.5e-9):
     with pytest.raises(ValueError, match="no multiple of 1e-9"):
-      databento.read(path, tick_size=bad)
+      reader.read_checked(path, tick_size=bad)
 
 
 def test_trades_of_one_event_are_one_order_with_its_remainder(tmp_path):
@@ -223,7 +229,7 @@ def test_iceberg_shows_its_next_part_behind_the_others(tmp_path):
     record("M", 1, "A", 101, 10),
   )
   path = write(tmp_path, BOOK + records)
-  stream = databento.read(path)
+  stream = reader.read_checked(path)[0]
   assert plain_book.rows(stream)[3:] == [
     (LIMIT, BID, 101, 10, 3),
     (LIMIT, ASK, 101, 10, 4),
@@ -237,7 +243,7 @@ def test_trade_with_nothing_in_the_book_is_counted(tmp_path):
     record("T", 0, "N", 100, 7),
     *pieces(record("T", 0, "B", 100, 7), record("F", 77, "A", 100, 7)),
   ]
-  stream = databento.read(write(tmp_path, BOOK + records))
+  stream = reader.read_checked(write(tmp_path, BOOK + records))[0]
   assert len(stream) == 3
   counts = stream.counts
   assert counts["trades"] == counts["hidden_trades"] == 2
@@ -255,7 +261,7 @@ def test_fill_without_an_aggressive_order_is_no_flow(tmp_path):
   rows, is_market_event, left = read_rows(tmp_path, auction)
   assert rows == [(CANCEL, ASK, 101, 4, 0), (CANCEL, BID, 99, 4, 2)]
   assert (is_market_event, left) == ([False, False], [6, 6])
-  counts = databento.read(tmp_path / "mbo.dbn").counts
+  counts = reader.read_checked(tmp_path / "mbo.dbn")[0].counts
   assert counts["fills_without_trade"] == counts["off_price_fills"] == 2
 
 
@@ -277,7 +283,7 @@ def test_clear_and_snapshot_correct_the_book(tmp_path):
   ]
   assert is_market_event == [False] * 5 + [True]
   assert left == [0, 0, 0, -1, -1, 0]
-  stream = databento.read(tmp_path / "mbo.dbn")
+  stream = reader.read_checked(tmp_path / "mbo.dbn")[0]
   assert (stream.time - stream.time[0]).tolist() == [0] * 8 + [9]
   assert stream.counts["clears"] == 1
 
@@ -292,7 +298,7 @@ def test_record_of_no_action_may_end_an_event(tmp_path):
   records = [record("N", time=0), *fill, record("N"), record("N")]
   rows, *_ = read_rows(tmp_path, [*records, record("A", 9, "B", 101, 1)])
   assert rows[0] == (LIMIT, BID, 101, 5, 3)
-  assert databento.read(tmp_path / "mbo.dbn").counts["no_actions"] == 3
+  assert reader.read_checked(tmp_path / "mbo.dbn")[0].counts["no_actions"] == 3
 
 
 def test_session_may_run_past_midnight_but_not_for_longer_than_a_day(tmp_path):
@@ -302,20 +308,20 @@ def test_session_may_run_past_midnight_but_not_for_longer_than_a_day(tmp_path):
     record("A", 1 + i, "A", 101, 1, time=evening + i * 12 * hours)
     for i in range(3)
   ]
-  stream = databento.read(write(tmp_path, records[:2]))
+  stream = reader.read_checked(write(tmp_path, records[:2]))[0]
   assert stream.day == "2024-03-05"
   assert stream.time.tolist() == [23 * hours, 35 * hours]
-  stream = databento.read(write(tmp_path, records))
+  stream = reader.read_checked(write(tmp_path, records))[0]
   assert stream.time[-1] == 47 * hours
   late = record("A", 9, "A", 101, 1, time=evening + 24 * hours + 2 * SECOND)
   with pytest.raises(events.DataError, match="mixed days"):
-    databento.read(write(tmp_path, [*records, late]))
+    reader.read_checked(write(tmp_path, [*records, late]))
 
 
 def test_event_just_before_the_first_midnight_is_of_the_day_after(tmp_path):
   early = record("A", 1, "A", 101, 1, time=writer.MIDNIGHT - 1_000)
   records = [early, record("A", 2, "A", 101, 1, time=writer.MIDNIGHT + 5)]
-  stream = databento.read(write(tmp_path, records))
+  stream = reader.read_checked(write(tmp_path, records))[0]
   assert stream.day == "2024-03-05"
   assert stream.time.tolist() == [0, 5]
   assert stream.counts["early"] == 1
@@ -337,57 +343,57 @@ SYMBOLS = {"ESH4": 17, "BRK/B": 4, "IDLE": 5}
 def test_two_instruments_of_a_file_are_read_apart(tmp_path):
   markets, records = interleaved()
   path = write(tmp_path, records, symbols=SYMBOLS)
-  assert databento.instruments(path) == ("BRK/B", "ESH4")
+  assert reader.instruments(path) == ("BRK/B", "ESH4")
   for name, market in markets.items():
-    stream = databento.read(path, instrument=name)
+    stream = reader.read_checked(path, instrument=name)[0]
     assert plain_book.rows(stream) == market.events
     assert stream.instrument == name
   with pytest.raises(events.DataError, match="2 instruments; name one of BRK"):
-    databento.read(path)
+    reader.read_checked(path)
   with pytest.raises(events.DataError, match="no records of IDLE"):
-    databento.read(path, instrument="IDLE")
+    reader.read_checked(path, instrument="IDLE")
   with pytest.raises(events.DataError, match="no instrument 'NONE'"):
-    databento.read(path, instrument="NONE")
+    reader.read_checked(path, instrument="NONE")
 
 
 def test_split_writes_a_file_an_instrument(tmp_path):
   markets, records = interleaved()
   path = write(tmp_path, records, symbols=SYMBOLS)
   folder = tmp_path / "new" / "split"
-  paths = databento.split(path, folder)
+  paths = reader.split(path, folder)
   assert paths == [
     folder / "BRK%2FB_2024-03-05.dbn",
     folder / "ESH4_2024-03-05.dbn",
   ]
   assert sorted(folder.iterdir()) == paths
   for file, name in zip(paths, ("BRK/B", "ESH4"), strict=True):
-    assert databento.instruments(file) == (name,)
-    stream = databento.read(file)
-    assert same(stream, databento.read(path, instrument=name))
+    assert reader.instruments(file) == (name,)
+    stream = reader.read_checked(file)[0]
+    assert same(stream, reader.read_checked(path, instrument=name)[0])
     assert stream.name == f"GLBX.MDP3 {name} 2024-03-05"
-  assert databento.split(path, tmp_path / "one", ["ESH4"]) == [
+  assert reader.split(path, tmp_path / "one", ["ESH4"]) == [
     tmp_path / "one" / "ESH4_2024-03-05.dbn"
   ]
   with pytest.raises(events.DataError, match="no records of IDLE"):
-    databento.split(path, tmp_path / "none", ["ESH4", "IDLE"])
+    reader.split(path, tmp_path / "none", ["ESH4", "IDLE"])
   path.write_bytes(path.read_bytes()[:-1])
   with pytest.raises(events.DataError, match="cut off"):
-    databento.split(path, tmp_path / "none")
+    reader.split(path, tmp_path / "none")
   assert not list((tmp_path / "none").iterdir())
 
 
 def test_instrument_without_a_symbol_goes_by_its_id(tmp_path):
   markets, records = interleaved()
   path = write(tmp_path, records, symbols={}, schema=None, stype_in=None)
-  assert databento.instruments(path) == ("17", "4")
-  stream = databento.read(path, instrument="17")
+  assert reader.instruments(path) == ("17", "4")
+  stream = reader.read_checked(path, instrument="17")[0]
   assert plain_book.rows(stream) == markets["ESH4"].events
-  paths = databento.split(path, tmp_path)
+  paths = reader.split(path, tmp_path)
   assert [file.name for file in paths] == [
     "17_2024-03-05.dbn",
     "4_2024-03-05.dbn",
   ]
-  assert same(databento.read(paths[0]), stream)
+  assert same(reader.read_checked(paths[0])[0], stream)
 
 
 def test_symbols_may_be_told_by_id(tmp_path):
@@ -401,9 +407,9 @@ def test_symbols_may_be_told_by_id(tmp_path):
       dbn_mapping("18", [("2024-03-05", "2024-03-06", "")]),
     ],
   )
-  assert databento.instruments(path) == ("ESH4",)
-  (part,) = databento.split(path, tmp_path)
-  assert same(databento.read(part), databento.read(path))
+  assert reader.instruments(path) == ("ESH4",)
+  (part,) = reader.split(path, tmp_path)
+  assert same(reader.read_checked(part)[0], reader.read_checked(path)[0])
 
 
 def dbn_mapping(symbol, intervals):
@@ -426,12 +432,14 @@ def test_symbol_of_other_days_is_told_apart(tmp_path):
     ("2024-03-06", "2024-03-07", "18"),
   ]
   mappings = [dbn_mapping("ESH4", days)]
-  end = writer.MIDNIGHT + databento_files.DAY
-  stream = databento.read(write(tmp_path, BOOK, mappings=mappings, end=end))
+  end = writer.MIDNIGHT + parse.DAY
+  stream = reader.read_checked(
+    write(tmp_path, BOOK, mappings=mappings, end=end)
+  )[0]
   assert len(stream) == 3
   path = write(tmp_path, BOOK, mappings=mappings, end=end + 1)
   with pytest.raises(events.DataError, match="mixed days: ESH4 is 17, then 18"):
-    databento.read(path)
+    reader.read_checked(path)
 
 
 @pytest.mark.parametrize(
@@ -441,10 +449,10 @@ def test_compressed_file_is_read_as_it_is(tmp_path, compress):
   path = write(tmp_path, writer.Market(snapshot=8).run(50).records)
   packed = tmp_path / "mbo.dbn.packed"
   packed.write_bytes(compress(path.read_bytes()))
-  assert same(databento.read(packed), databento.read(path))
+  assert same(reader.read_checked(packed)[0], reader.read_checked(path)[0])
   packed.write_bytes(packed.read_bytes()[:-20])
   with pytest.raises(events.DataError, match="broken or cut off"):
-    databento.read(packed)
+    reader.read_checked(packed)
 
 
 def others():
@@ -469,13 +477,13 @@ def others():
 @pytest.mark.parametrize("num_bytes", [8, 200, 2**20])
 def test_other_records_are_passed_over_at_any_chunk(tmp_path, num_bytes):
   records = writer.Market().run(40).records
-  alone = databento.read(write(tmp_path, records))
+  alone = reader.read_checked(write(tmp_path, records))[0]
   mixed = records[:7] + others() + records[7:] + others()
   path = write(tmp_path, mixed, schema=None)
-  stream = databento.read(path)
+  stream = reader.read_checked(path)[0]
   assert same(stream, alone)
   assert stream.counts["other_records"] == 8
-  with databento_files.open_dbn(path) as file:
+  with parse.open_dbn(path) as file:
     chunks = list(file.chunks(num_bytes))
   names = np.concatenate([part["order_id"] for _, part in chunks])
   assert names.tolist() == [r.order_id for r in records]
@@ -487,17 +495,17 @@ def test_other_records_are_passed_over_at_any_chunk(tmp_path, num_bytes):
 def test_file_with_the_time_of_sending_is_read_alike(tmp_path):
   records = writer.Market().run(60).records
   path = write(tmp_path, records)
-  stream = databento.read(path)
+  stream = reader.read_checked(path)[0]
   wide = b"".join(b"\x10" + bytes(r)[1:] + b"\0" * 8 for r in records)
   path.write_bytes(writer.header(ts_out=True) + wide)
-  assert same(databento.read(path), stream)
-  (part,) = databento.split(path, tmp_path)
-  assert same(databento.read(part), stream)
+  assert same(reader.read_checked(path)[0], stream)
+  (part,) = reader.split(path, tmp_path)
+  assert same(reader.read_checked(part)[0], stream)
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
 def test_versions_are_read_alike(tmp_path, version):
-  stream = databento.read(write(tmp_path, BOOK, version=version))
+  stream = reader.read_checked(write(tmp_path, BOOK, version=version))[0]
   assert plain_book.rows(stream) == [
     (LIMIT, ASK, 101, 10, 0),
     (LIMIT, ASK, 102, 10, 1),
@@ -513,7 +521,7 @@ def test_few_orders_may_be_unknown(tmp_path):
   )
   assert rows == [(LIMIT, BID, 98, 4, 3), (CANCEL, BID, 98, 4, 3)]
   assert is_market_event == [False, True]
-  assert databento.read(tmp_path / "mbo.dbn").counts["unseen"] == 2
+  assert reader.read_checked(tmp_path / "mbo.dbn")[0].counts["unseen"] == 2
   with pytest.raises(events.DataError, match="row 4: unknown order id"):
     read_rows(tmp_path, [*gone, *fill[:900]])
 
@@ -522,7 +530,7 @@ def test_file_that_ends_within_an_event_is_counted(tmp_path):
   records = pieces(record("C", 1, "A", 101, 3), last=False)
   rows, *_ = read_rows(tmp_path, records)
   assert rows == [(CANCEL, ASK, 101, 3, 0)]
-  assert databento.read(tmp_path / "mbo.dbn").counts["unfinished"] == 1
+  assert reader.read_checked(tmp_path / "mbo.dbn")[0].counts["unfinished"] == 1
 
 
 @pytest.mark.parametrize(
@@ -558,10 +566,10 @@ def test_undefined_price_time_and_action_are_named(tmp_path):
       read_rows(tmp_path, [bad])
   path = write(tmp_path, BOOK)
   data = bytearray(path.read_bytes())
-  data[-56 + databento_files.RECORD.fields["action"][1]] = ord("X")
+  data[-56 + parse.RECORD.fields["action"][1]] = ord("X")
   path.write_bytes(data)
   with pytest.raises(events.DataError, match="row 3: unknown action"):
-    databento.read(path)
+    reader.read_checked(path)
 
 
 def test_price_beyond_the_clearing_house_is_named(tmp_path):
@@ -589,7 +597,7 @@ def test_feed_that_ends_no_event_is_refused(tmp_path):
     for i in range(5)
   ]
   with pytest.raises(events.DataError, match="row 3: no event ends"):
-    databento.read(write(tmp_path, records))
+    reader.read_checked(write(tmp_path, records))
 
 
 def test_broken_file_is_named(tmp_path):
@@ -612,18 +620,28 @@ def test_broken_file_is_named(tmp_path):
   for reason, data in cases.items():
     path.write_bytes(data)
     with pytest.raises(events.DataError, match=reason):
-      databento.read(path)
+      reader.read_checked(path)
   with pytest.raises(events.DataError, match="no such file"):
-    databento.read(tmp_path / "none.dbn")
+    reader.read_checked(tmp_path / "none.dbn")
 
 
 def test_snapshot_alone_is_no_stream(tmp_path):
   records = [record("A", 1, "A", 101, 1, flags=SNAPSHOT | LAST)]
   with pytest.raises(events.DataError, match="nothing happens to ESH4"):
-    databento.read(write(tmp_path, records))
+    reader.read_checked(write(tmp_path, records))
+
+
+@pytest.mark.parametrize(
+  "dataset, market", [("XNAS.ITCH", "NASDAQ"), ("GLBX.MDP3", "GLBX.MDP3")]
+)
+def test_market_is_the_exchange_s_name_where_other_feeds_have_it(
+  tmp_path, dataset, market
+):
+  path = write(tmp_path, BOOK, dataset=dataset)
+  assert reader.read_checked(path)[0].market == market
 
 
 def test_missing_package_is_named(tmp_path, monkeypatch):
-  monkeypatch.setattr(databento_files, "databento_dbn", None)
+  missing_packages.uninstall(monkeypatch, "databento_dbn", "databento")
   with pytest.raises(ImportError, match=r"pip install 'mars-jax\[databento\]'"):
-    databento.read(write(tmp_path, BOOK))
+    registry.read(write(tmp_path, BOOK))

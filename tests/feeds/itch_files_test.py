@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from mars_jax.feeds import events
-from mars_jax.feeds import itch
-from mars_jax.feeds import itch_chunks
-from mars_jax.feeds import itch_messages
+from mars_jax.feeds.itch import chunks
+from mars_jax.feeds.itch import parse
+from mars_jax.feeds.itch import reader
 from tests.support.feeds import itch_market
 from tests.support.feeds import itch_writer as writer
 
@@ -95,7 +95,7 @@ BROKEN = {
 def test_broken_message_is_an_error_with_file_row_and_reason(tmp_path, case):
   messages, row, reason = BROKEN[case]
   with pytest.raises(events.DataError) as error:
-    itch.read(
+    reader.read_checked(
       writer.save(tmp_path, writer.START + writer.BOOK + messages),
       instrument=STOCK,
     )
@@ -109,33 +109,33 @@ def test_files_that_are_cut_off_or_empty_are_errors(tmp_path):
   for rest in (1, 2, 30):  # In a length, after it, within the message.
     path.write_bytes(content[: -38 + rest])
     with pytest.raises(events.DataError, match="row 6: the file ends within"):
-      itch.read(path)
+      reader.read_checked(path)
   path.write_bytes(gzip.compress(content)[:-20])
   with pytest.raises(events.DataError, match=f"{NAME}: .*broken or cut off"):
-    itch.read(path)
+    reader.read_checked(path)
   path.write_bytes(content + bytes(2))  # The mark of the end.
-  assert len(itch.read(path)) == 4
+  assert len(reader.read_checked(path)[0]) == 4
   path.write_bytes(b"")
   with pytest.raises(events.DataError, match=f"{NAME}: the file has no mess"):
-    itch.read(path)
+    reader.read_checked(path)
 
 
 def test_instrument_must_be_there_and_be_told_if_there_are_several(day):
   path, _ = day
-  assert itch.instruments(path) == ("AAA", "BB/W")
+  assert parse.instruments(path) == ("AAA", "BB/W")
   with pytest.raises(events.DataError, match="2 instruments have orders, name"):
-    itch.read(path)
+    reader.read_checked(path)
   with pytest.raises(events.DataError, match="no ZZZ among .* AAA, BB/W"):
-    itch.read(path, instrument="ZZZ")
+    reader.read_checked(path, instrument="ZZZ")
 
 
 def test_a_stock_without_orders_is_no_instrument(tmp_path):
   path = writer.save(tmp_path, writer.START)
-  assert itch.instruments(path) == ()
+  assert parse.instruments(path) == ()
   with pytest.raises(events.DataError, match="0 instruments have orders"):
-    itch.read(path)
+    reader.read_checked(path)
   with pytest.raises(events.DataError, match="no AAA among the instruments"):
-    itch.read(path, instrument=STOCK)
+    reader.read_checked(path, instrument=STOCK)
 
 
 def assert_same(have, want):
@@ -152,31 +152,31 @@ def test_small_chunks_and_compressed_files_read_alike(
   day, tmp_path, monkeypatch
 ):
   path, _ = day
-  want = itch.read_checked(path, instrument="AAA")
-  monkeypatch.setattr(itch_chunks, "_CHUNK", 1_001)
-  assert_same(itch.read_checked(path, instrument="AAA"), want)
+  want = reader.read_checked(path, instrument="AAA")
+  monkeypatch.setattr(chunks, "_CHUNK", 1_001)
+  assert_same(reader.read_checked(path, instrument="AAA"), want)
   content = path.read_bytes()
   for compress in (gzip.compress, bz2.compress, lzma.compress):
     file = tmp_path / NAME
     file.write_bytes(compress(content))
-    assert_same(itch.read_checked(file, instrument="AAA"), want)
+    assert_same(reader.read_checked(file, instrument="AAA"), want)
   with zipfile.ZipFile(tmp_path / f"{NAME}.zip", "w") as archive:
     archive.writestr(NAME, content)
   file = tmp_path / f"{NAME}.zip"
-  assert_same(itch.read_checked(file, instrument="AAA"), want)
+  assert_same(reader.read_checked(file, instrument="AAA"), want)
 
 
 def test_split_files_read_like_the_whole(day, tmp_path, monkeypatch):
   path, messages = day
-  monkeypatch.setattr(itch_chunks, "_CHUNK", 5_000)
-  monkeypatch.setattr(itch_messages, "_PENDING", 10_000)
-  paths = itch.split(path, tmp_path / "out")
+  monkeypatch.setattr(chunks, "_CHUNK", 5_000)
+  monkeypatch.setattr(parse, "_PENDING", 10_000)
+  paths = parse.split(path, tmp_path / "out")
   names = ["AAA_2020-01-30.itch", "BB%2FW_2020-01-30.itch"]
   assert [file.name for file in paths] == names
   for file, stock in zip(paths, ("AAA", "BB/W"), strict=True):
-    assert itch.instruments(file) == (stock,)
+    assert parse.instruments(file) == (stock,)
     assert_same(
-      itch.read_checked(file), itch.read_checked(path, instrument=stock)
+      reader.read_checked(file), reader.read_checked(path, instrument=stock)
     )
   own = [m for m in messages if m[:1] == b"S" or m[1:3] == b"\0\x11"]
   assert paths[0].read_bytes() == writer.frame(own)
@@ -184,15 +184,15 @@ def test_split_files_read_like_the_whole(day, tmp_path, monkeypatch):
 
 def test_split_writes_what_is_asked_for_or_nothing(day, tmp_path):
   path, _ = day
-  want = itch.split(path, tmp_path / "all")[0].read_bytes()
-  (only,) = itch.split(path, tmp_path / "one", ["AAA"])
+  want = parse.split(path, tmp_path / "all")[0].read_bytes()
+  (only,) = parse.split(path, tmp_path / "one", ["AAA"])
   assert only.read_bytes() == want
   with pytest.raises(events.DataError, match="no ZZZ among the instruments"):
-    itch.split(path, tmp_path / "none", ["AAA", "ZZZ"])
+    parse.split(path, tmp_path / "none", ["AAA", "ZZZ"])
   broken = tmp_path / NAME
   broken.write_bytes(path.read_bytes()[:-1])
   with pytest.raises(events.DataError, match="the file ends within"):
-    itch.split(broken, tmp_path / "none")
+    parse.split(broken, tmp_path / "none")
   assert not list((tmp_path / "none").iterdir())
 
 
@@ -209,4 +209,4 @@ def test_split_writes_what_is_asked_for_or_nothing(day, tmp_path):
   ],
 )
 def test_day_is_in_the_name_of_the_file(name, day):
-  assert itch_messages.day(f"/data/2001-01-01/{name}") == day
+  assert parse.day(f"/data/2001-01-01/{name}") == day

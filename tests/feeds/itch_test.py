@@ -12,7 +12,7 @@ import pytest
 
 from mars_jax import types
 from mars_jax.feeds import events
-from mars_jax.feeds import itch
+from mars_jax.feeds.itch import reader
 from mars_jax.lob import rules
 from mars_jax.replay import verify
 from tests.support.feeds import itch_market
@@ -30,7 +30,7 @@ order, at = writer.order, writer.at
 def read(folder, messages):
   """Reads messages that follow the book by hand, but for its four events."""
   path = writer.save(folder, writer.START + writer.BOOK + messages)
-  stream, checks = itch.read_checked(path)
+  stream, checks = reader.read_checked(path)
   assert plain_book.rows(stream)[:4] == [
     (LIMIT, ASK, 1001, 100, 0),
     (LIMIT, ASK, 1001, 50, 1),
@@ -61,7 +61,7 @@ def day(tmp_path_factory):
 @pytest.mark.parametrize("stock", ["AAA", "BB/W"])
 def test_simulated_day_gives_the_orders_that_made_it(day, stock):
   path, _, markets = day
-  stream, checks = itch.read_checked(path, instrument=stock)
+  stream, checks = reader.read_checked(path, instrument=stock)
   market = markets[stock]
   names = (
     "time",
@@ -73,7 +73,7 @@ def test_simulated_day_gives_the_orders_that_made_it(day, stock):
     "is_market_event",
   )
   have = columns(stream, *names)
-  left = checks.left.tolist()
+  left = checks.remaining.tolist()
   assert [(*r, n) for r, n in zip(have, left, strict=True)] == market.events
   assert trades(checks) == market.trades
   assert set(columns(checks.orders, "side", "price", "volume", "order_id")) == {
@@ -92,7 +92,7 @@ def test_simulated_day_gives_the_orders_that_made_it(day, stock):
 def test_counts_of_the_simulated_day_add_up(day):
   path, messages, markets = day
   letters = [message[:1] for message in messages]
-  stream = itch.read(path, instrument="AAA")
+  stream = reader.read_checked(path, instrument="AAA")[0]
   counts = stream.counts
   assert counts["messages"] == sum(
     counts[name]
@@ -103,7 +103,8 @@ def test_counts_of_the_simulated_day_add_up(day):
     )
   )
   both = (
-    counts["messages"] + itch.read(path, instrument="BB/W").counts["messages"]
+    counts["messages"]
+    + reader.read_checked(path, instrument="BB/W")[0].counts["messages"]
   )
   assert both == len(letters) - letters.count(b"V") + letters.count(b"S")
   for name, count in markets["AAA"].counts.items():
@@ -122,7 +123,7 @@ def test_counts_of_the_simulated_day_add_up(day):
 
 def test_replay_of_the_simulated_day_differs_nowhere(day):
   path, _, markets = day
-  stream, checks = itch.read_checked(path, instrument="AAA")
+  stream, checks = reader.read_checked(path, instrument="AAA")
   result = verify.verify(stream, checks, rules=rules.PRESETS["nasdaq"])
   assert not result.mismatches, result.examples
   assert not result.rejected
@@ -138,7 +139,7 @@ def test_replay_of_the_simulated_day_differs_nowhere(day):
 def test_book_is_that_of_another_reader(day):
   itch_book = pytest.importorskip("itch_book")
   path, _, _ = day
-  stream = itch.read(path, instrument="AAA")
+  stream = reader.read_checked(path, instrument="AAA")[0]
   with itch_book.Feed(str(path), price_type="fixed") as feed:
     batches = feed.batches(tables=("depth",), depth=5, symbols="AAA")
     tables = [batch.depth for batch in batches]
@@ -193,7 +194,7 @@ def test_executions_in_a_row_are_one_order_with_its_remainder(tmp_path):
     (4, 4, 1, 1001, 50),
     (5, 4, 5, 1003, 10),
   ]
-  assert checks.left.tolist() == [-1] * 7 + [0]
+  assert checks.remaining.tolist() == [-1] * 7 + [0]
   assert stream.counts["remainders"] == 1
   assert stream.counts["hidden_executions"] == 1
 
@@ -236,7 +237,7 @@ def test_cancels_and_replaces(tmp_path):
     (LIMIT, BID, 1001, 50, 5),
     (CANCEL, ASK, 1001, 20, 4),
   ]
-  assert checks.left[4:].tolist() == [70, 0, -1, -1, 0]
+  assert checks.remaining[4:].tolist() == [70, 0, -1, -1, 0]
   rest = columns(checks.orders, "side", "price", "volume", "order_id")
   assert sorted(rest) == [(ASK, 1005, 30, 2), (BID, 998, 200, 3)]
 
@@ -271,7 +272,7 @@ def test_executions_of_a_cross_are_cancels_that_are_no_flow(tmp_path):
   assert stream.is_market_event.tolist() == [
     kind == LIMIT for kind in stream.kind.tolist()
   ]
-  assert checks.left[4:].tolist() == [40, -1, 40, -1, 20, 0, -1]
+  assert checks.remaining[4:].tolist() == [40, -1, 40, -1, 20, 0, -1]
   assert stream.counts["cross_executions"] == 4
   assert stream.counts["cross_trades"] == 3
   assert len(trades(checks)) == 3
@@ -300,7 +301,9 @@ def test_executions_out_of_turn_are_cancels_that_are_no_flow(tmp_path):
   assert stream.counts["out_of_turn_executions"] == 4
   assert trades(checks) == [(8, 4, 0, 1001, 10), (8, 4, 1, 1001, 30)]
   result = verify.verify(
-    itch.read(tmp_path / writer.NAME), checks, rules=rules.PRESETS["nasdaq"]
+    reader.read_checked(tmp_path / writer.NAME)[0],
+    checks,
+    rules=rules.PRESETS["nasdaq"],
   )
   assert not result.mismatches, result.examples
 

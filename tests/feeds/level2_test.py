@@ -5,8 +5,6 @@ import pytest
 from mars_jax.feeds import events
 from mars_jax.feeds import level2
 from mars_jax.feeds import registry
-from mars_jax.feeds import sse
-from mars_jax.feeds import szse
 from tests.feeds import sse_test
 from tests.feeds import szse_test
 from tests.support.feeds import szse_writer
@@ -64,17 +62,17 @@ def test_snapshots_go_with_their_instrument(tmp_path):
   (folder / "snapshot.csv").write_text(
     "SecurityID,Note\n600000,mine\n600001,of no order\n"
   )
-  (part,) = sse.split(folder, tmp_path / "parts")
+  (part,) = registry.split(folder, tmp_path / "parts")
   text = (part / "snapshot.csv").read_text()
   assert text == "SecurityID,Note\n600000,mine\n"
 
 
 def test_some_instruments_may_be_named(tmp_path):
   path = market_of_shenzhen(tmp_path / "day")
-  (part,) = szse.split(path, tmp_path / "parts", instruments=["300750"])
+  (part,) = registry.split(path, tmp_path / "parts", instruments=["300750"])
   assert part.name == "300750"
   with pytest.raises(events.DataError, match="no 7 among the instruments"):
-    szse.split(path, tmp_path / "others", instruments=["7"])
+    registry.split(path, tmp_path / "others", instruments=["7"])
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,11 @@ import pytest
 
 from mars_jax import types
 from mars_jax.feeds import events
-from mars_jax.feeds import lobster
-from mars_jax.feeds import lobster_files
+from mars_jax.feeds import registry
+from mars_jax.feeds.lobster import parse
+from mars_jax.feeds.lobster import reader
 from tests.support.feeds import lobster_pairs as pairs
+from tests.support.feeds import missing_packages
 from tests.support.oracles import plain_book
 
 pytest.importorskip("polars")
@@ -24,7 +26,7 @@ def test_time_is_exact_and_digits_past_the_ninth_are_rounded(tmp_path):
     [(time, 2, 1, 1, 101, -1) for time in times],
     [([(101, 10 - row), (102, 20)], pairs.BASE[1]) for row in range(1, 5)],
   )
-  stream = lobster.read(path)
+  stream = reader.read_checked(path)[0]
   assert stream.time[stream.is_market_event].tolist() == [
     34_200_000_000_000,
     34_200_000_000_001,
@@ -89,7 +91,7 @@ def check_broken(folder, broken, name, row, reason):
   for file, lines in broken.items():
     (folder / file).write_text("\n".join(lines) + "\n")
   with pytest.raises(events.DataError) as error:
-    lobster.read(folder)
+    reader.read_checked(folder)
   text = str(error.value)
   assert f"{folder / name}, row {row}: " in text
   assert reason in text
@@ -121,18 +123,18 @@ def test_zip_folder_and_message_file_give_the_same_stream(tmp_path):
       out.write(file, f"inside/{file.name}")
   other = tmp_path / "other.csv"
   other.write_bytes(book.read_bytes().replace(b"\n", b"\r\n"))
-  want = plain_book.rows(lobster.read(message))
+  want = plain_book.rows(reader.read_checked(message)[0])
   for args in ((tmp_path,), (str(archive),), (message, other)):
-    stream = lobster.read(*args)
+    stream = reader.read_checked(*args)[0]
     assert plain_book.rows(stream) == want
     assert stream.name == "NASDAQ XYZ 2020-01-02"
   with pytest.raises(ValueError, match="book_path"):
-    lobster.read(archive, book)
+    reader.read_checked(archive, book)
 
 
 def test_empty_levels_have_price_and_volume_zero(tmp_path):
   path = pairs.write(tmp_path, [("1", 7, 0, 0, -0.01, -1)], [([(101, 5)], [])])
-  rows = lobster_files.parse_book(*lobster_files.open_pair(path, None)[1])
+  rows = parse.parse_book(*parse.open_pair(path, None)[1])
   assert rows.price[:, ASK].tolist() == [[101, 0]]
   assert rows.volume[:, ASK].tolist() == [[5, 0]]
   assert rows.price[:, BID].tolist() == rows.volume[:, BID].tolist() == [[0, 0]]
@@ -145,21 +147,21 @@ def test_missing_files_and_broken_archives_are_errors(tmp_path):
   with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as out:
     out.write(message, message.name)
   with pytest.raises(events.DataError, match="0 orderbook files, expected one"):
-    lobster.read(archive)
+    reader.read_checked(archive)
   archive.write_bytes(archive.read_bytes()[:60])
   with pytest.raises(
     events.DataError, match="day.zip: no zip file, or one that"
   ):
-    lobster.read(archive)
+    reader.read_checked(archive)
   book.unlink()
   with pytest.raises(events.DataError, match=f"{pairs.BOOK}: no such file"):
-    lobster.read(message)
+    reader.read_checked(message)
   with pytest.raises(events.DataError, match="0 orderbook files, expected one"):
-    lobster.read(tmp_path)
+    reader.read_checked(tmp_path)
 
 
 def test_without_polars_the_error_says_what_to_install(tmp_path, monkeypatch):
   message, _ = pairs.make_pair(tmp_path)
-  monkeypatch.setattr(lobster_files, "pl", None)
-  with pytest.raises(ImportError, match=r"pip install mars-jax\[data\]"):
-    lobster.read(message)
+  missing_packages.uninstall(monkeypatch, "polars", "lobster")
+  with pytest.raises(ImportError, match=r"pip install 'mars-jax\[data\]'"):
+    registry.read(message)

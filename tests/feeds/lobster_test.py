@@ -5,8 +5,8 @@ import pytest
 
 from mars_jax import types
 from mars_jax.feeds import events
-from mars_jax.feeds import lobster
-from mars_jax.feeds import lobster_files
+from mars_jax.feeds.lobster import parse
+from mars_jax.feeds.lobster import reader
 from tests.support import paths
 from tests.support.feeds import lobster_pairs as pairs
 from tests.support.oracles import plain_book
@@ -19,12 +19,12 @@ LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
 
 def book_rows(path):
   """The rows of the order-book file."""
-  return lobster_files.parse_book(*lobster_files.open_pair(path, None)[1])
+  return parse.parse_book(*parse.open_pair(path, None)[1])
 
 
 def check_replay(path):
   """Replays the events; every level of every complete row must be right."""
-  stream, checks = lobster.read_checked(path)
+  stream, checks = reader.read_checked(path)
   shares, num_wrong, book = pairs.shares_right(stream, checks, [None])
   assert shares == [1]
   assert not num_wrong
@@ -217,7 +217,7 @@ def test_unknown_id_may_have_replaced_an_order_out_of_view(tmp_path):
     tmp_path, messages[:1] + messages[3:], [seen, ([(101, 10)], pairs.BASE[1])]
   )
   with pytest.raises(events.DataError, match="row 2: unknown order id 900"):
-    lobster.read(path)
+    reader.read_checked(path)
 
 
 def test_cancel_of_an_order_that_was_filled_in_its_turn_takes_another(tmp_path):
@@ -261,7 +261,7 @@ def test_delete_leaves_nothing_and_that_is_told(tmp_path):
   )
   stream, checks, _ = check_replay(path)
   # Of order 555 the file does not say how much there was.
-  assert checks.left[stream.is_market_event].tolist() == [-1, -1, 0, -1]
+  assert checks.remaining[stream.is_market_event].tolist() == [-1, -1, 0, -1]
 
 
 def test_without_corrections_there_are_only_start_orders_and_messages(tmp_path):
@@ -280,7 +280,7 @@ def test_without_corrections_there_are_only_start_orders_and_messages(tmp_path):
       ([(102, 5)], pairs.BASE[1]),
     ],
   )
-  stream, checks = lobster.read_checked(path, corrections=False)
+  stream, checks = reader.read_checked(path, corrections=False)
   assert plain_book.rows(stream) == [
     (LIMIT, ASK, 101, 10, 0),
     (LIMIT, BID, 99, 10, 1),
@@ -302,7 +302,7 @@ def test_taking_more_than_an_unknown_order_can_have_is_an_error(tmp_path):
     )
     path.write_text(f"1,5,0,1,10000,1\n2,{kind},3,11,10100,-1\n")
     with pytest.raises(events.DataError, match="row 2: unknown order id 3"):
-      lobster.read(path)
+      reader.read_checked(path)
 
 
 def test_executions_of_more_than_a_level_holds_are_an_error(tmp_path):
@@ -312,7 +312,7 @@ def test_executions_of_more_than_a_level_holds_are_an_error(tmp_path):
     [pairs.BASE] * 3,
   )
   with pytest.raises(events.DataError, match="row 3: executions of 12 exceed"):
-    lobster.read(path)
+    reader.read_checked(path)
 
 
 def real_day(ticker, depth):
@@ -329,15 +329,13 @@ def real_day(ticker, depth):
 )
 def test_all_levels_of_a_real_day_equal_the_book_file(ticker, depth, num_wrong):
   path = real_day(ticker, depth)
-  stream, checks = lobster.read_checked(path)
+  stream, checks = reader.read_checked(path)
   shares, wrong, book = pairs.shares_right(stream, checks, [None])
   assert shares == [1]
   # One order of AAPL is executed out of its turn, so priority leaves it more.
   assert wrong == num_wrong
-  assert (checks.left == 0).sum() > 0.9 * stream.counts["cancels"]
-  messages = lobster_files.parse_messages(
-    *lobster_files.open_pair(path, None)[0]
-  )
+  assert (checks.remaining == 0).sum() > 0.9 * stream.counts["cancels"]
+  messages = parse.parse_messages(*parse.open_pair(path, None)[0])
   executed = messages["size"][messages["type"] == 4]
   counts = stream.counts
   assert book.traded == executed.sum()
@@ -377,7 +375,7 @@ def test_all_levels_of_a_real_day_equal_the_book_file(ticker, depth, num_wrong):
 )
 def test_without_corrections_the_book_drifts_away(ticker, depth, want):
   path = real_day(ticker, depth)
-  stream, checks = lobster.read_checked(path, corrections=False)
+  stream, checks = reader.read_checked(path, corrections=False)
   counts = stream.counts
   assert (~stream.is_market_event).sum() == counts["start_orders"]
   assert counts["scrolled_in"] == counts["scrolled_out"] == 0

@@ -1,18 +1,21 @@
 """Tests of finding the reader of a file."""
 
 import json
+import pathlib
+import re
 import sys
 import types
 import zipfile
 
 import pytest
 
-from mars_jax.feeds import databento_files
+from mars_jax import feeds
 from mars_jax.feeds import events
 from mars_jax.feeds import registry
 from mars_jax.feeds import samples
 from tests.support import paths
 from tests.support.feeds import minimal
+from tests.support.feeds import missing_packages
 from tests.support.oracles import plain_book
 
 pytest.importorskip("polars")
@@ -197,7 +200,7 @@ def test_file_of_another_kind_is_an_error_that_names_it(tmp_path, name):
   ) as error:
     registry.read(path)
   assert str(path) in str(error.value)
-  assert "lobster, bme, sse, bitstamp, coinbase" in str(error.value)
+  assert "bitstamp, bme, coinbase, databento, itch" in str(error.value)
 
 
 def test_broken_file_of_a_kind_that_its_name_tells_is_its_readers_error(
@@ -235,10 +238,10 @@ def test_folder_with_a_start_book_is_read_as_coinbase_s(tmp_path, monkeypatch):
   (tmp_path / "beginning_level_3.json").write_text(json.dumps(book))
   (tmp_path / "messages.json").write_text(json.dumps([message]))
   monkeypatch.setattr(samples, "coinbase", lambda: tmp_path)
-  for path in (tmp_path, registry.COINBASE_SAMPLE):
+  for path in (tmp_path, "coinbase-sample"):
     stream, checks = registry.read_checked(path)
     assert stream.name == "Coinbase X-USD 2018-07-13"
-    assert checks.left.tolist() == [-1, 0]
+    assert checks.remaining.tolist() == [-1, 0]
 
 
 @pytest.mark.parametrize("name", [None, "sse"])
@@ -250,7 +253,7 @@ def test_sse_gets_the_instrument(tmp_path, monkeypatch, name):
   sse = types.SimpleNamespace(
     read_checked=lambda path, *, instrument: (path, instrument)
   )
-  monkeypatch.setitem(sys.modules, "mars_jax.feeds.sse", sse)
+  monkeypatch.setitem(sys.modules, "mars_jax.feeds.sse.reader", sse)
   for path in (tmp_path, archive, tmp_path / "entrust.csv"):
     for instrument in (None, "600519"):
       have = registry.read_checked(path, format=name, instrument=instrument)
@@ -262,7 +265,9 @@ def test_instruments_are_those_of_the_format_s_own_reader(
   tmp_path, monkeypatch, format
 ):
   module = types.SimpleNamespace(instruments=lambda path: ("A", "B"))
-  monkeypatch.setitem(sys.modules, f"mars_jax.feeds.{format}", module)
+  for name in ("parse", "reader"):
+    name = f"mars_jax.feeds.{format}.{name}"
+    monkeypatch.setitem(sys.modules, name, module)
   assert registry.instruments(tmp_path, format=format) == ("A", "B")
 
 
@@ -270,7 +275,9 @@ def test_instrument_of_a_format_without_several_is_none(capture):
   assert registry.instruments(capture) == (None,)
 
 
-@pytest.mark.parametrize("format", registry.SPLIT_FORMATS)
+@pytest.mark.parametrize(
+  "format", [name for name, f in registry.FORMATS.items() if f.split]
+)
 def test_split_gives_the_files_of_the_format_s_own_reader(
   tmp_path, monkeypatch, format
 ):
@@ -278,7 +285,9 @@ def test_split_gives_the_files_of_the_format_s_own_reader(
     return [folder / f"{path.name}-{name}" for name in instruments or "ABC"]
 
   module = types.SimpleNamespace(split=split)
-  monkeypatch.setitem(sys.modules, f"mars_jax.feeds.{format}", module)
+  for name in ("parse", "reader"):
+    name = f"mars_jax.feeds.{format}.{name}"
+    monkeypatch.setitem(sys.modules, name, module)
   want = [tmp_path / f"{tmp_path.name}-{name}" for name in "ABC"]
   have = registry.split(tmp_path, tmp_path, format=format)
   assert have == want
@@ -294,7 +303,7 @@ def test_a_file_that_has_nothing_to_split_stays_as_it_is(capture, tmp_path):
 def test_instrument_of_another_format_and_unknown_format_are_errors(capture):
   with pytest.raises(ValueError, match="instrument 'X' is not for bitstamp"):
     registry.read(capture, instrument="X")
-  with pytest.raises(ValueError, match="'csv' is none of lobster, bme, sse"):
+  with pytest.raises(ValueError, match="'csv' is none of bitstamp, bme"):
     registry.read(capture, format="csv")
 
 
@@ -325,16 +334,25 @@ def test_without_a_package_the_error_says_which_extra_to_install(
 ):
   path = tmp_path / "day.dbn"
   path.write_bytes(b"DBN")
-  monkeypatch.setattr(databento_files, "databento_dbn", None)
+  missing_packages.uninstall(monkeypatch, "databento_dbn", "databento")
   with pytest.raises(ImportError, match=r"pip install '?mars-jax\[databento\]"):
     registry.read(path)
 
 
 def test_without_polars_the_error_says_what_to_install(capture, monkeypatch):
-  monkeypatch.setitem(sys.modules, "polars", None)
-  monkeypatch.delitem(sys.modules, "mars_jax.feeds.bitstamp", raising=False)
+  missing_packages.uninstall(monkeypatch, "polars", "bitstamp")
   with pytest.raises(ImportError, match=r"pip install 'mars-jax\[data\]'"):
     registry.read(capture)
+
+
+def test_a_format_is_the_folder_of_its_name_and_imports_no_reader():
+  root = pathlib.Path(feeds.__file__).parent
+  found = {path.parent.name for path in root.glob("*/__init__.py")}
+  assert found == feeds.FORMATS.keys() - {"synthetic"}
+  for name in found:
+    text = (root / name / "__init__.py").read_text()
+    lines = re.findall(r"^(?:import|from) .*", text, re.MULTILINE)
+    assert lines == ["from mars_jax.feeds import registry"]
 
 
 def test_files_are_all_that_reading_a_path_reads(tmp_path):

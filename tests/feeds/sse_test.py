@@ -16,7 +16,7 @@ from tests.support.oracles import python_auction
 pytest.importorskip("polars")
 
 from mars_jax.feeds import events
-from mars_jax.feeds import sse
+from mars_jax.feeds.sse import reader
 
 ASK, BID = types.Side.ASK, types.Side.BID
 LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
@@ -109,7 +109,7 @@ def tuples(stream):
 
 
 def test_an_order_is_one_event_of_its_full_volume(tmp_path):
-  stream, checks = sse.read_checked(write(tmp_path))
+  stream, checks = reader.read_checked(write(tmp_path))
   assert tuples(stream) == EVENTS
   assert stream.is_market_event.all()
   assert stream.tick_size == 0.01
@@ -124,12 +124,12 @@ def test_an_order_is_one_event_of_its_full_volume(tmp_path):
     "auction_trades": 1,
     "continuous_trades": 3,
   }
-  assert checks.left.tolist() == [-1, -1, -1, 0, -1, -1, -1, -1, 0]
+  assert checks.remaining.tolist() == [-1, -1, -1, 0, -1, -1, -1, -1, 0]
   assert checks.levels is None
 
 
 def test_trades_name_their_events_and_our_orders(tmp_path):
-  _, checks = sse.read_checked(write(tmp_path))
+  _, checks = reader.read_checked(write(tmp_path))
   trades = checks.trades
   assert trades.is_auction.tolist() == [True, False, False, False]
   assert trades.event.tolist() == [5, 6, 6, 7]  # 5 events before the auction.
@@ -142,23 +142,23 @@ def test_trades_name_their_events_and_our_orders(tmp_path):
 def test_both_layouts_give_the_same_stream(tmp_path):
   (tmp_path / "2023-07-11").mkdir()
   path = write_many(tmp_path / "2023-07-11")
-  assert sse.instruments(path) == ("600000", "600001")
-  stream = sse.read(path, instrument="600001")
+  assert reader.instruments(path) == ("600000", "600001")
+  stream = reader.read_checked(path, instrument="600001")[0]
   assert tuples(stream) == EVENTS
   assert stream.name == "SSE 600001 2023-07-11"
-  assert sse.read(write(tmp_path)).name == "SSE 600000"
+  assert reader.read_checked(write(tmp_path))[0].name == "SSE 600000"
 
 
 def test_day_is_that_of_the_rows_or_else_of_the_path(tmp_path):
   folder = tmp_path / "2023-07-11"
   folder.mkdir()
   path = write_many(folder, ["600000"])
-  assert sse.read(path).day == "2023-07-11"
+  assert reader.read_checked(path)[0].day == "2023-07-11"
   for date, name in ("2023.07.12", path.name), ("20230712", "SHtrans.csv"):
     head, *rows = (folder / name).read_text().splitlines()
     rows = [f"{date},{row}" for row in rows]
     (folder / name).write_text("\n".join([f"MDDate,{head}", *rows]))
-  assert sse.read(path).day == "2023-07-12"
+  assert reader.read_checked(path)[0].day == "2023-07-12"
 
 
 def test_what_is_not_read_may_be_anything(tmp_path):
@@ -168,15 +168,15 @@ def test_what_is_not_read_may_be_anything(tmp_path):
   rows = [symbol + b",7," + row for row in rows]
   rows[0] = rows[0].replace(b"10.0199", b"?")  # Of 600000.
   path.write_bytes(b"\n".join([b"Symbol,row," + head, *rows]))
-  assert tuples(sse.read(path, instrument="600001")) == EVENTS
+  assert tuples(reader.read_checked(path, instrument="600001")[0]) == EVENTS
   with pytest.raises(
     events.DataError, match="row 2: OrderPrice '\\?.*' is no nu"
   ):
-    sse.read(path, instrument="600000")
+    reader.read_checked(path, instrument="600000")
 
 
 def test_rows_may_be_in_any_order(tmp_path):
-  assert tuples(sse.read(write(tmp_path, ORDERS[::-1]))) == EVENTS
+  assert tuples(reader.read_checked(write(tmp_path, ORDERS[::-1]))[0]) == EVENTS
 
 
 def test_zip_folder_and_file_give_the_same_stream(tmp_path):
@@ -192,16 +192,16 @@ def test_zip_folder_and_file_give_the_same_stream(tmp_path):
       for member in members:
         out.write(tmp_path / member, f"inside/{member}")
   for name in ("day.zip", "x_orders.zip", "entrust.csv", "SHorders.csv"):
-    assert tuples(sse.read(tmp_path / name)) == EVENTS
-    assert sse.instruments(str(tmp_path / name)) == ("600000",)
+    assert tuples(reader.read_checked(tmp_path / name)[0]) == EVENTS
+    assert reader.instruments(str(tmp_path / name)) == ("600000",)
   with pytest.raises(events.DataError, match="2 files of orders"):
-    sse.read(tmp_path)
+    reader.read_checked(tmp_path)
   (tmp_path / "SHorders.csv").unlink()
-  assert tuples(sse.read(tmp_path)) == EVENTS
+  assert tuples(reader.read_checked(tmp_path)[0]) == EVENTS
   with zipfile.ZipFile(tmp_path / "day.zip", "a") as out:
     out.write(tmp_path / "entrust.csv", "another/entrust.csv")
   with pytest.raises(events.DataError, match=r"several entrust\.csv"):
-    sse.read(tmp_path / "day.zip")
+    reader.read_checked(tmp_path / "day.zip")
 
 
 def snapshot(time, status, num_trades, asks, bids, ask_total, bid_total):
@@ -239,7 +239,7 @@ def test_snapshots_are_placed_by_trades_totals_and_levels(tmp_path):
   ]
   text = [",".join(rows[0]), *(",".join(map(str, r.values())) for r in rows)]
   (tmp_path / "snapshot.csv").write_text("\n".join(text) + "\n")
-  stream, checks = sse.read_checked(write(tmp_path))
+  stream, checks = reader.read_checked(write(tmp_path))
   assert stream.counts["snapshots"] == 6
   assert stream.counts["bookless_snapshots"] == 1
   assert stream.counts["unplaced_snapshots"] == 1
@@ -304,7 +304,7 @@ def test_broken_order_is_an_error_with_file_row_and_reason(
   tmp_path, rows, row, reason
 ):
   with pytest.raises(events.DataError) as error:
-    sse.read(write(tmp_path, orders=rows))
+    reader.read_checked(write(tmp_path, orders=rows))
   assert f"{tmp_path / 'entrust.csv'}, row {row}: " in str(error.value)
   assert reason in str(error.value)
 
@@ -314,7 +314,7 @@ def test_broken_trade_is_an_error_with_file_row_and_reason(
   tmp_path, rows, row, reason
 ):
   with pytest.raises(events.DataError) as error:
-    sse.read(write(tmp_path, trades=rows))
+    reader.read_checked(write(tmp_path, trades=rows))
   assert f"{tmp_path / 'trade.csv'}, row {row}: " in str(error.value)
   assert reason in str(error.value)
 
@@ -322,9 +322,9 @@ def test_broken_trade_is_an_error_with_file_row_and_reason(
 def test_which_instrument_must_be_clear(tmp_path):
   path = write_many(tmp_path)
   with pytest.raises(events.DataError, match="several among .* 600000, 600001"):
-    sse.read(path)
+    reader.read_checked(path)
   with pytest.raises(events.DataError, match="no 600519 among .* 600000"):
-    sse.read(path, instrument="600519")
+    reader.read_checked(path, instrument="600519")
 
 
 def test_missing_files_and_columns_are_errors(tmp_path):
@@ -332,22 +332,22 @@ def test_missing_files_and_columns_are_errors(tmp_path):
   text = path.read_text()
   path.write_text(text.replace("TradeSellNo", "Seller"))
   with pytest.raises(events.DataError, match='find column "TradeSellNo"'):
-    sse.read(tmp_path)
+    reader.read_checked(tmp_path)
   path.write_text(text.replace("600000", "", 1))
   with pytest.raises(
     events.DataError, match="row 2: the SecurityID is missing"
   ):
-    sse.read(tmp_path)
+    reader.read_checked(tmp_path)
   with pytest.raises(events.DataError, match="0 files of orders"):
-    sse.read(path)
+    reader.read_checked(path)
   path.unlink()
   with pytest.raises(events.DataError, match=r"there is no trade\.csv"):
-    sse.read(tmp_path)
+    reader.read_checked(tmp_path)
   (tmp_path / "day.zip").write_bytes(b"PK")
   with pytest.raises(events.DataError, match=r"day\.zip: no zip file"):
-    sse.read(tmp_path / "day.zip")
+    reader.read_checked(tmp_path / "day.zip")
   with pytest.raises(events.DataError, match="none: no such file or folder"):
-    sse.read(tmp_path / "none")
+    reader.read_checked(tmp_path / "none")
 
 
 def replay(stream):
@@ -401,7 +401,7 @@ REAL = {
 @pytest.mark.parametrize("code", REAL)
 def test_counts_and_trades_of_a_real_day(code):
   name, *counts, volume, close = REAL[code]
-  stream, checks = sse.read_checked(real(name), instrument=code)
+  stream, checks = reader.read_checked(real(name), instrument=code)
   assert list(stream.counts.values())[: len(counts)] == counts
   assert (np.diff(stream.time) >= 0).all()
   new_ids = stream.order_id[stream.kind == LIMIT]
@@ -411,7 +411,7 @@ def test_counts_and_trades_of_a_real_day(code):
 
 
 def test_plain_matching_of_a_real_day_gives_the_exchange_s_own_trades():
-  stream, checks = sse.read_checked(real(FIVE), instrument="601825")
+  stream, checks = reader.read_checked(real(FIVE), instrument="601825")
   trades = checks.trades
   want = rows_of(trades, ("bid_id", "ask_id", "price", "volume"))
   have, causes = [], []
@@ -423,7 +423,7 @@ def test_plain_matching_of_a_real_day_gives_the_exchange_s_own_trades():
 
 
 def test_snapshots_of_a_real_day_are_all_placed():
-  stream, checks = sse.read_checked(real(MOUTAI))
+  stream, checks = reader.read_checked(real(MOUTAI))
   assert stream.counts["snapshots"] == 5109
   assert stream.counts["bookless_snapshots"] == 29 + 127 + 64
   assert stream.counts["unplaced_snapshots"] == 0

@@ -11,7 +11,7 @@ pytest.importorskip("polars")
 
 from mars_jax import types
 from mars_jax.feeds import events
-from mars_jax.feeds import szse
+from mars_jax.feeds.szse import reader
 from mars_jax.replay import verify
 from tests.support.feeds import szse_writer
 
@@ -111,7 +111,7 @@ def test_orders_are_events_of_their_full_volume_at_the_price_they_get(
   tmp_path, names
 ):
   path = szse_writer.write(tmp_path, ORDERS, EXECUTIONS, names=names)
-  stream, checks = szse.read_checked(path)
+  stream, checks = reader.read_checked(path)
   assert tuples(stream) == EVENTS
   assert trades_of(checks) == TRADES
   assert stream.name == "SZSE 000001 2023-07-11"
@@ -121,7 +121,7 @@ def test_orders_are_events_of_their_full_volume_at_the_price_they_get(
   assert stream.time[0] == (9 * 60 + 15) * MINUTE + types.NANOSECONDS // 50
   assert stream.time[10] == 13 * 60 * MINUTE
   assert checks.reference is None
-  assert checks.left.tolist() == [
+  assert checks.remaining.tolist() == [
     0 if kind == CANCEL else -1 for kind, *_ in EVENTS
   ]
   rest = rows_of(checks.orders, "side", "price", "volume", "order_id")
@@ -145,7 +145,7 @@ def test_orders_are_events_of_their_full_volume_at_the_price_they_get(
 def test_a_simulated_day_comes_back_and_replays_exactly(tmp_path, seed, names):
   day = szse_writer.Session(seed, num_orders=600)
   path = szse_writer.write(tmp_path, day.orders, day.executions, names=names)
-  stream, checks = szse.read_checked(path)
+  stream, checks = reader.read_checked(path)
   assert tuples(stream) == day.events
   assert trades_of(checks) == day.trades
   assert min(stream.counts.values()) > 0
@@ -164,15 +164,15 @@ def test_a_simulated_day_comes_back_and_replays_exactly(tmp_path, seed, names):
 def test_what_the_exchange_did_otherwise_is_found(tmp_path):
   executions = executions_with(9, price="10.04")
   path = szse_writer.write(tmp_path, ORDERS, executions)
-  result = replayed(*szse.read_checked(path))
+  result = replayed(*reader.read_checked(path))
   assert result.mismatches == {"trades": 1}
 
 
 def test_a_file_may_hold_many_instruments_of_many_channels(tmp_path):
   for channel, code in enumerate(("000001", "300750", "159915")):
     szse_writer.write(tmp_path, ORDERS, EXECUTIONS, code=code, channel=channel)
-  assert szse.instruments(tmp_path) == ("000001", "159915", "300750")
-  stream = szse.read(tmp_path / "order.csv", instrument="300750")
+  assert reader.instruments(tmp_path) == ("000001", "159915", "300750")
+  stream = reader.read_checked(tmp_path / "order.csv", instrument="300750")[0]
   assert tuples(stream) == EVENTS
   assert stream.rules == "chinext"
   for instrument, reason in (
@@ -181,7 +181,7 @@ def test_a_file_may_hold_many_instruments_of_many_channels(tmp_path):
     ("159915", "159915 is no share"),
   ):
     with pytest.raises(events.DataError, match=reason):
-      szse.read(tmp_path, instrument=instrument)
+      reader.read_checked(tmp_path, instrument=instrument)
 
 
 @LAYOUTS
@@ -201,12 +201,12 @@ def test_zip_folder_and_compressed_files_give_the_same_stream(tmp_path, names):
     data = (tmp_path / name).read_bytes()
     (packed / f"{name}.gz").write_bytes(gzip.compress(data))
   for name in ("day.zip", "x_orders.zip", names[0], "packed"):
-    assert tuples(szse.read(tmp_path / name)) == EVENTS
-    assert szse.instruments(str(tmp_path / name)) == ("000001",)
+    assert tuples(reader.read_checked(tmp_path / name)[0]) == EVENTS
+    assert reader.instruments(str(tmp_path / name)) == ("000001",)
 
 
 def test_a_day_without_trades_is_read(tmp_path):
-  stream, checks = szse.read_checked(
+  stream, checks = reader.read_checked(
     szse_writer.write(tmp_path, ORDERS[:1], [])
   )
   assert tuples(stream) == EVENTS[:1]
@@ -277,7 +277,7 @@ def test_broken_order_is_an_error_with_file_row_and_reason(
   tmp_path, rows, row, reason
 ):
   with pytest.raises(events.DataError) as error:
-    szse.read(szse_writer.write(tmp_path, rows, EXECUTIONS))
+    reader.read_checked(szse_writer.write(tmp_path, rows, EXECUTIONS))
   assert f"{tmp_path / 'order.csv'}, row {row}: " in str(error.value)
   assert reason in str(error.value)
 
@@ -287,7 +287,7 @@ def test_broken_execution_is_an_error_with_file_row_and_reason(
   tmp_path, rows, row, reason
 ):
   with pytest.raises(events.DataError) as error:
-    szse.read(szse_writer.write(tmp_path, ORDERS, rows))
+    reader.read_checked(szse_writer.write(tmp_path, ORDERS, rows))
   assert f"{tmp_path / 'trade.csv'}, row {row}: " in str(error.value)
   assert reason in str(error.value)
 
@@ -313,7 +313,7 @@ def test_rows_of_other_days_or_channels_and_other_columns_are_errors(
   lines[i] = re.sub(old, new, lines[i])
   path.write_text("\n".join(lines))
   with pytest.raises(events.DataError, match=reason):
-    szse.read(tmp_path)
+    reader.read_checked(tmp_path)
 
 
 def test_missing_empty_and_broken_files_are_errors(tmp_path):
@@ -321,25 +321,25 @@ def test_missing_empty_and_broken_files_are_errors(tmp_path):
   text = path.read_text()
   path.write_text(text.split("\n")[0] + "\n")
   with pytest.raises(events.DataError, match="there is no order in it"):
-    szse.read(tmp_path)
+    reader.read_checked(tmp_path)
   path.write_text("")
   with pytest.raises(events.DataError, match=r"order\.csv: .*empty"):
-    szse.read(tmp_path)
+    reader.read_checked(tmp_path)
   path.write_text(text)
   szse_writer.write(tmp_path, ORDERS, EXECUTIONS, names=szse_writer.VENDOR)
   with pytest.raises(events.DataError, match="2 files of orders"):
-    szse.read(tmp_path)
+    reader.read_checked(tmp_path)
   (tmp_path / "SZtrans.csv").unlink()
   with pytest.raises(events.DataError, match=r"there is no SZtrans\.csv"):
-    szse.read(tmp_path / "SZorders.csv")
+    reader.read_checked(tmp_path / "SZorders.csv")
   with pytest.raises(events.DataError, match="0 files of orders"):
-    szse.read(tmp_path / "trade.csv")
+    reader.read_checked(tmp_path / "trade.csv")
   with pytest.raises(events.DataError, match="none: no such file or folder"):
-    szse.read(tmp_path / "none")
+    reader.read_checked(tmp_path / "none")
   archive = tmp_path / "day.zip"
   with zipfile.ZipFile(archive, "w") as out:
     out.write(path, "order.csv")
     out.write(tmp_path / "trade.csv", "trade.csv")
   archive.write_bytes(archive.read_bytes()[:-30])
   with pytest.raises(events.DataError, match=r"day\.zip: no zip file"):
-    szse.read(archive)
+    reader.read_checked(archive)

@@ -14,7 +14,7 @@ from mars_jax import types
 from mars_jax.feeds import events
 from mars_jax.feeds import registry
 from mars_jax.feeds import samples
-from mars_jax.feeds import sse_files
+from mars_jax.feeds.sse import parse
 from mars_jax.lob import auction
 from mars_jax.lob import rules
 from mars_jax.lob import session
@@ -160,7 +160,7 @@ def test_indicative_prices_of_shanghai_are_those_of_our_auction():
       outcomes.append((start, *map(np.asarray, outcome)))
       market, _ = session.uncross(market, rules=SHANGHAI)
   assert market.book.dropped == 0
-  shown = sse_files.load_snapshots(sse_files.find(path).snapshots, "600519")
+  shown = parse.load_snapshots(parse.find(path).snapshots, "600519")
   names = ("time", "AskPrice1", "AskVolume1", "BidVolume2", "AskVolume2")
   counts = []
   for status, (start, *outcome) in zip(
@@ -231,7 +231,7 @@ CHECKS = events.GroundTruth(
   trades=TRADES,
   levels=LEVELS,
   orders=events.RestingOrders(*(np.array([x]) for x in (ASK, 101, 1, 0))),
-  left=np.array([-1, -1, -1, -1, 0]),
+  remaining=np.array([-1, -1, -1, -1, 0]),
 )
 
 

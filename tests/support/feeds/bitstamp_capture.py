@@ -1,4 +1,4 @@
-"""A small random market, written as a capture of Bitstamp's feed."""
+"""A small random market as a capture of Bitstamp's feed."""
 
 import csv
 import functools
@@ -7,8 +7,8 @@ import tempfile
 
 import numpy as np
 
-from mars_jax.feeds import bitstamp
 from mars_jax.feeds import events
+from mars_jax.feeds.bitstamp import reader
 from tests.support.oracles import python_book
 
 ASK, BID = python_book.ASK, python_book.BID
@@ -29,7 +29,7 @@ _COLUMNS = (
 def write_bitstamp(
   path: pathlib.Path, *, num_orders: int, seed: int = 0, day: int = 0
 ) -> python_book.PythonBook:
-  """Writes a capture: a book at the start, then orders a few ms apart.
+  """Writes a capture: a start book, then orders.
 
   Half of the orders rest near the best prices, two of five cancel an order or
   a part of it, and one of ten takes from the other side.
@@ -73,14 +73,14 @@ def write_bitstamp(
 
 
 def _row(now, order_id, price, volume, action, side):
-  """One row of the feed; volumes in the file are a thousand of ours a lot."""
+  """One row of the feed, with 1,000 lots for one."""
   direction = "ask" if side == ASK else "bid"
   bitcoin = f"{volume * 1000 / _LOTS:.8f}"
   return [order_id, now, now, f"{price:.2f}", bitcoin, action, direction]
 
 
 def _send(book, rows, now, side, price, volume, order_id):
-  """Sends a limit order, with a row of both orders for each fill."""
+  """Sends a limit order, and writes two rows a fill."""
   resting = {row.id: row.volume for row in book.rows(1 - side)}
   fills = book.apply(
     python_book.Message(python_book.LIMIT, side, price, volume, order_id)
@@ -97,7 +97,7 @@ def _send(book, rows, now, side, price, volume, order_id):
 
 
 def _cancel(book, rows, now, side, resting, rng):
-  """Cancels an order, one time of four only a part of it."""
+  """Cancels an order, or with probability 1/4 a part."""
   taken = resting.volume
   if rng.random() < 0.25 and taken > 1:
     taken = int(rng.integers(1, taken))
@@ -113,8 +113,8 @@ def _cancel(book, rows, now, side, resting, rng):
 
 @functools.cache
 def stream(num_orders: int, seed: int = 0) -> events.EventStream:
-  """Returns the events of such a capture; read once a process."""
+  """Returns the events of a capture, read once a process."""
   with tempfile.TemporaryDirectory() as folder:
     path = pathlib.Path(folder) / "orders.csv"
     write_bitstamp(path, num_orders=num_orders, seed=seed)
-    return bitstamp.read(path)
+    return reader.read_checked(path)[0]

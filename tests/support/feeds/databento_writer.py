@@ -19,7 +19,7 @@ TRANSIT = 150_000  # From the exchange to the capture, nanoseconds.
 
 
 def record(action, name=0, side="N", price=0, size=0, time=START, **fields):
-  """A record that ends its event; the price is in ticks."""
+  """A record that ends its event, price in ticks."""
   return dbn.MBOMsg(
     action=dbn.Action(action),
     order_id=name,
@@ -38,14 +38,14 @@ def record(action, name=0, side="N", price=0, size=0, time=START, **fields):
 
 
 class Named:
-  """What has the given attributes."""
+  """An object that has the given attributes."""
 
   def __init__(self, **fields):
     self.__dict__.update(fields)
 
 
 def header(symbols=None, **changes):
-  """A header that maps {symbol: id} on `DAY` and the next."""
+  """A header that maps {symbol: id} on two days."""
   symbols = {"ESH4": ID} if symbols is None else symbols
   end = DAY + datetime.timedelta(2)
   mappings = [
@@ -73,7 +73,7 @@ def encode(records, symbols=None, **changes):
 
 
 class Market:
-  """Random orders through the plain book, as records and as events.
+  """Random orders through the plain book, as records and events.
 
   Attributes:
     records: what the exchange sends.
@@ -173,7 +173,7 @@ class Market:
     self._write("C", self._names[row.id], side, row.price, volume)
 
   def _modify(self, side, row):
-    """Changes price or size, so that the order does not trade."""
+    """Changes price or size without making the order trade."""
     price, volume = row.price, int(self._rng.integers(1, 30))
     if self._rng.random() < 0.5:
       price += 3 if side == ASK else -3

@@ -1,4 +1,4 @@
-"""A random day of two stocks, as ITCH messages and as what they mean."""
+"""A random day of two stocks, as ITCH messages."""
 
 import collections
 import itertools
@@ -16,12 +16,12 @@ PROBE = -1  # The id of an order that does not rest.
 
 
 class Market:
-  """A random market of one stock, matched by a plain price-time book.
+  """A random market of a stock in a plain book.
 
   Attributes:
     messages: what the exchange tells, appended to as it happens.
-    events: (time, kind, side, ticks, volume, order id, is_market_event, left) each, as
-      a reader should see them.
+    events: (time, kind, side, ticks, volume, order id, is_market_event, left)
+      each, as a reader should see them.
     trades: (event, bid id, ask id, ticks, volume) each.
     ids: {reference: order id}.
     book: orders by reference.
@@ -37,7 +37,7 @@ class Market:
     self._num_ids = 0
 
   def step(self, time):
-    """Does something at random."""
+    """Performs a random action."""
     rng, side = self._rng, int(self._rng.integers(2))
     draw, own = rng.random(), self.book.rows(side)
     if draw < 0.5 or len(own) < 5:
@@ -84,7 +84,7 @@ class Market:
     self.events.append((time, LIMIT, side, price, volume, order_id, True, -1))
 
   def cross(self, time, num_orders):
-    """An auction that takes orders of both sides out of the book."""
+    """An auction that removes orders of both sides."""
     for side in (ASK, BID):
       for row in self.book.rows(side)[:num_orders]:
         volume = max(1, row.volume // 2)
@@ -95,7 +95,7 @@ class Market:
     self._tell(writer.cross(self.locate, time, 100, self.stock, MID * TICK))
 
   def _match(self, side, price, volume):
-    """Trades against the book, and leaves what is left to `_rest`."""
+    """Trades against the book; `_rest` gets the remainder."""
     order = python_book.Message(LIMIT, side, price, volume, PROBE)
     fills = self.book.apply(order)
     self.book.apply(order._replace(kind=CANCEL))
@@ -109,7 +109,7 @@ class Market:
     self._tell(write(self.locate, time, *fields))
 
   def _withdraw(self, time, side, row, draw):
-    """Cancels a part of an order, or deletes or replaces it."""
+    """Cancels part of an order, or deletes or replaces it."""
     if draw < 0.65 and row.volume > 1:
       volume = int(self._rng.integers(1, row.volume))
       self._tell(writer.cancel(self.locate, time, row.id, volume))

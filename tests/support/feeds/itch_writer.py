@@ -1,4 +1,4 @@
-"""Writes NASDAQ TotalView-ITCH 5.0 messages, for the tests of its reader.
+"""Writes NASDAQ TotalView-ITCH 5.0 messages, for tests.
 
 From the specification, with `struct` alone. A message is bytes without its
 length; `frame` puts the lengths before. Prices are in 1/10000 dollar, times in
@@ -101,14 +101,14 @@ def save(folder, messages):
 
 
 def order(time, side, reference, shares, dollars):
-  """A new order of the stock, so many nanoseconds after the open."""
+  """A new order, some nanoseconds after the open."""
   price = round(dollars * DOLLAR)
   fields = (reference, side.encode(), shares, STOCK, price)
   return add(LOCATE, OPEN + time, *fields)
 
 
 def at(function, time, *fields):
-  """Another message of the stock, so many nanoseconds after the open."""
+  """Another message, some nanoseconds after the open."""
   return function(LOCATE, OPEN + time, *fields)
 
 

@@ -1,4 +1,4 @@
-"""Handmade pairs of LOBSTER files, and how to check the replay of one."""
+"""Handmade pairs of LOBSTER files, and their replay."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ BASE = ([(101, 10), (102, 20)], [(99, 10), (98, 20)])
 
 
 def level_row(asks, bids, depth=2):
-  """A row of a book file from (cents, volume) pairs, padded with empties."""
+  """A row of a book file from (cents, volume) pairs."""
   asks = list(asks) + [(99999999.99, 0)] * (depth - len(asks))
   bids = list(bids) + [(-99999999.99, 0)] * (depth - len(bids))
   pairs = [pair for both in zip(asks, bids, strict=True) for pair in both]
@@ -20,7 +20,7 @@ def level_row(asks, bids, depth=2):
 
 
 def write(folder, messages, rows, depth=2):
-  """Writes a pair of files; messages in cents, rows as (asks, bids)."""
+  """Writes a pair; messages in cents, rows as (asks, bids)."""
   lines = []
   for time, kind, order_id, size, cents, direction in messages:
     price = round(cents * 100)
@@ -46,7 +46,7 @@ def make_pair(folder):
 
 
 def shares_right(stream, checks, depths):
-  """Replays the events; returns which share of the rows is right, by depth.
+  """Replays the events; returns the right rows' share by depth.
 
   Also returns how many cancels leave another volume than the file tells, and
   the book at the end.
@@ -57,7 +57,7 @@ def shares_right(stream, checks, depths):
   num_wrong = 0
   for shown, count in enumerate(levels.num_events.tolist()):
     for row, left in zip(
-      rows[done:count], checks.left[done:count], strict=True
+      rows[done:count], checks.remaining[done:count], strict=True
     ):
       num_wrong += left >= 0 and book.held(*row) - row[3] != left
       book.apply(*row)

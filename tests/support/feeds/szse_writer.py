@@ -1,4 +1,4 @@
-"""A day at a plain Python exchange, written as Shenzhen level-2 files."""
+"""A day at a Python exchange, as Shenzhen level-2 files."""
 
 import bisect
 import collections
@@ -48,7 +48,7 @@ Execution = collections.namedtuple(
 def write(
   folder, orders, executions, *, names=SPECIFIED, code="000001", channel=2011
 ):
-  """Writes rows in a layout; adds them to files that are there."""
+  """Writes rows in a layout; appends to existing files."""
   is_vendor = names == VENDOR
   for name, rows in zip(names, (orders, executions), strict=True):
     path = folder / name
@@ -67,7 +67,7 @@ def write(
 
 
 class Session:
-  """One day of random orders, sent to an exchange and written down.
+  """One day of random orders and its recorded rows.
 
   Attributes:
     orders: rows of messages 300192.
@@ -109,13 +109,13 @@ class Session:
       self._rest()
 
   def _rest(self):
-    """Sends a limit order around the last price, on either side of it."""
+    """Sends a limit order around the last price."""
     side, volume = int(self._rng.integers(2)), self._volume()
     price = self.exchange.last_price + int(self._rng.normal(0, 6))
     self._send("2", side, price, volume)
 
   def _trade(self):
-    """Does what may be done in continuous trading."""
+    """Performs a random action of continuous trading."""
     draw = self._rng.random()
     if draw < 0.3:
       self._cancel_any()
@@ -222,7 +222,9 @@ class Session:
     self.orders.append(Order(*row))
 
   def _next(self):
-    """The next sequence number, some being other instruments', and the time."""
+    """The next sequence number and time.
+
+    Some numbers are other instruments'."""
     self._sequence += int(self._rng.integers(1, 4))
     seconds, hundredths = divmod(self._time, 100)
     minutes, seconds = divmod(seconds, 60)

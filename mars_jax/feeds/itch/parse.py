@@ -1,7 +1,7 @@
-"""The messages of ITCH files as checked columns; `itch` makes events of them.
+"""The messages of ITCH files as checked columns.
 
-`itch_chunks` describes the files. `load` takes what a day tells of one
-instrument; `split` parts a day into a file for each instrument, so that many
+`chunks` describes the files. `load` takes the messages of one instrument from a
+day; `split` parts a day into a file for each instrument, so that many
 can be read without going through the whole day for each.
 """
 
@@ -19,7 +19,7 @@ import urllib.parse
 import numpy as np
 
 from mars_jax.feeds import events
-from mars_jax.feeds import itch_chunks as chunks
+from mars_jax.feeds.itch import chunks
 
 _COLUMNS = {
   **{"row": np.int64, "time": np.int64, "letter": "S1"},
@@ -31,7 +31,7 @@ _SIZED = "AFUECX"  # These have shares of an order.
 _MAX_SHARES = 2**31 - 1
 _NO_LOCATE = -1
 _PENDING = 2**27  # Bytes that `split` holds before it writes.
-_COUNTED = "SRB"  # That have no more to tell than that they are there.
+_COUNTED = "SRB"  # Only counted.
 _DATES = (
   r"(?<!\d)(?P<month>\d\d)(?P<day>\d\d)20(?P<year>\d\d)(?!\d)",
   r"(?<!\d)20(?P<year>\d\d)(-?)(?P<month>\d\d)\2(?P<day>\d\d)(?!\d)",
@@ -41,7 +41,7 @@ _DATES = (
 
 @dataclasses.dataclass(frozen=True)
 class Messages:
-  """What a file tells of one instrument, `[M]` each, in its order.
+  """The messages of one instrument, `[M]` each, in file order.
 
   Attributes:
     row: the number of the message in its file, from 1.
@@ -49,10 +49,10 @@ class Messages:
     letter: S1, the type, one of HAFECXDUPQ.
     reference: uint64, of the order that it is about.
     new_reference: uint64, of the order that replaces it (U).
-    flag: S1, see `itch_chunks.LAYOUTS`.
+    flag: S1, see `chunks.LAYOUTS`.
     shares: int64, of an order in [1, 2**31).
     price: int64, 1/10000 dollar, of an order > 0.
-    counts: {type: messages}, those of other types and system events as well.
+    counts: {type: messages}, also of other types and system events.
   """
 
   row: np.ndarray
@@ -67,7 +67,9 @@ class Messages:
 
 
 def day(path: pathlib.Path | str) -> str:
-  """Returns the date in the name of a file, as 2020-01-30; empty if none.
+  """Returns the date in a file's name, "" if none.
+
+  The date is like 2020-01-30.
 
   Names have it as 01302020, S013020 (at their start), 20200130 or 2020-01-30.
   """
@@ -80,7 +82,9 @@ def day(path: pathlib.Path | str) -> str:
 
 
 def instruments(path: pathlib.Path | str) -> tuple[str, ...]:
-  """Returns the instruments that have orders, sorted; reads all of the file.
+  """Returns the instruments that have orders, sorted.
+
+  All of the file is read.
 
   Raises:
     events.DataError: the file is broken; names the message, counted from 1.
@@ -122,7 +126,7 @@ def load(path: pathlib.Path | str, instrument: str) -> Messages:
 
 
 def listed(names: tuple[str, ...]) -> str:
-  """Returns names in a row, the first few if they are many."""
+  """Returns names as text, the first ten if more."""
   more = f", ... ({len(names)} of them)" if len(names) > 10 else ""
   return ", ".join(names[:10]) + more
 
@@ -132,7 +136,7 @@ def split(
   folder: pathlib.Path | str,
   instruments: collections.abc.Collection[str] | None = None,
 ) -> list[pathlib.Path]:
-  """Writes a file for each instrument, in one pass over a file of many.
+  """Writes a file for each instrument, in one pass.
 
   Such a file has all messages of its instrument and the system events, as they
   are; it reads like the whole. What belongs to no instrument else (the market's
@@ -224,7 +228,7 @@ class _Parts:
 
 
 class _Directory:
-  """The stocks of a file, as far as it has been read.
+  """The stocks of a file, as far as read.
 
   Attributes:
     locates: {instrument: locate}.
@@ -237,7 +241,7 @@ class _Directory:
     self._with_orders = set()  # locates
 
   def update(self, chunk: chunks.Chunk) -> None:
-    """Takes in the stocks of a chunk, and which of them have new orders."""
+    """Adds the stocks of a chunk; notes those with orders."""
     rows = np.flatnonzero(chunk.of("R"))
     for row, record in zip(rows, chunk.records("R", rows), strict=True):
       locate, name = int(record["locate"]), _text(record["stock"])
@@ -264,7 +268,7 @@ def _text(field: bytes) -> str:
 
 
 def _columns(chunk: chunks.Chunk, rows: np.ndarray) -> dict[str, np.ndarray]:
-  """Returns the `_COLUMNS` of those messages that have more than a count."""
+  """Returns the `_COLUMNS` of messages that are not just counted."""
   rows = rows[chunk.of("".join(set(chunks.LAYOUTS) - set(_COUNTED)))[rows]]
   out = {name: np.zeros(len(rows), dtype) for name, dtype in _COLUMNS.items()}
   out["row"] = chunk.num_before + rows + 1

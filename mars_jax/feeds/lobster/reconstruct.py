@@ -1,4 +1,4 @@
-"""Turns the rows of LOBSTER files into events, for `lobster`.
+"""Reconstructs the orders behind the rows of LOBSTER files.
 
 Keeps the book of a price-time matching engine in step with the order-book file,
 so that each difference is seen, and put right, at the row where it arises.
@@ -13,21 +13,21 @@ import numpy as np
 
 from mars_jax import types
 from mars_jax.feeds import events
-from mars_jax.feeds import lobster_book
-from mars_jax.feeds import lobster_files as files
+from mars_jax.feeds import lobster
+from mars_jax.feeds import price_time_book
 
 INSIDE_SWEEP = -1
 _ALL_IN_VIEW = 2**31 - 1  # A key worse than all.
 _COUNT_OF_TYPE = {
-  files.NEW: "limit_orders",
-  files.REDUCE: "cancels",
-  files.DELETE: "cancels",
-  files.EXECUTE: "executions",
-  files.HIDDEN: "hidden_executions",
-  files.CROSS: "cross_trades",
-  files.HALT: "halts",
+  lobster.NEW: "limit_orders",
+  lobster.REDUCE: "cancels",
+  lobster.DELETE: "cancels",
+  lobster.EXECUTE: "executions",
+  lobster.HIDDEN: "hidden_executions",
+  lobster.CROSS: "cross_trades",
+  lobster.HALT: "halts",
 }
-_NO_CHANGE = {files.HIDDEN: 0, files.CROSS: 0, files.HALT: 0}
+_NO_CHANGE = {lobster.HIDDEN: 0, lobster.CROSS: 0, lobster.HALT: 0}
 _COUNTS = (
   *("messages", "limit_orders", "cancels", "executions", "hidden_executions"),
   *("cross_trades", "halts", "aggressive_orders", "remainders"),
@@ -39,16 +39,16 @@ _COUNTS = (
 
 @dataclasses.dataclass(slots=True)
 class _Known:
-  """An order that the feed told us of, and what the feed has left of it."""
+  """An order in the feed, with its remaining volume there."""
 
   order_id: int  # ours
   side: int
   key: int
-  left: int
+  remaining: int
 
 
-class Reader:
-  """Turns checked rows into events; `run` fills the attributes.
+class Reconstruction:
+  """Events from checked rows; `run` fills the attributes.
 
   Without `corrections` the book goes its own way after the first row, and what
   takes more than that holds takes what there is (`_object`).
@@ -60,10 +60,10 @@ class Reader:
   executed but price-time priority did not. Ids that we do not know refer to it.
 
   Attributes:
-    events: (time, kind, side, price, volume, order id, is_market_event, left) each.
+    events: rows of `events.from_rows`.
     events_at_row: for each row, the number of events that complete it, or
       `INSIDE_SWEEP`.
-    counts: see `lobster`.
+    counts: see the package's docstring.
   """
 
   def __init__(self, path, messages, rows, corrections):
@@ -75,7 +75,7 @@ class Reader:
       self.counts[_COUNT_OF_TYPE[kind]] += 1
     self._path = path
     self._corrections = corrections
-    columns = [messages[name].tolist() for name in files.COLUMNS[:4]]
+    columns = [messages[name].tolist() for name in lobster.COLUMNS[:4]]
     is_bid = messages["direction"] > 0
     sides = np.where(is_bid, types.Side.BID, types.Side.ASK)
     keys = np.where(is_bid, -1, 1) * messages["price"]
@@ -86,7 +86,7 @@ class Reader:
     self._volumes = rows.volume
     self._depth = self._keys.shape[2]
     self._worst = [_ALL_IN_VIEW] * 2  # By side, the worst key in view.
-    self._book = lobster_book.Book()
+    self._book = price_time_book.Book()
     self._ids = itertools.count()
     self._feed = {}  # {feed's order id: _Known}
     self._vouched = {}  # {our order id: _Known}
@@ -100,24 +100,24 @@ class Reader:
     while row < len(self._rows):
       end = self._row = row
       self._time, kind, feed_id, size, side, key = self._rows[row]
-      if kind == files.NEW:
+      if kind == lobster.NEW:
         keys = self._book.keys[1 - side]
         if keys and keys[0] <= -key:  # Nothing of it is in the file's row.
           self._clear_way(1 - side, -key, {}, row)
         self._enter(side, key, size, self._register(row), [])
-      elif kind == files.EXECUTE:
+      elif kind == lobster.EXECUTE:
         end = self._sweep()
         self.events_at_row += [INSIDE_SWEEP] * (end - row)
-      elif kind in (files.REDUCE, files.DELETE):
+      elif kind in (lobster.REDUCE, lobster.DELETE):
         self._cancel(kind, feed_id, size, side, key)
       self._sync(end)
       self.events_at_row.append(len(self.events))
       row = end + 1
 
   def _set_up(self):
-    """Sets up the book before the first message: row 1 without its effect."""
+    """Sets up the start book: row 1 without its message."""
     self._time, kind, _, size, message_side, key = self._rows[0]
-    change = {files.NEW: -size, **_NO_CHANGE}.get(kind, size)
+    change = {lobster.NEW: -size, **_NO_CHANGE}.get(kind, size)
     for side in (types.Side.ASK, types.Side.BID):
       levels, self._worst[side] = self._view(0, side)
       if side == message_side and change:
@@ -127,9 +127,14 @@ class Reader:
           self._add_synthetic(side, level, volume, "start_orders")
 
   def _cancel(self, kind, feed_id, size, side, key):
-    """Emits the cancel of a row, of another order where that is consumed."""
+    """Emits the cancel of a row, maybe of another order.
+
+    That is so where price-time priority has consumed the named order.
+    """
     named = self._feed.get(feed_id)
-    is_told = kind == files.DELETE and named is not None and size == named.left
+    is_told = (
+      kind == lobster.DELETE and named is not None and size == named.remaining
+    )
     order_id = self._use(kind, feed_id, size, side, key)
     total = self._book.totals[side].get(key, 0)
     if size > total:
@@ -167,7 +172,7 @@ class Reader:
       time, kind, feed_id, size, row_side, key = self._rows[row]
       if time != self._time:
         break
-      if kind == files.EXECUTE and row_side == side and key >= reach:
+      if kind == lobster.EXECUTE and row_side == side and key >= reach:
         end = self._row = row
         hits.append((self._use(kind, feed_id, size, side, key), size))
         needs[key] += size
@@ -175,11 +180,11 @@ class Reader:
         total = self._book.totals[side].get(key, 0)
         if needs[key] > total and key <= self._worst[side]:
           self._object(f"executions of {needs[key]} exceed the {total} resting")
-      elif kind == files.NEW and row_side != side and -key >= reach:
+      elif kind == lobster.NEW and row_side != side and -key >= reach:
         end = self._row = row
         rest = size
         break
-      elif kind != files.HIDDEN or row_side != side:
+      elif kind != lobster.HIDDEN or row_side != side:
         break
     self.counts["aggressive_orders"] += 1
     self.counts["remainders"] += rest > 0
@@ -190,7 +195,10 @@ class Reader:
     return end
 
   def _enter(self, side, key, volume, order_id, hits):
-    """Emits a new order and matches it; `hits` are (id hit, volume) by feed."""
+    """Emits a new order and matches it.
+
+    The feed has it hit `hits`, (order id, volume) each.
+    """
     self._emit(types.OrderKind.LIMIT, side, key, volume, order_id, True)
     for expected, size in hits:
       fills = list(self._book.match(1 - side, -key, size))
@@ -205,14 +213,17 @@ class Reader:
       self._book.add(side, key, order_id, volume)
 
   def _clear_way(self, side, reach, needs, row):
-    """Makes levels up to `reach` hold `needs` and what is left after `row`."""
+    """Makes levels up to `reach` hold `needs` and more.
+
+    They also hold what the book has after `row`.
+    """
     levels, worst = self._view(row, side)
     goal = collections.Counter(needs)
     goal.update({key: v for key, v in levels.items() if key <= reach})
     self._correct([(side, goal, min(reach, worst))])
 
   def _sync(self, row):
-    """Makes the book equal a row of the file, as deep as that shows."""
+    """Makes the book equal a file row, within its depth."""
     keys, volumes = self._keys[row].tolist(), self._volumes[row].tolist()
     goals = []
     for side in (types.Side.ASK, types.Side.BID):
@@ -232,7 +243,7 @@ class Reader:
         self._lose_sight(side, self._worst[side], before)
 
   def _lose_sight(self, side, worst, before):
-    """No longer vouches for orders at levels that left the view."""
+    """Stops vouching for orders at levels out of view."""
     keys = self._book.keys[side]
     first = bisect.bisect_right(keys, worst)
     for key in keys[first : bisect.bisect_right(keys, before)]:
@@ -240,7 +251,7 @@ class Reader:
         self._vouched.pop(order_id, None)
 
   def _correct(self, goals):
-    """Makes levels equal the goals (side, {key: volume}, key to reach)."""
+    """Makes levels equal goals: (side, {key: volume}, last key)."""
     if not self._corrections:
       return
     for side, goal, reach in goals:
@@ -259,7 +270,7 @@ class Reader:
           self._add_synthetic(side, key, lack, why)
 
   def _register(self, row):
-    """Registers the new order of a row; returns our id of it."""
+    """Registers the new order of a row; returns its id."""
     _, _, feed_id, size, side, key = self._rows[row]
     if feed_id in self._feed:
       self._fail(f"order id {feed_id} rests already")
@@ -268,26 +279,26 @@ class Reader:
     return order.order_id
 
   def _use(self, kind, feed_id, size, side, key):
-    """Takes `size` off the feed's order; returns our id, None if not known."""
+    """Takes `size` off the feed's order; returns our id."""
     order = self._feed.get(feed_id)
     if order is None:
       level = self._book.levels[side].get(key, {})
       vouched = sum(
-        min(volume, self._vouched[order_id].left)
+        min(volume, self._vouched[order_id].remaining)
         for order_id, volume in level.items()
         if order_id in self._vouched
       )
       lack = self._corrections and sum(level.values()) - vouched < size
-      if lack and (kind != files.EXECUTE or key <= self._worst[side]):
+      if lack and (kind != lobster.EXECUTE or key <= self._worst[side]):
         self._fail(f"unknown order id {feed_id}")
       return None
     if (order.side, order.key) != (side, key):
       self._fail(f"order id {feed_id} rests at another price or side")
-    if size > order.left:
-      self._fail(f"size {size} exceeds the {order.left} left of {feed_id}")
-    order.left -= size
-    if kind == files.DELETE or not order.left:
-      self.counts["short_deletes"] += order.left > 0
+    if size > order.remaining:
+      self._fail(f"size {size} exceeds the {order.remaining} left of {feed_id}")
+    order.remaining -= size
+    if kind == lobster.DELETE or not order.remaining:
+      self.counts["short_deletes"] += order.remaining > 0
       del self._feed[feed_id]
       self._vouched.pop(order.order_id, None)
     return order.order_id
@@ -298,16 +309,16 @@ class Reader:
     return sorted(ids, key=lambda order_id: order_id in self._vouched)
 
   def _take(self, side, key, volume, order_ids, is_market_event, gone=None):
-    """Cancels `volume` at a level, of these orders; returns how many events.
+    """Cancels `volume` of some orders; returns the number of events.
 
-    Of the order `gone` the feed tells that nothing is left.
+    The feed has nothing left of the order `gone`.
     """
     before = len(self.events)
     for order_id in order_ids:
       taken = self._book.take(side, key, order_id, volume)
       kind = types.OrderKind.CANCEL
-      left = 0 if order_id == gone else -1
-      self._emit(kind, side, key, taken, order_id, is_market_event, left)
+      rest = 0 if order_id == gone else -1
+      self._emit(kind, side, key, taken, order_id, is_market_event, rest)
       volume -= taken
       if not volume:
         break
@@ -319,14 +330,15 @@ class Reader:
     self._emit(types.OrderKind.LIMIT, side, key, volume, order_id, False)
     self.counts[why] += 1
 
-  def _emit(self, kind, side, key, volume, order_id, is_market_event, left=-1):
+  def _emit(
+    self, kind, side, key, volume, order_id, is_market_event, remaining=-1
+  ):
     price = -key if side == types.Side.BID else key
-    self.events.append(
-      (self._time, kind, side, price, volume, order_id, is_market_event, left)
-    )
+    order = (side, price, volume, order_id)
+    self.events.append((self._time, kind, *order, is_market_event, remaining))
 
   def _view(self, row, side):
-    """Returns {key: volume} of a row of the book, and the worst key in view."""
+    """Returns {key: volume} of a row, and its worst key."""
     keys, volumes = self._keys[row, side], self._volumes[row, side]
     used = int(np.count_nonzero(volumes))
     shown = zip(keys[:used].tolist(), volumes[:used].tolist(), strict=True)
@@ -334,7 +346,7 @@ class Reader:
     return dict(shown), worst
 
   def _object(self, reason):
-    """Counts a row that takes more than there is; an error if corrected."""
+    """Counts a row that takes too much; raises with corrections."""
     if self._corrections:
       self._fail(reason)
     self.counts["unexplained"] += 1

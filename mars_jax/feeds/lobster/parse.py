@@ -1,20 +1,4 @@
-"""The LOBSTER files as checked arrays; `lobster` makes events of them.
-
-LOBSTER (https://lobsterdata.com/info/DataStructure.php) gives two CSV files
-without a header for an instrument and day, here plain or compressed. Row `i` of
-the order-book file is the book after row `i` of the message file.
-
-  message    time (seconds after midnight, a decimal of up to ns), type, order
-             id, size (shares), price (1/10000 dollar), direction of the RESTING
-             order (1 buy, -1 sell). The types are the constants below.
-  orderbook  ask price, ask size, bid price, bid size of the best level, then of
-             the second, ...; empty levels are 9999999999 / -9999999999, size 0.
-
-Units: one tick is 1 cent (100 price units), one lot is one share. Times are
-parsed from their decimals and are exact; decimals past the ninth (float noise
-in a few rows of the samples) are rounded to the nearest nanosecond. Only hidden
-executions and cross trades may be off the tick grid.
-"""
+"""LOBSTER files as checked arrays."""
 
 import dataclasses
 import io
@@ -22,39 +6,25 @@ import pathlib
 import re
 
 import numpy as np
+import polars as pl
 
 from mars_jax import types
 from mars_jax.feeds import compressed
 from mars_jax.feeds import events
+from mars_jax.feeds import lobster
 
-try:
-  import polars as pl
-except ImportError:
-  pl = None
-
-# The types of message.
-NEW = 1  # A new limit order.
-REDUCE = 2  # A partial cancel.
-DELETE = 3
-EXECUTE = 4  # Execution of a visible order.
-HIDDEN = 5  # Execution of a hidden order.
-CROSS = 6  # A trade of an auction; it does not touch the visible book.
-HALT = 7  # A trading halt: price -1, 0 or 1, the rest 0.
-
-COLUMNS = ("time", "type", "order_id", "size", "price", "direction")
 _INT32_MAX = 2**31 - 1
 _DAY = 86_400 * 10**9  # Nanoseconds.
-_TYPES = (NEW, REDUCE, DELETE, EXECUTE, HIDDEN, CROSS, HALT)
+_TYPES = range(lobster.NEW, lobster.HALT + 1)
 _TICK = 100  # price units of the file
-_PRICE_LIMIT = 2**30  # ticks, of `lob`
 
 
 @dataclasses.dataclass(frozen=True)
 class BookRows:
-  """An order-book file; levels best first, empty ones have price, volume 0.
+  """An order-book file; empty levels have price and volume 0.
 
   Attributes:
-    price: int32 `[rows, 2, L]` ticks, by `types.Side`.
+    price: int32 `[rows, 2, L]` ticks, by `types.Side`, best first.
     volume: int32 `[rows, 2, L]` lots.
   """
 
@@ -65,12 +35,10 @@ class BookRows:
 def open_pair(
   path: pathlib.Path | str, book_path: pathlib.Path | str | None
 ) -> list[tuple[compressed.File, bytes]]:
-  """Returns (name, bytes) of the message file and of the order-book file.
+  """Returns (name, bytes) of the message and order-book files.
 
-  The arguments are those of `lobster.read_checked`; raises as that does.
+  The arguments are those of `reader.read_checked`; raises as that does.
   """
-  if pl is None:
-    raise ImportError("LOBSTER files need polars: pip install mars-jax[data]")
   path = pathlib.Path(path)
   in_zip = not path.is_dir() and compressed.is_zip(path)
   if path.is_dir() or (in_zip and "message" not in path.name):
@@ -83,7 +51,7 @@ def open_pair(
 
 
 def _find_pair(path):
-  """Returns the one message and the one order-book file of a folder or zip."""
+  """Returns the pair of files of a folder or zip."""
   files, pair = compressed.members(path), []
   for word in ("message", "orderbook"):
     pattern = re.compile(rf".*{word}.*\.csv")
@@ -104,7 +72,7 @@ def _find_book(path):
 
 
 def _parse_csv(path, data, schema):
-  """Parses a CSV file without header; every field must be there and fit."""
+  """Parses a CSV file without header, every field present."""
   if not data.strip():
     raise events.DataError(path, None, "empty file")
   try:
@@ -120,7 +88,7 @@ def _parse_csv(path, data, schema):
 
 
 def _raise_fault(path, data, schema):
-  """Finds the first bad row of a file that did not parse."""
+  """Raises at the first bad row of an unparsable file."""
   for row, line in enumerate(data.decode(errors="replace").splitlines(), 1):
     fields = line.split(",")
     if len(fields) != len(schema):
@@ -154,13 +122,13 @@ def parse_messages(path: compressed.File, data: bytes) -> dict[str, np.ndarray]:
     data: its content.
 
   Returns:
-    int64 `[rows]` by the names of `COLUMNS`; time in nanoseconds since
+    int64 `[rows]` by the names of `lobster.COLUMNS`; time in nanoseconds since
     midnight, price in ticks, rounded down for what may be off the grid.
 
   Raises:
     events.DataError: names the first bad row, counted from 1.
   """
-  schema = {name: pl.Int64 for name in COLUMNS} | {"time": pl.String}
+  schema = {name: pl.Int64 for name in lobster.COLUMNS} | {"time": pl.String}
   frame = _parse_csv(path, data, schema)
   digits = pl.col("time").str.extract(r"^\d+\.?(\d*)$", 1).str.pad_end(10, "0")
   nanoseconds = (
@@ -171,9 +139,9 @@ def parse_messages(path: compressed.File, data: bytes) -> dict[str, np.ndarray]:
   text, frame = frame["time"], frame.with_columns(time=nanoseconds)
   bad = frame["time"].is_null().to_numpy()
   _check(path, bad, lambda row: f"time {text[row]!r} is no decimal number")
-  out = {name: frame[name].to_numpy() for name in COLUMNS}
+  out = {name: frame[name].to_numpy() for name in lobster.COLUMNS}
   _, kind, _, size, price, direction = out.values()
-  order = ~np.isin(kind, (CROSS, HALT))
+  order = ~np.isin(kind, (lobster.CROSS, lobster.HALT))
   _check(
     path,
     ~np.isin(kind, _TYPES),
@@ -184,9 +152,9 @@ def parse_messages(path: compressed.File, data: bytes) -> dict[str, np.ndarray]:
   _check(path, out["time"] >= _DAY, "time is not before midnight (86,400 s)")
   bad = order & ((size <= 0) | (size > _INT32_MAX))
   _check(path, bad, lambda row: f"size {size[row]} is not in [1, 2**31)")
-  bad = order & ((price <= 0) | (price // _TICK >= _PRICE_LIMIT))
+  bad = order & ((price <= 0) | (price // _TICK > types.MAX_PRICE))
   _check(path, bad, lambda row: f"price {price[row]} is negative or too large")
-  bad = order & (kind != HIDDEN) & (price % _TICK != 0)
+  bad = order & (kind != lobster.HIDDEN) & (price % _TICK != 0)
   _check(path, bad, lambda row: f"price {price[row]} is off the 1 cent grid")
   bad = order & (np.abs(direction) != 1)
   _check(path, bad, lambda row: f"direction {direction[row]} is not 1 or -1")
@@ -208,7 +176,7 @@ def parse_book(path: compressed.File, data: bytes) -> BookRows:
     used = volume > 0
     bad = (volume < 0) | (volume > _INT32_MAX)
     _check(path, bad.any(1), "size is not in [0, 2**31)")
-    bad = used & ((price <= 0) | (price // _TICK >= _PRICE_LIMIT))
+    bad = used & ((price <= 0) | (price // _TICK > types.MAX_PRICE))
     _check(path, bad.any(1), "price is negative or too large")
     bad = used & (price % _TICK != 0)
     _check(path, bad.any(1), "price is off the 1 cent grid")

@@ -1,25 +1,4 @@
-"""Reads Bitstamp's live orders: one row an event of a single order.
-
-The columns are those of `ob-analytics`' captures of the exchange's WebSocket
-channel `live_orders` (bitstamp.net/websocket/v2): `id`, `timestamp` (local),
-`exchange_timestamp` (ms), `price`, `volume` (what is left of the order),
-`action` (created, changed, deleted) and `direction` (bid, ask).
-
-What the feed means, found in the sample and checked there against the
-exchange's own list of trades:
-  - The rows of the first exchange time are the book at the start. Those of the
-    last, where all are deletes, end the capture and are no orders.
-  - An aggressive order is created with its full volume. Each fill is then a row
-    of it and a row of the resting order, both with the price of the trade; a
-    filled order is deleted with volume 0.
-  - Two orders of three are created at a price that crosses the book and deleted
-    in the next row, untraded: the exchange refuses a post-only order that would
-    take liquidity. They never rest, so they are counted and not passed on.
-  - The start book holds a few orders that were gone when the stream began. One
-    shows when a later order rests at a price that crosses it; it is left out.
-  - Some deletes name orders created between start book and stream. They are
-    counted; more than one in a thousand rows is an error.
-"""
+"""Makes events of the rows of a Bitstamp capture."""
 
 import datetime
 import heapq
@@ -32,55 +11,30 @@ from mars_jax import types
 from mars_jax.feeds import compressed
 from mars_jax.feeds import events
 from mars_jax.feeds import tables
+from mars_jax.feeds.bitstamp import parse
 
 TICK_SIZE = 1.0  # US dollars.
-LOT_SIZE = 1e-6  # Bitcoin. The feed has 1e-8, which int32 cannot add up.
-_UNIT_SIZE = 1e-8  # Bitcoin, of the feed.
-_MAX_UNSEEN = 1e-3  # Share of rows that may delete orders never created.
 _MAX_PRICE_RATIO = 10  # To the best prices at the start; beyond is left out.
-_PRICE_LIMIT = 2**30  # Ticks, of `lob`.
-_DAY = 86_400_000  # Milliseconds.
-_SCHEMA = {
-  "id": pl.Int64,
-  "exchange_timestamp": pl.Int64,
-  "price": pl.Float64,
-  "volume": pl.Float64,
-  "action": pl.String,
-  "direction": pl.String,
-}
-_TRADE_SCHEMA = {
-  "exchange_timestamp": pl.Int64,
-  "price": pl.Float64,
-  "amount": pl.Float64,
-  "buy_order_id": pl.Int64,
-  "sell_order_id": pl.Int64,
-}
-_IS_FIRST = pl.col("row") == pl.col("born")  # The first row of its order.
-
-
-def read(path: pathlib.Path | str) -> events.EventStream:
-  """Returns the stream of `read_checked`, which see, alone."""
-  return _read(pathlib.Path(path))[0]
 
 
 def read_checked(
   path: pathlib.Path | str,
 ) -> tuple[events.EventStream, events.GroundTruth]:
-  """Reads a capture, and what to check its replay by.
+  """Reads a capture, with the exchange's ground truth.
 
   Args:
     path: `orders.csv`, plain or compressed: `orders.csv.gz`, a zip of it.
 
   Returns:
-    The stream and the checks. `left` is told of every cancel. `trades` are the
-    fills of resting orders, their volume the lots by which the rounded rest of
-    the order shrinks, as a replay of the stream must give it: that is off the
-    amount of the trade by up to a lot and a half. Where the neighbour
-    `trades.csv` exists, plain or compressed, its trades must be these, by their
-    times, orders, prices and exact amounts.
+    The stream and the ground truth. `remaining` is given for every cancel.
+    `trades` are the fills of resting orders, their volume the lots by which the
+    rounded rest of the order shrinks, as a replay of the stream must give it:
+    that is off the amount of the trade by up to a lot and a half. Where the
+    neighbour `trades.csv` exists, plain or compressed, its trades must be
+    these, by their times, orders, prices and exact amounts.
 
-    Prices in ticks of one dollar, volumes in lots of 1e-6 bitcoin:
-    what is left of an order is rounded to lots, and never to nothing. `counts`
+    Prices are in ticks of one dollar, volumes in lots of 1e-6 bitcoin: the
+    remaining volume of an order is rounded to lots, and never to zero. `counts`
     has
       rows: rows of the file;
       start_orders: orders of the book at the start;
@@ -103,17 +57,18 @@ def read_checked(
   fills = _fills(rows, table)
   if trades_path := compressed.find(path.parent, "trades.csv"):
     _check_fills(trades_path, rows, fills)
-  left = table["left"].fill_null(-1).to_numpy()
-  return stream, events.GroundTruth(trades=_to_trades(fills), left=left)
+  remaining = table["remaining"].fill_null(-1).to_numpy()
+  truth = events.GroundTruth(trades=_to_trades(fills), remaining=remaining)
+  return stream, truth
 
 
 def _read(
   path: pathlib.Path,
 ) -> tuple[events.EventStream, pl.DataFrame, pl.DataFrame]:
-  """Returns the stream, the linked rows of the file, and a row an event."""
+  """Returns the stream, the linked rows, and the event table."""
   path = compressed.resolve(path)
-  rows = _link(_load(path))
-  _check_orders(path, rows)
+  rows = parse.link(parse.load(path))
+  parse.check_orders(path, rows)
   arrivals = _arrivals(rows)
   is_far = _is_far(arrivals)
   ghosts = _ghosts(arrivals)
@@ -132,7 +87,7 @@ def _read(
     "executions": rows["is_fill"].sum(),
     "refused": (arrivals["volume"] == 0).sum(),
     "ghosts": len(ghosts),
-    "unseen_deletes": len(rows.filter(_IS_FIRST & (action == "deleted"))),
+    "unseen_deletes": len(rows.filter(parse.IS_FIRST & (action == "deleted"))),
     "far_orders": is_far.sum(),
     "closing_deletes": rows["is_closing"].sum(),
   }
@@ -140,103 +95,11 @@ def _read(
   return _to_events(table, counts), rows, table
 
 
-def _load(path: compressed.File) -> pl.DataFrame:
-  """Reads the file and raises unless each row is well-formed."""
-  rows = tables.read_csv(path, _SCHEMA)
-  if rows.is_empty():
-    raise events.DataError(path, None, "the file has no rows")
-  price, volume = pl.col("price"), pl.col("volume")
-  time = pl.col("exchange_timestamp")
-  checks = {
-    "a value is missing": ~pl.any_horizontal(pl.all().is_null()),
-    "price is negative or no number": price.is_finite() & (price >= 0),
-    "price is off the grid of 1 dollar": price == price.round(),
-    "volume is negative or no number": volume.is_finite() & (volume >= 0),
-    "exchange_timestamp runs backwards": time.diff().fill_null(0) >= 0,
-    "exchange_timestamp is of another day; split the capture at midnight": (
-      time // _DAY == time.first() // _DAY
-    ),
-    "action is none of created, changed, deleted": pl.col("action").is_in(
-      ["created", "changed", "deleted"]
-    ),
-    "direction is not bid or ask": pl.col("direction").is_in(["bid", "ask"]),
-  }
-  for reason, is_good in checks.items():
-    tables.require(path, rows, is_good, reason)
-  return rows
-
-
-def _link(rows: pl.DataFrame) -> pl.DataFrame:
-  """Says of each row which order it is about, and what it does to it.
-
-  Adds: row; units, what is left in 1e-8 bitcoin, and lots; units_before and
-  lots_before, the same ahead of this row; born, the row that created the order;
-  arriving, the row of the order created last, null once its time is over; and
-  what follows from these.
-  """
-  is_created = pl.col("action") == "created"
-  time = pl.col("exchange_timestamp")
-  last = rows.filter(time == time.max())
-  has_closing = len(last) > 1 and (last["action"] == "deleted").all()
-  lots = (pl.col("units") * (_UNIT_SIZE / LOT_SIZE)).round().cast(pl.Int64)
-  return (
-    rows.with_columns(
-      row=pl.int_range(pl.len()),
-      units=(pl.col("volume") / _UNIT_SIZE).round().cast(pl.Int64),
-      is_start=time == time.min(),
-      is_closing=(time == time.max()) & has_closing,
-    )
-    .with_columns(
-      lots=pl.when(pl.col("units") > 0).then(lots.clip(1)).otherwise(0)
-    )
-    .with_columns(
-      units_before=pl.col("units").shift().over("id"),
-      lots_before=pl.col("lots").shift().over("id"),
-      born=pl.col("row").first().over("id"),
-      arriving=pl.when(is_created).then("row").forward_fill(),
-      arrived=pl.when(is_created).then(time).forward_fill(),
-    )
-    .with_columns(arriving=pl.when(pl.col("arrived") == time).then("arriving"))
-    .with_columns(
-      is_own=(pl.col("arriving") == pl.col("born")).fill_null(False)
-    )
-    .with_columns(
-      is_fill=~pl.col("is_own")
-      & pl.col("arriving").is_not_null()
-      & (pl.col("units") < pl.col("units_before")).fill_null(False)
-    )
-  )
-
-
-def _check_orders(path: compressed.File, rows: pl.DataFrame) -> None:
-  """Raises unless orders are known, live once, keep side, and never grow."""
-  is_created = pl.col("action") == "created"
-  is_unseen = _IS_FIRST & (pl.col("action") == "deleted")
-  is_known = ~_IS_FIRST | is_created
-  grows = (pl.col("units") > pl.col("units_before")).fill_null(False)
-  tables.require(
-    path, rows, _IS_FIRST | ~is_created, "the order is created twice"
-  )
-  tables.require(
-    path, rows, is_known | is_unseen, "unknown order id is changed"
-  )
-  was_deleted = pl.col("action").shift().over("id") == "deleted"
-  tables.require(
-    path, rows, ~was_deleted.fill_null(False), "the order was deleted"
-  )
-  is_same = pl.col("direction") == pl.col("direction").first().over("id")
-  tables.require(path, rows, is_same, "the order changes its direction")
-  tables.require(path, rows, ~grows | pl.col("is_own"), "the order grows")
-  if rows.select(is_unseen.mean()).item() > _MAX_UNSEEN:
-    reason = "unknown order id is deleted, as in over one row of a thousand"
-    tables.require(path, rows, is_known, reason)
-
-
 def _check_range(path: compressed.File, orders: pl.DataFrame) -> None:
-  """Raises if there is no order, or one that the matching engine cannot hold."""
+  """Raises unless there are orders, none of them too large."""
   if orders.is_empty():
     raise events.DataError(path, None, "the file has no orders")
-  is_good = (pl.col("price") < _PRICE_LIMIT) & (pl.col("volume") < 2**31)
+  is_good = (pl.col("price") <= types.MAX_PRICE) & (pl.col("volume") < 2**31)
   bad = orders.filter(~is_good)["row"]
   if len(bad):
     reason = "price or volume is too large for the matching engine"
@@ -244,10 +107,11 @@ def _check_range(path: compressed.File, orders: pl.DataFrame) -> None:
 
 
 def _arrivals(rows: pl.DataFrame) -> pl.DataFrame:
-  """Returns one row an order created: what it takes and what it rests with.
+  """Returns a row for each order created.
 
-  `taken`, `resting` and their sum `volume` are lots; `died` is the row that
-  deletes the order. An order of no volume was refused.
+  `taken`, the lots that it trades as it arrives, `resting`, those that it rests
+  with, and their sum `volume` are lots; `died` is the row that deletes the
+  order. An order of no volume was refused.
   """
   own = (
     rows.filter("is_own")
@@ -284,7 +148,7 @@ def _arrivals(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _is_far(arrivals: pl.DataFrame) -> pl.Series:
-  """Tells the resting orders that are priced beyond reason."""
+  """Returns whether each resting order is priced beyond reason."""
   start = arrivals.filter("is_start")
   is_bid = start["direction"] == "bid"
   lowest = (start.filter(is_bid)["price"].max() or 0) / _MAX_PRICE_RATIO
@@ -294,19 +158,19 @@ def _is_far(arrivals: pl.DataFrame) -> pl.Series:
 
 
 def _cancels(rows: pl.DataFrame, orders: pl.DataFrame) -> pl.DataFrame:
-  """Returns the rows that take resting volume off `orders`, untraded.
+  """Returns the rows that cancel resting volume of `orders`.
 
-  A delete takes what is left, after the fill if the row is one as well.
+  A delete takes the remainder, after the fill if the row is also one.
   """
   is_delete = pl.col("action") == "deleted"
   before = pl.when("is_fill").then("lots").otherwise("lots_before")
   after = pl.when(is_delete).then(0).otherwise("lots")
-  ignored = pl.col("is_own") | pl.col("is_closing") | _IS_FIRST
+  ignored = pl.col("is_own") | pl.col("is_closing") | parse.IS_FIRST
   return (
     rows.filter(~ignored)
     .with_columns(
       volume=before - after,
-      left=after,
+      remaining=after,
       kind=pl.lit(types.OrderKind.CANCEL),
       is_market_event=True,
     )
@@ -318,7 +182,7 @@ def _cancels(rows: pl.DataFrame, orders: pl.DataFrame) -> pl.DataFrame:
 
 
 def _ghosts(arrivals: pl.DataFrame) -> list[int]:
-  """Returns `born` of the orders that a later one shows to be gone.
+  """Returns `born` of orders that a later one proves gone.
 
   An order that rests untraded shows that all which it crosses are gone.
   """
@@ -340,7 +204,7 @@ def _ghosts(arrivals: pl.DataFrame) -> list[int]:
 
 
 def _fills(rows: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
-  """Returns one row a fill of a resting order, of at least a lot.
+  """Returns a row for each fill of any lots.
 
   `event`, `taker_id` and `maker_id` are by the events of `table`.
   """
@@ -364,8 +228,11 @@ def _fills(rows: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
 def _check_fills(
   path: compressed.File, rows: pl.DataFrame, fills: pl.DataFrame
 ) -> None:
-  """Raises unless the trades of a file, within the capture, are the fills."""
-  trades = tables.read_csv(path, _TRADE_SCHEMA)
+  """Raises unless the trades of a file are the fills.
+
+  Only trades within the times of the capture count.
+  """
+  trades = tables.read_csv(path, parse.TRADE_SCHEMA)
   time = rows["exchange_timestamp"]
   within = pl.col("exchange_timestamp").is_between(time.min(), time.max())
   is_bid = pl.col("direction") == "bid"
@@ -377,7 +244,7 @@ def _check_fills(
     sell_order_id=pl.when(is_bid).then("taker").otherwise("id"),
   )
   have = trades.filter(within).with_columns(
-    units=(pl.col("amount") / _UNIT_SIZE).round().cast(pl.Int64)
+    units=(pl.col("amount") / parse.UNIT_SIZE).round().cast(pl.Int64)
   )
   names = want.columns
   both = zip(want.iter_rows(), have.select(names).iter_rows(), strict=False)
@@ -407,7 +274,7 @@ def _to_trades(fills: pl.DataFrame) -> events.Trades:
 def _to_events(
   stream: pl.DataFrame, counts: dict[str, int]
 ) -> events.EventStream:
-  """Returns the stream as arrays, in ticks, lots and time of day."""
+  """Returns the stream as arrays: ticks, lots, time of day."""
   milliseconds = stream["exchange_timestamp"].to_numpy()
   start = datetime.datetime.fromtimestamp(milliseconds[0] / 1e3, datetime.UTC)
   midnight = datetime.datetime.combine(start, datetime.time(), datetime.UTC)
@@ -429,6 +296,6 @@ def _to_events(
     order_id=column("order_id"),
     is_market_event=stream["is_market_event"].to_numpy(),
     tick_size=TICK_SIZE,
-    lot_size=LOT_SIZE,
+    lot_size=parse.LOT_SIZE,
     counts=counts,
   )

@@ -1,4 +1,4 @@
-"""DBN files of Databento's schema `mbo`; `databento` makes events of them.
+"""DBN files of Databento's schema `mbo` as arrays of records.
 
 A DBN file (docs.databento.com, "Databento Binary Encoding") is a header, of
 which `databento-dbn` makes the metadata, and records. A record begins with its
@@ -15,15 +15,11 @@ import datetime
 import pathlib
 import typing
 
+import databento_dbn
 import numpy as np
 
 from mars_jax.feeds import compressed
 from mars_jax.feeds import events
-
-try:
-  import databento_dbn
-except ImportError:
-  databento_dbn = None
 
 DAY = 86_400 * 10**9  # Nanoseconds.
 RECORD = np.dtype(
@@ -59,7 +55,7 @@ _EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
 class File:
-  """A DBN file that is being read, from its start to its end.
+  """A DBN file, read once from start to end.
 
   Attributes:
     path: its name, for errors.
@@ -126,7 +122,7 @@ class File:
     return ids
 
   def find(self, instrument: str) -> int:
-    """Returns the id of an instrument; one without a symbol goes by its id."""
+    """Returns an instrument's id, given its symbol or id."""
     if instrument in self.ids:
       return self.ids[instrument]
     if not instrument.isdecimal():
@@ -134,11 +130,11 @@ class File:
     return int(instrument)
 
   def symbols(self, number: int) -> list[str]:
-    """Returns what an instrument is called, by its id."""
+    """Returns an instrument's symbols, or its id as text."""
     return self._symbols.get(number) or [str(number)]
 
   def header(self, instrument: str) -> bytes:
-    """Returns the header of a file of one of the instruments alone."""
+    """Returns the header of a file of a single instrument."""
     end = self._last_day + datetime.timedelta(1)
     interval = _Interval(self.day, end, str(self.find(instrument)))
     metadata, stype = self.metadata, databento_dbn.SType
@@ -158,7 +154,9 @@ class File:
   def chunks(
     self, num_bytes: int = 2**22
   ) -> collections.abc.Iterator[tuple[int, np.ndarray]]:
-    """Yields (row of the first, MBO records), rows being records, from 1.
+    """Yields MBO records, with the row of the first.
+
+    Rows are records, counted from 1.
 
     Args:
       num_bytes: how much to read at a time.
@@ -190,7 +188,7 @@ class File:
       raise events.DataError(self.path, row, "cut off within a record")
 
   def _view(self, buffer, at):
-    """Returns the MBO records that follow one another from a place on."""
+    """Returns the run of MBO records from a place on."""
     size = self._dtype.itemsize
     records = np.frombuffer(buffer, self._dtype, (len(buffer) - at) // size, at)
     is_mbo = records["rtype"] == _RTYPE
@@ -203,13 +201,8 @@ def open_dbn(path: pathlib.Path | str) -> collections.abc.Iterator[File]:
   """Opens a file, plain or compressed.
 
   Raises:
-    ImportError: if the extra `databento` is not installed.
     events.DataError: if it is no DBN file of the schema `mbo`, or is broken.
   """
-  if databento_dbn is None:
-    raise ImportError(
-      "DBN files need databento-dbn: pip install 'mars-jax[databento]'"
-    )
   path = pathlib.Path(path)
   with compressed.open_binary(path) as file:
     yield File(path, file)

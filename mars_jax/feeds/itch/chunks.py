@@ -1,4 +1,4 @@
-"""The bytes of NASDAQ TotalView-ITCH 5.0 files; `itch` reads what they mean.
+"""NASDAQ TotalView-ITCH 5.0 files as chunks of messages.
 
 The format is that of "Nasdaq TotalView-ITCH 5.0", sections 3 and 4
 (nasdaqtrader.com, NQTVITCHSpecification.pdf). Days of it, as the exchange gives
@@ -108,11 +108,11 @@ class Chunk:
   num_before: int
 
   def of(self, letters: str) -> np.ndarray:
-    """Returns bool `[M]`, which messages are of some types."""
+    """Returns bool `[M]`, true for messages of some types."""
     return np.isin(self.kinds, [ord(letter) for letter in letters])
 
   def records(self, letter: str, rows: np.ndarray) -> np.ndarray:
-    """Returns the fields of messages, all of one type, by their places."""
+    """Returns the fields of messages of one type."""
     layout = LAYOUTS[letter]
     windows = np.ndarray(
       max(len(self.data) - layout.itemsize + 1, 0),
@@ -156,7 +156,10 @@ def stream(path: pathlib.Path | str) -> collections.abc.Iterator[Chunk]:
 
 
 def _bounds(data: bytes) -> np.ndarray:
-  """Returns where whole messages start, at their lengths, and the last ends."""
+  """Returns the places between whole messages, the last end included.
+
+  A message starts at its length.
+  """
   bounds, place, last = [], 0, len(data) - 1
   while place < last:
     bounds.append(place)

@@ -1,4 +1,4 @@
-"""Makes events of the records of one instrument; see `databento`."""
+"""Reconstructs the orders of one instrument from MBO records."""
 
 import collections
 import dataclasses
@@ -21,7 +21,7 @@ _ADD, _CANCEL, _MODIFY, _CLEAR, _TRADE, _FILL, _NONE = b"ACMRTFN"
 _LAST, _TOP_OF_BOOK, _SNAPSHOT, _BY_PRICE, _MAYBE_BAD = 128, 64, 32, 16, 4
 _UNDEF_PRICE = 2**63 - 1
 _NO_SIDE = -1
-_NO_ID = -1  # Of an order that no event has told of yet.
+_NO_ID = -1  # Of an order that is in no event yet.
 _SIDES = np.full(256, _NO_SIDE)
 _SIDES[[ord("A"), ord("B")]] = ASK, BID
 _MAX_UNSEEN = 1e-3  # Share of records that may name orders never added.
@@ -39,38 +39,38 @@ class Order:
   Attributes:
     side: its side.
     price: in units of 1e-9.
-    left: lots that the exchange has left of it.
-    filled: lots that fills of the event in progress tell of.
-    traded: those of them that `left` lacks already, and no event tells of yet.
+    remaining: lots that the exchange has of it.
+    filled: lots in fills of the event in progress.
+    traded: those of them already off `remaining`, and in no event yet.
     order_id: ours.
   """
 
   side: int
   price: int
-  left: int
+  remaining: int
   filled: int = 0
   traded: int = 0
   order_id: int = _NO_ID
 
   def trade(self, most: int) -> int:
-    """Takes off what fills tell of, up to `most`; returns how many lots."""
+    """Takes off up to `most` filled lots; returns how many."""
     volume = min(self.filled, most)
     self.filled -= volume
-    self.left -= volume
+    self.remaining -= volume
     self.traded += volume
     return volume
 
 
-class Reader:
-  """Goes through the records, chunk by chunk; fills the attributes.
+class Reconstruction:
+  """Events and trades from the records, taken chunk by chunk.
 
   Attributes:
-    events: `[E, 9]` int64: time, kind, side, price, volume, order id, is_market_event,
-      left, row. Times are of the UNIX epoch, 0 before the first told.
-    trades: `[M, 5]` int64: event, bid id, ask id, price, volume.
+    events: `[E, 9]` int64: a row of `events.from_rows`, and the row of the
+      file. Times are of the UNIX epoch, 0 before the first known.
+    trades: `[M, 5]` int64, rows of `events.continuous_trades`.
     resting: {the exchange's order id: `Order`} of what rests.
     first: `ts_event` and `ts_recv` of the first record that is no snapshot.
-    counts: see `databento.read_checked`.
+    counts: see `reader.read_checked`.
   """
 
   def __init__(self, path: pathlib.Path):
@@ -109,7 +109,11 @@ class Reader:
     self._store()
 
   def finish(self) -> None:
-    """Ends the last event; raises if too many orders were unknown."""
+    """Ends the last event.
+
+    Raises:
+      events.DataError: if too many orders were unknown.
+    """
     if self._event and not self._event[-1].flags & _LAST:
       self.counts["unfinished"] = len(self._event)
     self._settle()
@@ -120,7 +124,7 @@ class Reader:
       self._fail(self._first_unseen, reason)
 
   def _store(self):
-    """Keeps the new events and trades as arrays, which take less memory."""
+    """Stores new events and trades as arrays, to save memory."""
     for parts, new in zip(self._parts, self._new, strict=True):
       parts.append(np.array(new, np.int64).reshape(-1, parts[0].shape[1]))
       new.clear()
@@ -179,17 +183,19 @@ class Reader:
     if record.action == _CLEAR:
       self.counts["clears"] += 1
       for order in self.resting.values():
-        self._emit(CANCEL, order, order.left, left=0, is_market_event=False)
+        self._emit(
+          CANCEL, order, order.remaining, remaining=0, is_market_event=False
+        )
       self.resting.clear()
     elif record.action == _ADD:
       self.counts["start_orders"] += 1
       self._emit(LIMIT, self._add(record), record.size, is_market_event=False)
 
   def _collect(self, record):
-    """Adds a record to the event in progress, or begins the next one."""
+    """Adds a record to the current or the next event."""
     if self._event and self._event[-1].flags & _LAST:
-      # An exchange that sends an order's fills one by one says what they have
-      # in common by their time; what is left of the order comes last.
+      # Fills of one order that are sent one by one share their time; the
+      # remainder of the order comes last.
       has_new = any(other.action in (_ADD, _MODIFY) for other in self._event)
       if has_new or record.time != self._event[0].time:
         self._settle()
@@ -201,7 +207,7 @@ class Reader:
     self._event.append(record)
 
   def _settle(self):
-    """Makes events of the records of an event of the exchange.
+    """Emits the current event of the exchange.
 
     What it takes off the book untraded comes first, then the aggressive orders,
     then what it adds: in that order each trades with what it did trade with.
@@ -228,7 +234,7 @@ class Reader:
     self._event, self._late = [], []
 
   def _fill(self, record, trades):
-    """Returns the resting order that is filled, None if it is not in the book.
+    """Returns the filled resting order, None if not there.
 
     The book changes with a later record. A fill on the side of the only trades
     of the event is of the aggressive order itself, and makes no difference.
@@ -250,7 +256,7 @@ class Reader:
     return order
 
   def _find(self, record):
-    """Returns the order that a record changes, None if it was never added."""
+    """Returns the order that a record changes; None if unknown."""
     order = self.resting.get(record.name)
     if order is None:
       self.counts["unseen"] += 1
@@ -260,18 +266,18 @@ class Reader:
     return order
 
   def _cancel(self, record):
-    """Takes `size` off an order: first what was filled, then untraded."""
+    """Takes `size` off an order, filled lots first."""
     order = self._find(record)
     if order is None:
       return
-    if record.size > order.left:
-      reason = f"size {record.size} is off an order of {order.left} lots"
+    if record.size > order.remaining:
+      reason = f"size {record.size} is off an order of {order.remaining} lots"
       self._fail(record.row, reason)
     traded = order.trade(record.size)
     self._reduce(record.name, order, record.size - traded)
 
   def _modify(self, record):
-    """Gives an order another price and size, after what was filled of it.
+    """Gives an order another price and size, after its fills.
 
     It keeps its place where only its size shrinks. Else it is cancelled and
     another order arrives, as also where it was unknown.
@@ -279,30 +285,30 @@ class Reader:
     self.counts["modifies"] += 1
     order = self._find(record)
     if order is not None:
-      order.trade(order.left)
-      if record.price == order.price and record.size <= order.left:
-        self._reduce(record.name, order, order.left - record.size)
+      order.trade(order.remaining)
+      if record.price == order.price and record.size <= order.remaining:
+        self._reduce(record.name, order, order.remaining - record.size)
         return
-      self._reduce(record.name, order, order.left)
+      self._reduce(record.name, order, order.remaining)
     new = self._add(record)
     self._late.append((LIMIT, new, record.size, -1, order is not None))
 
   def _reduce(self, name, order, volume):
-    """Takes off an order what does not trade, maybe nothing."""
-    order.left -= volume
-    if not order.left:
+    """Cancels lots of an order, maybe none."""
+    order.remaining -= volume
+    if not order.remaining:
       del self.resting[name]
     if not volume:
       return
     # The order is new where it has no id, and its cancel comes after it.
-    arguments = (CANCEL, order, volume, order.left + order.traded)
+    arguments = (CANCEL, order, volume, order.remaining + order.traded)
     if order.order_id == _NO_ID:
       self._late.append(arguments)
     else:
       self._emit(*arguments)
 
   def _trade(self, hits, trades):
-    """Emits the aggressive orders of an event, one for each of its sides."""
+    """Emits the aggressive orders of an event, one a side."""
     takers = {side: [] for side in trades if side != _NO_SIDE}
     for maker, record in hits:
       volume = min(record.size, maker.traded) if maker else 0
@@ -315,8 +321,8 @@ class Reader:
         takers[1 - maker.side].append((maker, volume))
       else:
         self.counts["fills_without_trade"] += 1
-        left = maker.left + maker.traded
-        self._emit(CANCEL, maker, volume, left, is_market_event=False)
+        rest = maker.remaining + maker.traded
+        self._emit(CANCEL, maker, volume, rest, is_market_event=False)
     for maker, _ in hits:
       if maker:
         maker.filled = 0
@@ -326,7 +332,7 @@ class Reader:
         self._arrive(side, taken)
 
   def _arrive(self, side, taken):
-    """Emits an aggressive order, with what is left of it, and its trades."""
+    """Emits an aggressive order with its remainder and trades."""
     worst = max if side == BID else min
     price = worst(maker.price for maker, _ in taken)
     order, rest = Order(side, price, 0), 0
@@ -346,7 +352,7 @@ class Reader:
       ask_id, bid_id = pair
       self._new[1].append((event, bid_id, ask_id, maker.price, volume))
 
-  def _emit(self, kind, order, volume, left=-1, is_market_event=True):
+  def _emit(self, kind, order, volume, remaining=-1, is_market_event=True):
     if kind == LIMIT:
       order.order_id = self._num_orders
       self._num_orders += 1
@@ -358,7 +364,7 @@ class Reader:
       volume,
       order.order_id,
       is_market_event,
-      left,
+      remaining,
     )
     self._new[0].append((self._time, kind, *event, self._row))
     self._num_events += 1

@@ -1,9 +1,9 @@
-"""The files of a Shanghai Stock Exchange level-2 feed as checked tables.
+"""Shanghai Stock Exchange level-2 files as checked tables.
 
 The exchange (LDDS level-2 interface specification, order and trade messages)
 gives every order and every trade of a channel a sequence number; together they
 are all that happened. Vendors write them as CSV files with a header, here in
-two layouts, told apart by the names of their files:
+two layouts, distinguished by the names of their files:
 
             entrust.csv, trade.csv         SHorders.csv, SHtrans.csv
   date      (in the path, if anywhere)     MDDate, or as on the left
@@ -36,8 +36,7 @@ from mars_jax.feeds import events
 from mars_jax.feeds import level2
 from mars_jax.feeds import tables
 
-TICK_SIZE = 0.01  # Yuan.
-LOT_SIZE = 1.0  # Shares.
+SUFFIX = ".SH"  # That the codes of instruments may have.
 AUCTION = -1  # The `taker` of a trade that a call auction made.
 NUM_LEVELS = 10  # Of a snapshot.
 
@@ -116,12 +115,12 @@ class Files:
 
   @property
   def path_day(self) -> str:
-    """The last date in the path of the orders, if any."""
+    """The last date in the path of the orders."""
     days = re.findall(r"(20\d\d)-?(\d\d)-?(\d\d)", str(self.orders))
     return "-".join(days[-1]) if days else ""
 
   def day(self, orders: level2.Table, trades: level2.Table) -> str:
-    """Returns the date of their rows, or else that of the path.
+    """Returns the date of the rows, or of the path.
 
     Raises:
       events.DataError: the trades are not of the day of the orders.
@@ -136,7 +135,10 @@ class Files:
 
 
 def find(path: pathlib.Path | str) -> Files:
-  """Returns the files of a day; argument and errors are those of `sse.read`."""
+  """Returns the files of a day.
+
+  The argument and errors are those of `reader.read_checked`.
+  """
   layouts = dict(zip(_ORDERS, _TRADES, strict=True))
   orders, trades, found = level2.find(path, layouts)
   snapshots = [
@@ -148,22 +150,18 @@ def find(path: pathlib.Path | str) -> Files:
   return Files(orders, trades, snapshots[0] if snapshots else None)
 
 
-def instruments(orders: compressed.File) -> tuple[str, ...]:
-  """Returns the instruments of a file of orders, sorted."""
-  codes = tables.distinct(orders, "SecurityID")
-  return tuple(code.removesuffix(".SH") for code in codes)
-
-
 def load_orders(file: compressed.File, instrument: str) -> level2.Table:
-  """Returns added and deleted orders of an instrument, by sequence number.
+  """Returns an instrument's adds and deletes, by sequence number.
 
   The columns, int64 each, are row, sequence, time (ns since midnight), kind,
-  order, side, price (ticks) and volume (lots); also date, where it is told.
-  Raises DataError if there are none.
+  order, side, price (ticks) and volume (lots); also date, if the file has it.
+
+  Raises:
+    events.DataError: if there are none.
   """
   table = _load(file, _ORDERS[compressed.plain_name(file)], instrument)
   if table.rows.is_empty():  # Say which instruments there are.
-    level2.choose(file, instruments(file), instrument)
+    level2.choose(file, level2.instruments(file, SUFFIX), instrument)
   return table
 
 
@@ -172,13 +170,13 @@ def load_trades(file: compressed.File, instrument: str) -> level2.Table:
 
   The columns, int64 each, are row, sequence, time (ns since midnight), bid and
   ask (numbers of orders), taker (a side, or `AUCTION`), price (ticks) and
-  volume (lots); also date, where it is told.
+  volume (lots); also date, if the file has it.
   """
   return _load(file, _TRADES[compressed.plain_name(file)], instrument)
 
 
 def load_snapshots(file: compressed.File, instrument: str) -> level2.Table:
-  """Returns the snapshots of an instrument, in the order of the file.
+  """Returns the snapshots of an instrument, in file order.
 
   The columns are row, time (ns since midnight), status, num_trades (of the day
   so far), ask_total and bid_total (lots, of all orders of a side),
@@ -191,7 +189,7 @@ def load_snapshots(file: compressed.File, instrument: str) -> level2.Table:
   is_whole = ~pl.any_horizontal(pl.col(list(_SNAPSHOTS)).is_null())
   table.require(is_whole, "a value is missing")
   for name in ("previous_close", *sum(PRICES, [])):
-    table = table.in_ticks(name, TICK_SIZE)
+    table = table.in_ticks(name)
   return table.replace(
     **{name: pl.col(name).fill_null(0) for name in level_names}
   )
@@ -202,7 +200,7 @@ def _load(
   names: collections.abc.Mapping[str, str],
   instrument: str,
 ) -> level2.Table:
-  """Returns orders or trades; raises unless each is well-formed."""
+  """Returns orders or trades; raises at the first malformed one."""
   table = _named(file, names, instrument)
   is_whole = ~pl.any_horizontal(pl.all().is_null())
   table.require(is_whole, "a value is missing")
@@ -210,7 +208,7 @@ def _load(
   table.require(volume.is_between(1, 2**31 - 1), "volume is not in [1, 2**31)")
   is_price = pl.col("price").is_finite() & (pl.col("price") > 0)
   table.require(is_price, "price is not above 0, or no number")
-  table = table.in_ticks("price", TICK_SIZE)
+  table = table.in_ticks("price")
   for name in names.keys() & _CODES:
     table = table.decoded(name, names[name], _CODES[name])
   return level2.Table(file, table.rows.sort("sequence"))
@@ -221,13 +219,13 @@ def _named(
   names: collections.abc.Mapping[str, str],
   instrument: str,
 ) -> level2.Table:
-  """Reads the rows of an instrument, under our names; parses date and time."""
+  """Reads an instrument's rows under our names; parses the times."""
   code = pl.col(names["instrument"])
   rows = tables.read_csv(
     file,
     {theirs: _TYPES.get(ours, pl.Int64) for ours, theirs in names.items()},
     optional=[_DATE],
-    is_kept=code.is_null() | (code.str.strip_suffix(".SH") == instrument),
+    is_kept=code.is_null() | (code.str.strip_suffix(SUFFIX) == instrument),
   )
   ours = {theirs: ours for ours, theirs in names.items()}
   table = level2.Table(file, rows.rename(lambda name: ours.get(name, name)))

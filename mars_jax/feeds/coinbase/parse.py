@@ -1,4 +1,4 @@
-"""The files of a Coinbase capture, checked; `coinbase` makes events of them."""
+"""The files of a Coinbase capture, checked."""
 
 import collections.abc
 import contextlib
@@ -19,7 +19,12 @@ _SIDES = {"sell": types.Side.ASK, "buy": types.Side.BID}
 
 @dataclasses.dataclass(frozen=True)
 class Book:
-  """A book: (side, price, volume, Coinbase's id) of its orders, asks first."""
+  """An order-by-order book, asks first.
+
+  Attributes:
+    sequence: number of the last message that it includes.
+    orders: (side, price, volume, Coinbase's id) each.
+  """
 
   sequence: int
   orders: list[tuple[int, int, int, str]]
@@ -29,7 +34,7 @@ class Book:
 def located(
   path: compressed.File, row: int | None = None
 ) -> collections.abc.Iterator[None]:
-  """Turns what goes wrong with the content of a row into a DataError."""
+  """Raises DataError for errors in the content of a row."""
   try:
     yield
   except KeyError as error:
@@ -39,7 +44,11 @@ def located(
 
 
 def find(path: pathlib.Path, name: str) -> compressed.File:
-  """Returns a file of a capture, plain or compressed; raises if absent."""
+  """Returns a file of a capture, plain or compressed.
+
+  Raises:
+    events.DataError: if there is none.
+  """
   found = compressed.find(path, name)
   if found is None:
     raise events.DataError(path / name, None, "no such file")
@@ -68,7 +77,7 @@ def load_book(path: compressed.File) -> Book:
 def load_messages(
   path: compressed.File, start: Book, end: Book | None
 ) -> tuple[list[tuple[int, dict]], int]:
-  """Returns (row, message) between the books, and how many are outside."""
+  """Returns (row, message) between the books; counts the others."""
   messages = _load(path)
   if not isinstance(messages, list):
     raise events.DataError(path, None, "no list of messages")
@@ -113,7 +122,7 @@ def to_size(text: str) -> int:
 
 
 def _scaled(name, text, decimals):
-  """Returns a positive decimal number times a power of ten, exactly."""
+  """Returns a decimal number times a power of ten, exactly."""
   if not isinstance(text, str):
     raise ValueError(f"{name} {text!r} is no text, as numbers must be")
   whole, _, part = text.partition(".")

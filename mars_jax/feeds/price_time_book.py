@@ -1,8 +1,8 @@
-"""The price-time book that the LOBSTER reader keeps in step with the file.
+"""A price-time book for readers that reconstruct orders.
 
-In plain Python and by order id, since the reader corrects single orders between
-the rows. Prices are turned into keys, of which less is better: the price of an
-ask, minus the price of a bid.
+Readers keep it in step with their feed. In plain Python and by order id, since
+they correct single orders between the rows. Prices are turned into keys, of
+which less is better: the price of an ask, minus the price of a bid.
 """
 
 import bisect
@@ -10,7 +10,7 @@ import collections.abc
 
 
 class Book:
-  """What a price-time matching engine holds after the events so far.
+  """The resting orders of a price-time matching engine.
 
   Attributes:
     keys: by side, the sorted keys of the levels.
@@ -34,7 +34,7 @@ class Book:
       self.levels[side][key] = {order_id: volume}
 
   def take(self, side: int, key: int, order_id: int, volume: int) -> int:
-    """Takes up to `volume` off an order; returns how much it was."""
+    """Takes up to `volume` off an order; returns that."""
     level = self.levels[side][key]
     volume = min(volume, level[order_id])
     level[order_id] -= volume

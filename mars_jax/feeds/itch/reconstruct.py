@@ -1,4 +1,4 @@
-"""Turns the messages of one instrument into events, for `itch`.
+"""Reconstructs the orders of one instrument from ITCH messages.
 
 Keeps the book of a price-time matching engine in step with the feed, so that it
 is seen which executions an aggressive order explains, and which not.
@@ -11,12 +11,12 @@ import numpy as np
 
 from mars_jax import types
 from mars_jax.feeds import events
-from mars_jax.feeds import itch_chunks
-from mars_jax.feeds import itch_messages
-from mars_jax.feeds import lobster_book
+from mars_jax.feeds import price_time_book
+from mars_jax.feeds.itch import chunks
+from mars_jax.feeds.itch import parse
 
 _TICK = 100  # 1/10000 dollar.
-_CLOSE = 20 * 3600 * types.NANOSECONDS  # When the venue's day is over.
+_CLOSE = 20 * 3600 * types.NANOSECONDS  # When the exchange's day is over.
 _INT32_MAX = 2**31 - 1
 _LIMIT, _CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
 _SIDES = {b"B": types.Side.BID, b"S": types.Side.ASK}
@@ -32,13 +32,13 @@ _COUNTS = (
   *("out_of_turn_executions", "repriced_executions", "off_grid_orders"),
   *("crossing_orders", "outside", "late_cancels"),
 )
-_ADDS = tuple(letter.encode() for letter in itch_chunks.ADDS)
+_ADDS = tuple(letter.encode() for letter in chunks.ADDS)
 _CANCELS = (b"X", b"D")
-_EXECUTIONS = tuple(letter.encode() for letter in itch_chunks.EXECUTIONS)
+_EXECUTIONS = tuple(letter.encode() for letter in chunks.EXECUTIONS)
 
 
 class _Message(typing.NamedTuple):
-  """A message; see `itch_messages.Messages`."""
+  """A message; see `parse.Messages`."""
 
   row: int
   time: int
@@ -53,19 +53,19 @@ class _Message(typing.NamedTuple):
 
 @dataclasses.dataclass(slots=True)
 class _Order:
-  """An order that the feed has left something of.
+  """An order with some volume left in the feed.
 
   Attributes:
     order_id: ours, `types.NO_ORDER` as long as it is not in the book.
     side: `types.Side`.
     price: ticks; None off their grid.
-    left: lots.
+    remaining: lots.
   """
 
   order_id: int
   side: int
   price: int | None
-  left: int
+  remaining: int
 
   @property
   def key(self) -> int:
@@ -73,16 +73,16 @@ class _Order:
     return -self.price if self.side == types.Side.BID else self.price
 
 
-class Reader:
-  """Turns the messages into events; `run` fills the attributes.
+class Reconstruction:
+  """Events and trades from the messages; `run` fills them.
 
   Attributes:
-    events: (time, kind, side, price, volume, order id, is_market_event, left) each.
-    trades: (event, bid id, ask id, price, volume) each.
-    counts: see `itch`.
+    events: rows of `events.from_rows`.
+    trades: rows of `events.continuous_trades`.
+    counts: see the package's docstring.
   """
 
-  def __init__(self, path, messages: itch_messages.Messages):
+  def __init__(self, path, messages: parse.Messages):
     self.events = []
     self.trades = []
     self.counts = dict.fromkeys(_COUNTS, 0)
@@ -96,7 +96,7 @@ class Reader:
     columns = [getattr(messages, name) for name in _Message._fields[:-1]]
     columns = (x.tolist() for x in (*columns, _is_of_cross(messages)))
     self._messages = [*map(_Message._make, zip(*columns, strict=True))]
-    self._book = lobster_book.Book()
+    self._book = price_time_book.Book()
     self._orders = {}  # {reference: _Order}
     self._waiting = {}  # {reference: _Order} of those that would trade
     self._num_ids = 0
@@ -104,7 +104,7 @@ class Reader:
     self._time = 0
 
   def run(self) -> None:
-    """Goes through the messages, all executions of an order at once."""
+    """Goes through the messages, an order's executions at once."""
     place = 0
     while place < len(self._messages):
       message = self._messages[place]
@@ -127,16 +127,16 @@ class Reader:
     elif letter == b"X":
       self._cancel(reference, shares)
     elif letter == b"D":
-      self._cancel(reference, self._find(reference).left)
+      self._cancel(reference, self._find(reference).remaining)
     elif letter == b"U":
       old = self._find(reference)
-      self._cancel(reference, old.left)
+      self._cancel(reference, old.remaining)
       self._enter(message.new_reference, old.side, price, shares)
 
   def orders(self) -> events.RestingOrders:
-    """Returns the orders that the feed has left, of those in the book."""
+    """Returns the remaining orders of those in the book."""
     rows = [
-      (order.side, order.price, order.left, order.order_id)
+      (order.side, order.price, order.remaining, order.order_id)
       for order in self._orders.values()
       if order.order_id != types.NO_ORDER
     ]
@@ -170,20 +170,22 @@ class Reader:
 
   def _rest(self, order: _Order, is_market_event: bool = True) -> None:
     order.order_id = self._new_id()
-    self._emit(_LIMIT, order, order.left, is_market_event)
-    self._book.add(order.side, order.key, order.order_id, order.left)
+    self._emit(_LIMIT, order, order.remaining, is_market_event)
+    self._book.add(order.side, order.key, order.order_id, order.remaining)
 
   def _new_id(self) -> int:
     self._num_ids += 1
     return self._num_ids - 1
 
   def _take(self, reference: int, volume: int) -> _Order:
-    """Takes volume off an order, by the feed's numbers and in the book."""
+    """Takes volume off an order in feed and book."""
     order = self._find(reference)
-    if volume > order.left:
-      raise self._error(f"{volume} shares of an order with {order.left} left")
-    order.left -= volume
-    if not order.left:
+    if volume > order.remaining:
+      raise self._error(
+        f"{volume} shares of an order with {order.remaining} left"
+      )
+    order.remaining -= volume
+    if not order.remaining:
       del self._orders[reference]
       self._waiting.pop(reference, None)
     if order.order_id == types.NO_ORDER:
@@ -197,7 +199,9 @@ class Reader:
   ) -> None:
     order = self._take(reference, volume)
     if order.order_id != types.NO_ORDER:
-      self._emit(_CANCEL, order, volume, is_market_event, left=order.left)
+      self._emit(
+        _CANCEL, order, volume, is_market_event, remaining=order.remaining
+      )
       self._admit()
 
   def _admit(self) -> None:
@@ -208,7 +212,7 @@ class Reader:
         self._rest(order, is_market_event=False)
 
   def _trade(self, place: int) -> int:
-    """Goes through the executions from a place on; returns where they end."""
+    """Handles the executions from a place on; returns their end."""
     first = self._messages[place]
     if first.is_of_cross:
       self.counts["cross_executions"] += 1
@@ -217,19 +221,19 @@ class Reader:
     hits, is_in_turn, place = self._hits(place)
     if not is_in_turn:
       self.counts["out_of_turn_executions"] += len(hits)
-      for order, volume, left in hits:
-        self._emit(_CANCEL, order, volume, is_market_event=False, left=left)
+      for order, volume, rest in hits:
+        self._emit(_CANCEL, order, volume, False, rest)
     elif hits:
       place += self._aggress(hits, place)
     self._admit()
     return place
 
   def _hits(self, place: int) -> tuple[list, bool, int]:
-    """Takes what the executions from a place on take, of one time and side.
+    """Applies the next executions of one time and side.
 
     Returns:
-      (order, lots, lots left) of each that hits the book; whether each hits
-      the order that is first by price and time; and the place after them.
+      (order, lots, lots remaining) of each that hits the book; whether each
+      hits the order that is first by price and time; and the place after them.
     """
     hits, is_in_turn, side = [], True, None
     while place < len(self._messages):
@@ -247,26 +251,26 @@ class Reader:
         is_in_turn = is_in_turn and (not is_in_book or self._is_first(order))
         self._take(message.reference, message.shares)
         if is_in_book:
-          hits.append((order, message.shares, order.left))
+          hits.append((order, message.shares, order.remaining))
       elif message.letter != b"P":
         break
       place += 1
     return hits, is_in_turn, place
 
   def _check_price(self, order: _Order, message: _Message) -> None:
-    """Raises if an order off the grid trades; counts trades at other prices."""
+    """Raises for a price off the grid; counts repriced executions."""
     if order.price is None:
       raise self._error("an order off the 1 cent grid trades")
     if message.letter == b"C" and message.price != order.price * _TICK:
       self.counts["repriced_executions"] += 1
 
   def _is_first(self, order: _Order) -> bool:
-    """Tells whether an order of the book is the next of its side to trade."""
+    """Returns whether an order trades next on its side."""
     best = self._book.keys[order.side][0]
     return next(iter(self._book.levels[order.side][best])) == order.order_id
 
   def _aggress(self, hits: list, place: int) -> int:
-    """Emits the order that hits; returns the messages of what is left of it.
+    """Emits the aggressive order; returns its remainder's messages.
 
     Args:
       hits: see `_hits`.
@@ -284,12 +288,12 @@ class Reader:
       pair[last.side] = maker_id
       ask_id, bid_id = pair
       self.trades.append((len(self.events), bid_id, ask_id, *fill))
-    self._emit(_LIMIT, taker, volume + taker.left)
+    self._emit(_LIMIT, taker, volume + taker.remaining)
     self.counts["aggressive_orders"] += 1
     return num_used
 
   def _find_remainder(self, taker: _Order, place: int) -> int:
-    """Rests what is left of an aggressive order, if the next message tells.
+    """Rests an aggressive order's remainder if that comes next.
 
     Returns:
       1 if that message is used, else 0.
@@ -308,13 +312,15 @@ class Reader:
     is_beyond = rest.side == taker.side and rest.key <= taker.key
     if not is_beyond or self._would_trade(rest):
       return 0
-    taker.price, taker.left = rest.price, rest.left
+    taker.price, taker.remaining = rest.price, rest.remaining
     self._orders[message.reference] = rest
-    self._book.add(rest.side, rest.key, rest.order_id, rest.left)
+    self._book.add(rest.side, rest.key, rest.order_id, rest.remaining)
     self.counts["remainders"] += 1
     return 1
 
-  def _emit(self, kind, order, volume, is_market_event=True, left=-1) -> None:
+  def _emit(
+    self, kind, order, volume, is_market_event=True, remaining=-1
+  ) -> None:
     if volume > _INT32_MAX:
       raise self._error(f"an order of {volume} shares is too large")
     event = (
@@ -323,13 +329,13 @@ class Reader:
       volume,
       order.order_id,
       is_market_event,
-      left,
+      remaining,
     )
     self.events.append((self._time, kind, *event))
 
 
-def _is_of_cross(messages: itch_messages.Messages) -> np.ndarray:
-  """Returns bool `[M]`, which messages are executions of a cross."""
+def _is_of_cross(messages: parse.Messages) -> np.ndarray:
+  """Returns bool `[M]`, true for executions of a cross."""
   letter, time = messages.letter, messages.time
   is_execution = np.isin(letter, _EXECUTIONS)
   is_cross = (letter == b"Q") & (messages.shares > 0)

@@ -1,28 +1,4 @@
-"""Reads Coinbase's full channel: every message about every order.
-
-A capture is a folder, or a zip, of three JSON files, plain or compressed
-(docs.cdp.coinbase.com/exchange):
-  beginning_level_3.json  the book at the start, order by order: `asks` and
-    `bids`, lists of [price, size, order id], best and oldest first, and the
-    `sequence` number of the last message that it includes.
-  messages.json  the messages, by `sequence`. An order is `received`; each trade
-    is a `match` of a maker, whose side and price it tells, and a taker; what is
-    left of the order is `open`; an order that is `done` is gone.
-  ending_level_3.json  the book at the end, like the first; it may be absent.
-
-What the feed means, found in a capture of 2018-07-13 and checked there:
-  - From `received` to `open` or `done` all messages are about that order and
-    those that it trades with. It is one event, placed where that ends: its
-    volume is what it took and rests with; its price is its own, or that of its
-    last fill where it does not rest.
-  - A market order names a size, funds, or both, and no price.
-  - An order that is done as it arrives, untraded, was refused (post-only, or a
-    trade with oneself): it never rests, so it is counted and not passed on.
-  - The first messages may be about orders that were received before the start.
-
-Prices are in cents and sizes in 1e-8 bitcoin, read from the decimals and exact.
-Both need 64 bits: asks of 9,999,999,999 dollars rest in the book.
-"""
+"""Makes events of the messages of a Coinbase capture."""
 
 import dataclasses
 import datetime
@@ -31,9 +7,9 @@ import pathlib
 import numpy as np
 
 from mars_jax import types
-from mars_jax.feeds import coinbase_files as files
 from mars_jax.feeds import compressed
 from mars_jax.feeds import events
+from mars_jax.feeds.coinbase import parse
 
 START_FILE = "beginning_level_3.json"
 MESSAGES_FILE = "messages.json"
@@ -43,16 +19,6 @@ LOT_SIZE = 1e-8  # Bitcoin.
 _MAX_UNSEEN = 1e-3  # Share of messages that may name orders never received.
 _MICROSECOND = datetime.timedelta(microseconds=1)
 _DAY = 86_400 * 10**9  # Nanoseconds.
-_NAMES = (
-  "time",
-  "kind",
-  "side",
-  "price",
-  "volume",
-  "order_id",
-  "is_market_event",
-)
-_DTYPES = (np.int64, np.int32, np.int32, np.int64, np.int64, np.int32, bool)
 _COUNTS = (
   *("messages", "outside", "start_orders", "limit_orders", "market_orders"),
   *("aggressive_orders", "trades", "cancels", "refused", "unseen"),
@@ -60,23 +26,18 @@ _COUNTS = (
 )
 
 
-def read(path: pathlib.Path | str) -> events.EventStream:
-  """Returns the stream of `read_checked`, which see, alone."""
-  return read_checked(path)[0]
-
-
 def read_checked(
   path: pathlib.Path | str,
 ) -> tuple[events.EventStream, events.GroundTruth]:
-  """Reads a capture, and what to check its replay by.
+  """Reads a capture, with the exchange's ground truth.
 
   Args:
     path: the folder or the zip of the files.
 
   Returns:
-    The stream and the checks: `trades` are the matches; `left` is told of every
-    cancel; `orders` are the book at the end, where the capture has it. Prices
-    and volumes are int64. The counts are
+    The stream and the ground truth: `trades` are the matches; `remaining` is
+    given for every cancel; `orders` are the book at the end, where the capture
+    has it. Prices and volumes are int64. The counts are
       messages: messages between the two books;
       outside: messages that the start book includes, or past the end book;
       start_orders: orders of the book at the start;
@@ -97,18 +58,17 @@ def read_checked(
       asks first; from one) and reason.
   """
   path = pathlib.Path(path)
-  start = files.load_book(files.find(path, START_FILE))
+  start = parse.load_book(parse.find(path, START_FILE))
   end_path = compressed.find(path, END_FILE)
-  end = end_path and files.load_book(end_path)
+  end = end_path and parse.load_book(end_path)
   reader = _Reader()
-  product, day = reader.run(files.find(path, MESSAGES_FILE), start, end)
-  *columns, left = np.array(reader.events, np.int64).reshape(-1, 8).T
-  arrays = zip(_NAMES, columns, _DTYPES, strict=True)
-  stream = events.EventStream(
+  product, day = reader.run(parse.find(path, MESSAGES_FILE), start, end)
+  stream, remaining = events.from_rows(
+    reader.events,
+    np.int64,
     market="Coinbase",
     instrument=product,
     day=str(day),
-    **{name: column.astype(dtype) for name, column, dtype in arrays},
     tick_size=TICK_SIZE,
     lot_size=LOT_SIZE,
     counts=reader.counts,
@@ -116,13 +76,13 @@ def read_checked(
   return stream, events.GroundTruth(
     trades=events.continuous_trades(reader.trades, np.int64),
     orders=end and _to_orders(end_path, end, reader.ids),
-    left=left,
+    remaining=remaining,
   )
 
 
 @dataclasses.dataclass(slots=True)
 class _Arriving:
-  """An order that has been received, and is neither open nor done."""
+  """An order received, and neither open nor done."""
 
   side: int
   size: int | None  # Lots, None if not told.
@@ -141,15 +101,15 @@ class _Resting:
   order_id: int
   side: int
   price: int
-  left: int
+  remaining: int
 
 
 class _Reader:
   """Turns the messages into events; `run` fills the attributes.
 
   Attributes:
-    events: (time, kind, side, price, volume, order id, is_market_event, left) each.
-    trades: (event, bid id, ask id, price, volume) each.
+    events: rows of `events.from_rows`.
+    trades: rows of `events.continuous_trades`.
     ids: {Coinbase's order id: ours} of the orders that were passed on.
     counts: see `read_checked`.
   """
@@ -165,7 +125,7 @@ class _Reader:
     self._max_unseen = np.inf
 
   def run(
-    self, path: compressed.File, start: files.Book, end: files.Book | None
+    self, path: compressed.File, start: parse.Book, end: parse.Book | None
   ) -> tuple[str, datetime.date]:
     """Goes through the messages; returns the product and the day."""
     handlers = {
@@ -176,17 +136,17 @@ class _Reader:
       "change": self._change,
       "activate": self._activate,
     }
-    messages, outside = files.load_messages(path, start, end)
+    messages, outside = parse.load_messages(path, start, end)
     self.counts |= {"messages": len(messages), "outside": outside}
-    with files.located(path, messages[0][0]):
+    with parse.located(path, messages[0][0]):
       product = messages[0][1]["product_id"]
-      first = files.to_time(messages[0][1]["time"])
+      first = parse.to_time(messages[0][1]["time"])
     midnight = first.replace(hour=0, minute=0, second=0, microsecond=0)
     self._time = (first - midnight) // _MICROSECOND * 1000
     self._set_up(start)
     for row, message in messages:
-      with files.located(path, row):
-        time = files.to_time(message["time"]) - midnight
+      with parse.located(path, row):
+        time = parse.to_time(message["time"]) - midnight
         self._set_time(time // _MICROSECOND * 1000)
         if message["product_id"] != product:
           raise ValueError("product_id changes")
@@ -205,8 +165,8 @@ class _Reader:
       raise ValueError("time is of another day; split the capture at midnight")
     self._time = time
 
-  def _set_up(self, start: files.Book) -> None:
-    """Sets up the book at the start, oldest orders first at each price."""
+  def _set_up(self, start: parse.Book) -> None:
+    """Adds the orders of the start book in time priority."""
     self.counts["start_orders"] = len(start.orders)
     for side, price, volume, name in start.orders:
       order_id = self.ids[name] = len(self.ids)
@@ -218,33 +178,35 @@ class _Reader:
     if name in self._arriving or name in self.ids:
       raise ValueError("the order is there already")
     has_size = not is_market or "size" in message
-    size = files.to_size(message["size"]) if has_size else None
-    side = files.to_side(message["side"])
+    size = parse.to_size(message["size"]) if has_size else None
+    side = parse.to_side(message["side"])
     self._arriving[name] = _Arriving(side, size, is_market)
     self._max_unseen = _MAX_UNSEEN * self.counts["messages"]
 
   def _match(self, message) -> None:
-    price = files.to_price(message["price"])
-    volume = files.to_size(message["size"])
+    price = parse.to_price(message["price"])
+    volume = parse.to_size(message["size"])
     maker = self._resting.get(message["maker_order_id"])
     if maker is None:
       raise ValueError("the maker is not in the book")
-    if (maker.side, maker.price) != (files.to_side(message["side"]), price):
+    if (maker.side, maker.price) != (parse.to_side(message["side"]), price):
       raise ValueError("the maker rests at another price or side")
-    if not 0 < volume <= maker.left:
-      raise ValueError(f"size {volume} for a maker with {maker.left} lots left")
+    if not 0 < volume <= maker.remaining:
+      raise ValueError(
+        f"size {volume} for a maker with {maker.remaining} lots left"
+      )
     taker = self._arrival(message["taker_order_id"], 1 - maker.side)
-    maker.left -= volume
+    maker.remaining -= volume
     taker.fills.append((maker.order_id, price, volume))
     if taker.size is not None and taker.taken > taker.size:
       raise ValueError("the taker takes more than its size")
 
   def _open(self, message) -> None:
-    name, rest = message["order_id"], files.to_size(message["remaining_size"])
-    order = self._arrival(name, files.to_side(message["side"]))
+    name, rest = message["order_id"], parse.to_size(message["remaining_size"])
+    order = self._arrival(name, parse.to_side(message["side"]))
     if not rest or order.size not in (None, order.taken + rest):
       raise ValueError("remaining_size is not what is left of the order")
-    price = files.to_price(message["price"])
+    price = parse.to_price(message["price"])
     self._resting[name] = self._settle(name, price, rest)
 
   def _done(self, message) -> None:
@@ -256,11 +218,13 @@ class _Reader:
       self.counts["refused"] += not order.fills
       self._settle(name)
     elif order := self._resting.pop(name, None):
-      rest = files.to_size(message["remaining_size"])
-      if rest != order.left or (is_filled and rest):
-        raise ValueError(f"done with {rest}, but {order.left} lots are left")
+      rest = parse.to_size(message["remaining_size"])
+      if rest != order.remaining or (is_filled and rest):
+        raise ValueError(
+          f"done with {rest}, but {order.remaining} lots are left"
+        )
       if rest:
-        self._emit(types.OrderKind.CANCEL, order, rest, left=0)
+        self._emit(types.OrderKind.CANCEL, order, rest, remaining=0)
     else:
       self._check_unseen()
 
@@ -268,14 +232,14 @@ class _Reader:
     name = message["order_id"]
     if order := self._resting.get(name):
       old, new = (
-        files.to_size(message["old_size"]),
-        files.to_size(message["new_size"]),
+        parse.to_size(message["old_size"]),
+        parse.to_size(message["new_size"]),
       )
-      price = files.to_price(message.get("new_price", message["price"]))
-      if old != order.left or new >= old or price != order.price:
+      price = parse.to_price(message.get("new_price", message["price"]))
+      if old != order.remaining or new >= old or price != order.price:
         raise ValueError("a change that is no reduction of what is left")
-      order.left = new
-      self._emit(types.OrderKind.CANCEL, order, old - new, left=new)
+      order.remaining = new
+      self._emit(types.OrderKind.CANCEL, order, old - new, remaining=new)
     elif order := self._arriving.get(name):
       order.size = None
     else:
@@ -285,7 +249,7 @@ class _Reader:
     self.counts["activations"] += 1
 
   def _arrival(self, name: str, side: int) -> _Arriving:
-    """Returns an order that arrives, also one received before the start."""
+    """Returns an arriving order, also one received before the start."""
     if name in self.ids:
       raise ValueError("the order is in the book, or was")
     if name not in self._arriving:
@@ -296,7 +260,7 @@ class _Reader:
     return self._arriving[name]
 
   def _check_unseen(self) -> None:
-    """Counts a message of an order never received; raises if they are many."""
+    """Counts a message of an unknown order; too many raise."""
     self.counts["unseen"] += 1
     if self.counts["unseen"] > self._max_unseen:
       raise ValueError("the order was neither received nor in the book")
@@ -304,7 +268,9 @@ class _Reader:
   def _settle(
     self, name: str, price: int | None = None, rest: int = 0
   ) -> _Resting | None:
-    """Emits an order that has arrived, and its trades, unless it did nothing.
+    """Emits an arrived order and its trades, if any.
+
+    An order without trades that does not rest is not emitted.
 
     Args:
       name: Coinbase's id of it.
@@ -329,7 +295,9 @@ class _Reader:
     self.counts["trades"] += len(order.fills)
     return resting
 
-  def _emit(self, kind, order, volume, is_market_event=True, left=-1) -> None:
+  def _emit(
+    self, kind, order, volume, is_market_event=True, remaining=-1
+  ) -> None:
     self.counts["cancels"] += kind == types.OrderKind.CANCEL
     event = (
       order.side,
@@ -337,13 +305,13 @@ class _Reader:
       volume,
       order.order_id,
       is_market_event,
-      left,
+      remaining,
     )
     self.events.append((self._time, kind, *event))
 
 
 def _to_orders(
-  path: compressed.File, end: files.Book, ids: dict[str, int]
+  path: compressed.File, end: parse.Book, ids: dict[str, int]
 ) -> events.RestingOrders:
   """Returns the book at the end by our order ids."""
   for row, (*_, name) in enumerate(end.orders, 1):

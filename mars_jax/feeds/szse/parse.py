@@ -1,10 +1,10 @@
-"""The files of a Shenzhen Stock Exchange level-2 feed as one checked table.
+"""Shenzhen Stock Exchange level-2 files as one checked table.
 
 The exchange (STEP and Binary market data interface specifications, messages
 300192 and 300191) gives every order and every execution of a channel a sequence
 number; together they are all that happened to the instruments of the channel.
 An order's number is also its name. They come as CSV files with a header, in two
-layouts, told apart by the names of their files:
+layouts, distinguished by the names of their files:
 
              order.csv, trade.csv            SZorders.csv, SZtrans.csv
   instrument SecurityID, six digits          SecurityID, as 000001.SZ
@@ -25,7 +25,7 @@ layouts, told apart by the names of their files:
     volume   LastQty                         TradeQty
 
 The names on the left are the specification's; those on the right are how the
-vendor of the second Shanghai layout (see `sse_files`) calls the same. Other
+vendor of the second Shanghai layout (see `sse.parse`) calls the same. Other
 columns are not looked at. A trade names both orders, a cancel one and 0 for the
 other. The price of an order that is no limit order, and of a cancel, means
 nothing. Dates and times may have other marks, or none, between their numbers.
@@ -43,8 +43,7 @@ from mars_jax.feeds import events
 from mars_jax.feeds import level2
 from mars_jax.feeds import tables
 
-TICK_SIZE = 0.01  # Yuan.
-LOT_SIZE = 1.0  # Shares.
+SUFFIX = ".SZ"  # That the codes of instruments may have.
 LIMIT, MARKET, OWN_BEST, TRADE, CANCEL = range(5)  # Kinds of rows.
 
 _SIDES = {"1": types.Side.BID, "2": types.Side.ASK}
@@ -52,7 +51,13 @@ _SIDES = {"1": types.Side.BID, "2": types.Side.ASK}
 
 @dataclasses.dataclass(frozen=True)
 class _File:
-  """A kind of file: its columns, theirs by ours, and its codes."""
+  """A kind of file.
+
+  Attributes:
+    name: its name.
+    columns: {our name of a column: theirs}.
+    codes: {our name of a column: {code: number}}.
+  """
 
   name: str
   columns: dict[str, str]
@@ -61,7 +66,7 @@ class _File:
 
 @dataclasses.dataclass(frozen=True)
 class _Layout:
-  """Two kinds of file, and the columns that tell their date and time."""
+  """Two kinds of file, and their time columns."""
 
   orders: _File
   executions: _File
@@ -142,7 +147,7 @@ class Feed:
   day: str
 
   def require(self, rows: pl.DataFrame, is_good: pl.Expr, reason: str) -> None:
-    """Raises at the first of some rows that is not good."""
+    """Raises DataError at the first row that is not good."""
     bad = rows.filter(~is_good)
     if len(bad):
       file = self.executions if bad["is_execution"][0] else self.orders
@@ -152,15 +157,12 @@ class Feed:
 def find(
   path: pathlib.Path | str,
 ) -> tuple[compressed.File, compressed.File]:
-  """Returns the files of orders and of executions; see `szse.read_checked`."""
+  """Returns the files of orders and executions.
+
+  The argument and errors are those of `reader.read_checked`.
+  """
   names = {layout.orders.name: layout.executions.name for layout in _LAYOUTS}
   return level2.find(path, names)[:2]
-
-
-def instruments(orders: compressed.File) -> tuple[str, ...]:
-  """Returns the instruments of a file of orders, sorted."""
-  codes = tables.distinct(orders, "SecurityID")
-  return tuple(sorted({code.removesuffix(".SZ") for code in codes}))
 
 
 def load(
@@ -176,7 +178,8 @@ def load(
   layout = next(x for x in _LAYOUTS if x.orders.name == name)
   added = _load(orders, layout.orders, layout, instrument).rows
   if added.is_empty():  # Say which instruments there are.
-    level2.choose(orders, instruments(orders), instrument)
+    there = level2.instruments(orders, SUFFIX)
+    level2.choose(orders, there, instrument)
   executed = _load(executions, layout.executions, layout, instrument).rows
   rows = pl.concat(
     (
@@ -202,7 +205,7 @@ def load(
 def _load(
   file: compressed.File, kind: _File, layout: _Layout, instrument: str
 ) -> level2.Table:
-  """Returns one file's rows of an instrument, each of them well-formed."""
+  """Returns one file's rows of an instrument, checked."""
   table = _named(file, kind, layout, instrument)
   for name, codes in kind.codes.items():
     table = table.decoded(name, kind.columns[name], codes)
@@ -215,7 +218,7 @@ def _load(
   is_good = volume.is_between(1, 2**31 - 1) & (volume == volume.round())
   table.require(is_good, "volume is no whole number in [1, 2**31)")
   table.require(pl.col("price") > 0, "price is not above 0")
-  table = table.in_ticks("price", TICK_SIZE)
+  table = table.in_ticks("price")
   if "bid" in kind.columns:
     named = [pl.col(name) > 0 for name in ("bid", "ask")]
     is_trade = pl.col("kind") == TRADE
@@ -228,11 +231,11 @@ def _load(
 def _named(
   file: compressed.File, kind: _File, layout: _Layout, instrument: str
 ) -> level2.Table:
-  """Reads the rows of an instrument, under our names, and parses the time."""
+  """Reads an instrument's rows under our names; parses the times."""
   schema = {
     theirs: _TYPES.get(ours, pl.Int64) for ours, theirs in kind.columns.items()
   }
-  code = pl.col("SecurityID").str.strip_suffix(".SZ")
+  code = pl.col("SecurityID").str.strip_suffix(SUFFIX)
   rows = tables.read_csv(
     file,
     schema | dict.fromkeys(layout.times, pl.String),

@@ -1,0 +1,36 @@
+"""Coinbase's full channel: every message about every order.
+
+A capture is a folder, or a zip, of three JSON files, plain or compressed
+(docs.cdp.coinbase.com/exchange):
+  beginning_level_3.json  the book at the start, order by order: `asks` and
+    `bids`, lists of [price, size, order id], best and oldest first, and the
+    `sequence` number of the last message that it includes.
+  messages.json  the messages, by `sequence`. An order is `received`; each trade
+    is a `match` of a maker, with its side and price, and a taker; the remainder
+    of the order is `open`; an order that is `done` is gone.
+  ending_level_3.json  the book at the end, like the first; it may be absent.
+
+What the feed means, found in a capture of 2018-07-13 and checked there:
+  - From `received` to `open` or `done` all messages are about that order and
+    those that it trades with. It is one event, placed where that ends: its
+    volume is what it took and rests with; its price is its own, or that of its
+    last fill where it does not rest.
+  - A market order names a size, funds, or both, and no price.
+  - An order that is done as it arrives, untraded, was refused (post-only, or a
+    trade with oneself): it never rests, so it is counted and not passed on.
+  - The first messages may be about orders that were received before the start.
+
+Prices are in cents and sizes in 1e-8 bitcoin, read from the decimals and exact.
+Both need 64 bits: asks of 9,999,999,999 dollars rest in the book.
+"""
+
+from mars_jax.feeds import registry
+
+FORMAT = registry.Format(
+  name="coinbase",
+  read=registry.deferred("mars_jax.feeds.coinbase.reader.read_checked"),
+  file_pattern=r"beginning_level_3\.json",
+  samples={
+    "coinbase-sample": registry.deferred("mars_jax.feeds.samples.coinbase")
+  },
+)

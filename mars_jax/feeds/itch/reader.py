@@ -1,0 +1,56 @@
+"""Reads one instrument of an ITCH file."""
+
+import pathlib
+
+import numpy as np
+
+from mars_jax.feeds import events
+from mars_jax.feeds.itch import parse
+from mars_jax.feeds.itch import reconstruct
+
+
+def read_checked(
+  path: pathlib.Path | str, *, instrument: str | None = None
+) -> tuple[events.EventStream, events.GroundTruth]:
+  """Reads one instrument and day, with the exchange's ground truth.
+
+  Args:
+    path: a file of messages, plain or compressed; only those of the instrument
+      are kept as it streams by. To read many instruments, `split` it first.
+    instrument: the symbol; may be left out where only one has orders.
+
+  Returns:
+    The stream, and the ground truth: `trades` are the executions that make up
+    the aggressive orders, one for each resting order that is hit; `remaining`
+    is given for every cancel; `orders` rest after the last message, by the
+    feed's own numbers, but for those outside the book.
+
+  Raises:
+    events.DataError: the input is broken, or the instrument not in it; names
+      file, row (the message, from 1) and reason.
+  """
+  if instrument is None:
+    there = parse.instruments(path)
+    if len(there) != 1:
+      reason = f"{len(there)} instruments have orders, name one"
+      listed = f": {parse.listed(there)}" if there else ""
+      raise events.DataError(path, None, reason + listed)
+    instrument = there[0]
+  messages = parse.load(path, instrument)
+  reader = reconstruct.Reconstruction(path, messages)
+  reader.run()
+  stream, remaining = events.from_rows(
+    reader.events,
+    market="NASDAQ",
+    instrument=instrument,
+    day=parse.day(path),
+    tick_size=0.01,
+    lot_size=1.0,
+    counts=reader.counts,
+    rules="nasdaq",
+  )
+  return stream, events.GroundTruth(
+    trades=events.continuous_trades(reader.trades, np.int32),
+    orders=reader.orders(),
+    remaining=remaining,
+  )

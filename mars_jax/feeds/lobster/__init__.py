@@ -1,0 +1,82 @@
+"""LOBSTER message and order-book files of NASDAQ.
+
+LOBSTER (https://lobsterdata.com/info/DataStructure.php) gives two CSV files
+without a header for an instrument and day, here plain or compressed. Row `i` of
+the order-book file is the book after row `i` of the message file.
+
+  message    time (seconds after midnight, a decimal of up to ns), type, order
+             id, size (shares), price (1/10000 dollar), direction of the RESTING
+             order (1 buy, -1 sell). The types are the constants below.
+  orderbook  ask price, ask size, bid price, bid size of the best level, then of
+             the second, ...; empty levels are 9999999999 / -9999999999, size 0.
+
+Units: one tick is 1 cent (100 price units), one lot is one share. Times are
+parsed from their decimals and are exact; decimals past the ninth (float noise
+in a few rows of the samples) are rounded to the nearest nanosecond. Only hidden
+executions and cross trades may be off the tick grid.
+
+Three things are missing from such files, and the reader puts them back:
+  Aggressive orders. Only the resting orders that they hit have rows; executions
+    at one time stamp become the one order that caused them.
+  Depth. Only events within the levels of the file have rows: what rests at the
+    start, or scrolls into view, is set up as synthetic orders, and orders that
+    were deleted out of sight are taken off when their level is seen again.
+  Turns. Some executions are not in time priority as we know it. The reader
+    keeps the book of a price-time matching engine in step (`reconstruct`), so
+    that its levels equal the file's after every row.
+
+Hidden executions, halts and cross trades (the trades of an auction; the orders
+that one takes out of the visible book have messages of their own) leave that
+book as it is: they are counted, and yield no event.
+
+The counts of a stream are
+  messages: rows of the file = limit_orders + cancels + executions +
+    hidden_executions + cross_trades + halts.
+  limit_orders, cancels, executions: rows of type 1, of 2 and 3, of 4.
+  hidden_executions, cross_trades, halts: rows of type 5, 6 and 7, which yield
+    no event.
+  aggressive_orders: orders put together from executions.
+  remainders: limit_orders that are the remainder of an aggressive order, and
+    so part of its event.
+  start_orders: synthetic orders of the book before the first message.
+  scrolled_in: synthetic orders at prices worse than all in the row before (of
+    a sweep, before its first).
+  scrolled_out: CANCEL events at such prices, of orders that went out of view
+    and were gone when their price came back into it.
+  added, removed: the same at prices that were in view: 0 unless the two files
+    contradict each other.
+  out_of_turn_executions: executions that price-time priority gives to another
+    order than the feed does.
+  reassigned_cancels: cancels that take volume off another order than the one
+    they name, since price-time priority consumed that one, or a correction
+    removed it.
+  split_cancels: CANCEL events beyond the first of a cancel that takes volume
+    off several orders.
+  short_deletes: deletes of less than what the feed had left of the order.
+  unexplained: cancels and executions of more than rests at their price, which
+    are an error unless `corrections` is False.
+With corrections, the events of `is_market_event` are limit_orders - remainders
++ aggressive_orders + cancels + split_cancels.
+"""
+
+from mars_jax.feeds import registry
+
+# The types of message.
+NEW = 1  # A new limit order.
+REDUCE = 2  # A partial cancel.
+DELETE = 3
+EXECUTE = 4  # Execution of a visible order.
+HIDDEN = 5  # Execution of a hidden order.
+CROSS = 6  # A trade of an auction; it does not touch the visible book.
+HALT = 7  # A trading halt: price -1, 0 or 1, the rest 0.
+
+COLUMNS = ("time", "type", "order_id", "size", "price", "direction")
+
+FORMAT = registry.Format(
+  name="lobster",
+  read=registry.deferred("mars_jax.feeds.lobster.reader.read_checked"),
+  options=("corrections",),
+  file_pattern=r".*message.*\.csv",
+  beside=(("message", "orderbook"),),
+  extra="data",
+)
