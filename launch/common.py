@@ -9,10 +9,10 @@ from absl import app
 from absl import flags
 from absl import logging
 
+from mars_jax import feeds
 from mars_jax.data import dataset as dataset_lib
 from mars_jax.data import manifest
 from mars_jax.feeds import events
-from mars_jax.feeds import registry
 from mars_jax.utils import files
 from mars_jax.utils import progress
 
@@ -106,7 +106,7 @@ def load(config: dataset_lib.DataConfig) -> dataset_lib.Dataset:
     config: where it is, and how a day is replayed and split.
 
   Raises:
-    OSError, ValueError, events.DataError: as of `registry.read` and of
+    OSError, ValueError, events.DataError: as of `feeds.read` and of
       `dataset.load` and `dataset.prepare`.
   """
   folder = pathlib.Path(config.path).expanduser()
@@ -114,7 +114,7 @@ def load(config: dataset_lib.DataConfig) -> dataset_lib.Dataset:
     dataset = dataset_lib.from_folder(folder, config.market)
     print(dataset.name)
     return dataset
-  stream = registry.read(config.path)
+  stream = feeds.read(config.path)
   print(f"{stream.name}: {len(stream):,} events")
   print("  " + ", ".join(f"{k} {v:,}" for k, v in stream.counts.items()))
   with progress.replay_bar(len(stream)) as on_progress:

@@ -20,12 +20,12 @@ from absl import flags
 
 from mars_jax import apps
 from mars_jax import demo
+from mars_jax import feeds
 from mars_jax.apps import start as start_lib
-from mars_jax.feeds import registry
 
 _DATA = flags.DEFINE_string(
   "data",
-  registry.SAMPLE,
+  feeds.SAMPLE,
   "The market: 'bitstamp-sample', or a day of any format of docs/data.md.",
 )
 _INSTRUMENT = flags.DEFINE_string(

@@ -40,12 +40,12 @@ import time
 import common
 from absl import flags
 
+from mars_jax import feeds
 from mars_jax.data import build as build_lib
 from mars_jax.data import executors
 from mars_jax.data import jobs as jobs_lib
 from mars_jax.data import manifest
 from mars_jax.data import prepare
-from mars_jax.feeds import registry
 from mars_jax.utils import progress as progress_lib
 
 _OUT = flags.DEFINE_string("out", None, "Folder of the data set.")
@@ -53,7 +53,7 @@ _PATHS_FROM = flags.DEFINE_string(
   "paths_from", None, "A file with more paths, one a line; - for the input."
 )
 _FORMAT = flags.DEFINE_enum(
-  "format", None, registry.FORMATS, "Of the files; told from each if not given."
+  "format", None, feeds.FORMATS, "Of the files; by default detected from each."
 )
 _INSTRUMENTS = flags.DEFINE_list(
   "instruments", [], "Which ones of files of several; all if not given."

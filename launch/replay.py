@@ -1,7 +1,7 @@
-r"""Proves the matching engine against a real market, on anyone's files.
+r"""Proves the matching engine on days of real markets.
 
 Replays every order of a day through the matching engine, under the rules of the
-venue, and compares what comes out with whatever the feed has to check by: the
+exchange, and compares the outcome with the ground truth of the feed: the
 exchange's own trades, its call auctions, the levels of its book, what cancels
 leave of their orders, the orders that rest at the end.
 
@@ -11,14 +11,14 @@ leave of their orders, the orders that rest at the end.
   python launch/replay.py --format=sse --instrument=600761 orders.zip
 
 A path is what the reader of its format takes; bitstamp-sample and
-coinbase-sample are downloaded once. The format is told from the file if it is
-not given. Of a file with several instruments all are replayed, unless one is
+coinbase-sample are downloaded once. The format is detected from the file if it
+is not given. Of a file with several instruments all are replayed, unless one is
 named.
 
-The last line is a JSON object: events, fills, traded_volume (lots, auctions
-as well), checked and mismatches (by kind: trades, auctions, levels, left,
+The last line is a JSON object: events, fills, traded_volume (lots, also of
+auctions), checked and mismatches (by kind: trades, auctions, levels, left,
 orders), equal_levels (rows of the book equal up to 1, 5 and 10 levels), resyncs
-(events that correct the book where the feed does not tell all), rejected (by
+(events that correct the book where the feed is incomplete), rejected (by
 reason), dropped (orders for which a book had no room; it grows, so none),
 orders_left and seconds, summed up, and the same of each replay with what its
 reader counted. Mismatches make the exit status 1.
@@ -33,11 +33,16 @@ import common
 from absl import flags
 
 from mars_jax import apps
-from mars_jax.feeds import registry
+from mars_jax import feeds
 from mars_jax.lob import rules as rules_lib
 
+_CORRECTED = ", ".join(
+  name
+  for name, format in feeds.FORMATS.items()
+  if "corrections" in format.options
+)
 _FORMAT = flags.DEFINE_enum(
-  "format", None, registry.FORMATS, "Of the files; told from each if not given."
+  "format", None, feeds.FORMATS, "Of the files; by default detected from each."
 )
 _INSTRUMENT = flags.DEFINE_string(
   "instrument", None, "Which one of a file of several; all if not given."
@@ -46,13 +51,13 @@ _VENUE = flags.DEFINE_enum(
   "venue",
   None,
   sorted(rules_lib.PRESETS),
-  "Whose rules to replay under; if not given, those that the reader names:"
-  " shanghai for sse, and continuous for the others.",
+  "Whose rules to replay under; by default those of the stream that is read"
+  " (`EventStream.rules`).",
 )
 _CORRECTIONS = flags.DEFINE_bool(
   "corrections",
   True,
-  "lobster only: put back what the file cannot show, beyond its levels.",
+  f"{_CORRECTED} only: put back what the levels of a file cannot show.",
 )
 _WHAT = {
   "trades": "orders that trade",
@@ -93,7 +98,7 @@ def _instruments(path: str) -> tuple[str | None, ...]:
   """Returns the instruments of a file to replay."""
   if _INSTRUMENT.value is not None:
     return (_INSTRUMENT.value,)
-  return registry.instruments(path, format=_FORMAT.value)
+  return feeds.instruments(path, format=_FORMAT.value)
 
 
 def _replay(path: str, instrument: str | None) -> dict:
@@ -116,7 +121,7 @@ def _sum(values: list) -> int | float | dict[str, int]:
 
 
 def _report(result: dict) -> None:
-  """Prints one replay as a table, and its first mismatches in words."""
+  """Prints one replay and its first mismatches."""
   checked, mismatches = result["checked"], result["mismatches"]
   rejected = sum(result["rejected"].values())
   rows = [

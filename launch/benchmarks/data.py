@@ -18,11 +18,11 @@ import jax
 import numpy as np
 from array_record.python import array_record_module as array_record
 
+from mars_jax import feeds
 from mars_jax import records as records_lib
 from mars_jax import types
 from mars_jax.data import pipeline
 from mars_jax.data import store
-from mars_jax.feeds import registry
 from mars_jax.replay import recorder
 from mars_jax.replay import verify
 from mars_jax.tokens import features
@@ -99,7 +99,7 @@ def _measure_prepare(config, on_repeat):
   seconds = []
   for _ in range(config.repeats + 1):
     began = time.process_time()
-    stream, checks = registry.read_checked(config.path)
+    stream, checks = feeds.read_checked(config.path)
     read = time.process_time()
     _, records = verify.verify_and_record(
       stream,
