@@ -1,16 +1,27 @@
-# make demo: forecasts a real market, from nothing.   make test: runs the tests.
+# make demo       forecasts a real market, from nothing
+# make test       runs the tests, without those marked slow: 5 minutes
+# make test-slow  runs the slow ones: real days, launch scripts, notebooks
+# make test-all   runs both
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test lint train clean
+PYTEST := $(RUN) -m pytest --numprocesses=auto --dist=loadscope
+
+.PHONY: demo test test-slow test-all lint train clean
 
 demo: $(VENV)/demo
 	$(RUN) launch/forecast.py --out=out/forecast
 	@echo "The picture: out/forecast.png"
 
 test: $(VENV)/test
-	$(RUN) -m pytest --numprocesses=auto --dist=loadscope
+	$(PYTEST) -m "not slow"
+	@echo "The rest (real days, scripts, notebooks): make test-slow"
+
+test-slow: $(VENV)/test
+	$(PYTEST) -m slow
+
+test-all: test test-slow
 
 lint: $(VENV)/test
 	$(RUN) -m ruff check .

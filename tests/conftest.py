@@ -1,12 +1,11 @@
-"""Settings and fixtures of every test: on the CPU, no rank promotion unseen."""
+"""Settings and fixtures of every test; tests/README.md is the guide."""
 
-import functools
 import os
 import pathlib
 
-# What is compiled is kept: for the other workers, for the scripts that tests
-# start, and for the next run. XLA takes hints of its own in what it reads for
-# features that the machine lacks, and would log an error of each.
+# Compiled programs are kept: for the other workers, for the scripts that tests
+# start, and for the next run. XLA reads hints for features that the machine
+# lacks in what it wrote itself, and would log an error for each.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(
   pathlib.Path(__file__).parent.parent / ".pytest_cache" / "jax"
 )
@@ -15,40 +14,24 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import jax
 import pytest
-from xdist import scheduler
 
 from mars_jax.feeds import samples
-from tests.support import paths
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
-class _Scheduling(scheduler.LoadScopeScheduling):
-  """Sends tests that share a fixture of their module to one worker.
-
-  Else every worker that got one of them would make it, and many of these train
-  a model or start scripts.
-  """
-
-  def _split_scope(self, nodeid):
-    file = nodeid.partition("::")[0]
-    return file if _has_module_fixtures(file) else nodeid
-
-
-@functools.cache
-def _has_module_fixtures(file):
-  return 'scope="module"' in (paths.ROOT / file).read_text()
-
-
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-  """Has the tests distributed by the above."""
-  return _Scheduling(config, log)
+  """Returns how the tests are spread over the workers of pytest-xdist."""
+  from tests.support import scheduling  # Imports xdist, which is optional.
+
+  return scheduling.ByModuleFixtures(config, log)
 
 
 @pytest.fixture(scope="session")
 def bitstamp_sample():
-  """The path of the sample's orders; skips where it cannot be had."""
+  """Returns the path of the sample's orders; skips without it."""
   try:
     return samples.bitstamp()
   except ConnectionError as error:
@@ -57,7 +40,10 @@ def bitstamp_sample():
 
 @pytest.fixture(scope="module")
 def quick_compilation():
-  """Halves the time of a module whose programs are small and compile long."""
+  """Halves the time of a module with small programs that compile long.
+
+  XLA leaves most of its optimizations out; what it compiles then runs slower.
+  """
   before = jax.config.read("jax_disable_most_optimizations")
   jax.config.update("jax_disable_most_optimizations", True)
   yield
