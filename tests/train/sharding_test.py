@@ -1,12 +1,7 @@
-"""Sharding: the rules by name, and the same numbers on any devices.
-
-As a script, takes the steps on eight devices and writes what came out.
-"""
+"""Sharding: the rules by name, and the same numbers on any devices."""
 
 import dataclasses
 import json
-import pathlib
-import sys
 
 import chex
 import jax
@@ -18,95 +13,27 @@ from mars_jax import lmm
 from mars_jax.train import checkpoint
 from mars_jax.train import sharding
 from mars_jax.train import trainer
+from tests.support.processes import devices
 from tests.support.processes import scripts
+from tests.support.processes import sharded_steps
 from tests.support.train import tiny_run
 
-# With the paper's head, which is cut over "model" too; quick to compile.
-MODEL = dataclasses.replace(tiny_run.MODEL, head="joint", has_book=False)
+MODEL = sharded_steps.MODEL
 SIZES = {"data": 4, "model": 2}
-_NUM_STEPS = 5
-_LAYOUTS = {
-  "one device": (1, sharding.ParallelConfig()),
-  "8 x 1 zero2": (8, sharding.ParallelConfig(strategy="zero2")),
-  "4 x 2 replicated": (8, sharding.ParallelConfig(model=2)),
-  "4 x 2 fsdp": (
-    8,
-    sharding.ParallelConfig(strategy="fsdp", model=2, accumulation=2),
-  ),
-}
-_OTHER = (4, sharding.ParallelConfig(strategy="zero2", model=2))
-
-
-def _programs(num_devices, parallel):
-  """Returns a mesh, and the programs of a run on it."""
-  mesh = sharding.make_mesh(parallel, jax.devices()[:num_devices])
-  return mesh, *trainer.programs(mesh, 0, MODEL, tiny_run.OPTIMIZER, parallel)
-
-
-def _shard_shapes(tree):
-  """Returns the shapes of what one device holds of the blocks' kernels."""
-  return {
-    name: kernel["kernel"].addressable_shards[0].data.shape
-    for name, kernel in tree["blocks"].items()
-    if "kernel" in kernel
-  }
-
-
-def _moments(state):
-  """Returns Adam's first moments."""
-  return next(part.mu for part in state.optimizer if hasattr(part, "mu"))
-
-
-def main(folder):
-  """Takes the steps in every layout, and restores one of them in another."""
-  out, data = {}, tiny_run.dataset()
-  _, init, _, _ = _programs(*_LAYOUTS["one device"])
-  begin = jax.device_get(init())
-  for name, layout in _LAYOUTS.items():
-    mesh, _, shapes, step = _programs(*layout)
-    state = jax.tree.map(
-      lambda x, shape: jax.device_put(x, shape.sharding), begin, shapes
-    )
-    state, losses = tiny_run.steps(data, mesh, state, step, _NUM_STEPS)
-    out[name] = {
-      "losses": losses,
-      "params": _shard_shapes(state.params),
-      "moments": _shard_shapes(_moments(state)),
-    }
-  _, _, shapes, _ = _programs(*_OTHER)
-  configs = {"model": dataclasses.asdict(MODEL), "parallel": {"strategy": "a"}}
-  for parallel in ("a", "b"):
-    with checkpoint.Checkpointer(
-      folder / "checkpoints",
-      max_to_keep=1,
-      configs={**configs, "parallel": {"strategy": parallel}},
-      tokenizers=data.tokenizers,
-    ) as checkpointer:
-      if parallel == "a":
-        checkpointer.save(_NUM_STEPS, state, {"next": 80})
-      else:
-        restored, position = checkpointer.restore(shapes)
-  chex.assert_trees_all_equal(jax.device_get(restored), jax.device_get(state))
-  assert position == {"next": 80}
-  for leaf, shape in zip(
-    jax.tree.leaves(restored), jax.tree.leaves(shapes), strict=True
-  ):
-    assert leaf.sharding == shape.sharding
-  assert len(restored.params["norm"]["scale"].devices()) == 4
-  (folder / "out.json").write_text(json.dumps(out))
 
 
 @pytest.fixture(scope="module")
 def eight(tmp_path_factory):
-  """What the script wrote, and the folder of its checkpoint."""
+  """Returns what the program wrote, and the folder of its checkpoint."""
   folder = tmp_path_factory.mktemp("eight")
-  process = tiny_run.start(
-    "train/sharding_test.py", folder, num_devices=8, xla_flags=scripts.QUICK_XLA
+  process = devices.start(
+    "sharded_steps", folder, num_devices=8, xla_flags=scripts.QUICK_XLA
   )
-  tiny_run.finish(process)
+  devices.finish(process)
   return json.loads((folder / "out.json").read_text()), folder
 
 
+@pytest.mark.slow
 class TestOnEightDevices:
   # One test, since workers that share these would each train all over again.
   def test_they_train_as_one_does_hold_their_shares_and_save_a_model(
@@ -114,7 +41,7 @@ class TestOnEightDevices:
   ):
     runs_by_name, workdir = eight
     expected = runs_by_name["one device"]["losses"]
-    for name in _LAYOUTS:
+    for name in sharded_steps.LAYOUTS:
       losses = runs_by_name[name]["losses"]
       assert losses[-1] < losses[0]
       np.testing.assert_allclose(losses, expected, rtol=1e-5, err_msg=name)
@@ -153,7 +80,7 @@ class TestOnEightDevices:
       assert runs_by_name[name]["moments"] == shapes[moments], name
     model = checkpoint.load(workdir / "checkpoints")
     assert model.config == MODEL
-    assert model.card["step"] == _NUM_STEPS
+    assert model.card["step"] == sharded_steps.NUM_STEPS
     for leaf in jax.tree.leaves(model.params):
       assert leaf.devices() == {jax.devices()[0]}
     chex.assert_trees_all_equal(model.tokenizers, tiny_run.dataset().tokenizers)
@@ -299,7 +226,3 @@ def test_micro_batches_have_every_window_once():
   )
   # A device that has the first windows has some of each.
   assert set(split[:, 0, 0].tolist()) == {0, 2, 4}
-
-
-if __name__ == "__main__":
-  main(pathlib.Path(sys.argv[1]))

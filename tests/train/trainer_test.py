@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import pathlib
 import signal
 import sys
 import types as builtin_types
@@ -26,10 +25,11 @@ from mars_jax.train import progress as progress_lib
 from mars_jax.train import sharding
 from mars_jax.train import trainer
 from mars_jax.train import validation
+from tests.support.processes import devices
 from tests.support.train import day_records
 from tests.support.train import tiny_run
 
-MODEL = dataclasses.replace(tiny_run.MODEL, dropout=0.1)
+MODEL = tiny_run.WITH_DROPOUT
 DATA, OPTIMIZER, TRAIN = tiny_run.DATA, tiny_run.OPTIMIZER, tiny_run.TRAIN
 CONFIGS = {**tiny_run.CONFIGS, "model": MODEL}
 _ONE = tiny_run.CONFIGS["parallel"]
@@ -162,11 +162,12 @@ class TestInterruption:
     chex.assert_trees_all_equal(resumed, params)
     assert tiny_run.metrics(tmp_path) == tiny_run.metrics(workdir)
 
+  @pytest.mark.slow
   def test_a_process_killed_at_any_moment_goes_on_to_the_same(
     self, dataset, uninterrupted, tmp_path
   ):
-    process = tiny_run.start("train/trainer_test.py", tmp_path, num_devices=1)
-    tiny_run.finish(process, expect=-signal.SIGKILL)
+    process = devices.start("killed_run", tmp_path, num_devices=1)
+    devices.finish(process, expect=-signal.SIGKILL)
     resumed, _ = _run(dataset, tmp_path)
     workdir, params, _ = uninterrupted
     chex.assert_trees_all_equal(resumed, params)
@@ -666,14 +667,3 @@ class TestConfigs:
     values = dataclasses.asdict(CONFIGS[section])
     with pytest.raises(TypeError, match="speed"):
       type(CONFIGS[section])(**values, speed=1)
-
-
-if (
-  __name__ == "__main__"
-):  # A run that ends itself, at no moment in particular.
-
-  def kill(progress):
-    if progress.step == 4:
-      os.kill(os.getpid(), signal.SIGKILL)
-
-  _run(tiny_run.dataset(), pathlib.Path(sys.argv[1]), on_progress=kill)

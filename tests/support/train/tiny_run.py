@@ -1,13 +1,7 @@
-"""A tiny training run on two markets: its configs, its data, and how to start.
-
-Tests that need other devices than pytest's process has are scripts as well,
-which import this.
-"""
+"""A tiny training run on two markets: its configs, its data and its steps."""
 
 import csv
-import os
-import subprocess
-import sys
+import dataclasses
 
 import jax
 
@@ -19,7 +13,6 @@ from mars_jax.tokens import encoding
 from mars_jax.train import optimizer as optimizer_lib
 from mars_jax.train import sharding
 from mars_jax.train import trainer
-from tests.support import paths
 from tests.support.train import day_records
 
 MODEL = lmm.LmmConfig(
@@ -31,6 +24,7 @@ MODEL = lmm.LmmConfig(
   mlp_dim=24,
   window=8,
 )
+WITH_DROPOUT = dataclasses.replace(MODEL, dropout=0.1)
 DATA = dataset_lib.DataConfig(
   path="",
   train_fraction=0.75,
@@ -61,7 +55,7 @@ CONFIGS = {
 
 
 class Killed(Exception):
-  """What stands for the end of the process."""
+  """Stands for the end of the process."""
 
 
 def dataset() -> dataset_lib.Dataset:
@@ -132,33 +126,3 @@ def metrics(workdir):
     rows = list(csv.reader(file))
   assert rows[0][0] == "unix_time"
   return [row[1:] for row in rows]
-
-
-def start(script, *arguments, num_devices, xla_flags=""):
-  """Starts a script of this folder on some devices, that compiles quickly."""
-  devices = f"--xla_force_host_platform_device_count={num_devices}"
-  return subprocess.Popen(
-    [sys.executable, paths.ROOT / "tests" / script, *arguments],
-    env={
-      **os.environ,
-      "JAX_PLATFORMS": "cpu",
-      "PYTHONPATH": str(paths.ROOT),
-      "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-      "JAX_NUMPY_RANK_PROMOTION": "raise",
-      "XLA_FLAGS": f"{devices} {xla_flags}",
-    },
-    stdout=subprocess.PIPE,
-    stderr=subprocess.STDOUT,
-    text=True,
-  )
-
-
-def finish(*processes, expect=0):
-  """Waits for scripts, none of which outlives this."""
-  try:
-    outputs = [process.communicate(timeout=300)[0] for process in processes]
-  finally:
-    for process in processes:
-      process.kill()
-  for process, output in zip(processes, outputs, strict=True):
-    assert process.returncode == expect, output
