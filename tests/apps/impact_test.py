@@ -44,6 +44,7 @@ def response(market):
   return _compare(market, num_asks=60)
 
 
+@pytest.mark.slow
 def test_nothing_changes_before_the_order(response):
   before = response.axis < 0.25
   np.testing.assert_array_equal(
@@ -51,6 +52,7 @@ def test_nothing_changes_before_the_order(response):
   )
 
 
+@pytest.mark.slow
 def test_a_large_buy_moves_the_mid(response):
   # At once, in every future.
   at = np.searchsorted(response.axis, 0.25)
@@ -58,11 +60,13 @@ def test_a_large_buy_moves_the_mid(response):
   assert response.impact[at] > 5 * response.impact_error[at]
 
 
+@pytest.mark.slow
 def test_the_orders_that_follow_are_of_another_distribution(response):
   np.testing.assert_allclose(response.shares.sum(axis=1), 1.0)
   assert response.p_value < 0.01
 
 
+@pytest.mark.slow
 def test_a_smaller_order_moves_the_mid_less_and_compiles_nothing(
   market, response, caplog
 ):

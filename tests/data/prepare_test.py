@@ -263,6 +263,7 @@ def test_stopped_at_any_write_and_run_again_it_writes_the_same(
   assert fatal >= 9  # Three folders, two files of orders, two of images, ...
 
 
+@pytest.mark.slow
 def test_killed_for_real_and_run_again_it_writes_the_same(
   captures, tmp_path, monkeypatch
 ):
@@ -286,6 +287,7 @@ def test_killed_for_real_and_run_again_it_writes_the_same(
   assert contents(tmp_path / "killed") == contents(tmp_path / "here")
 
 
+@pytest.mark.slow
 def test_dask_gives_what_this_process_gives(captures, tmp_path):
   pytest.importorskip("distributed")
   todo = jobs(captures, "day0.csv", "broken.csv", "day1.csv")

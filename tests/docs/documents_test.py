@@ -13,7 +13,7 @@ from mars_jax.data import prepare
 from tests.support import paths
 
 _NOTEBOOKS = sorted((paths.ROOT / "colabs").glob("*.ipynb"))
-pytestmark = pytest.mark.usefixtures("bitstamp_sample")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("bitstamp_sample")]
 
 
 def test_the_examples_of_the_readme_run(capsys):

@@ -291,6 +291,7 @@ def sample():
     pytest.skip(f"needs the Coinbase sample: {error}")
 
 
+@pytest.mark.slow
 def test_counts_of_the_sample(sample):
   stream, checks = sample
   assert stream.counts == {

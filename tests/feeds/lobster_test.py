@@ -327,6 +327,7 @@ def real_day(ticker, depth):
 @pytest.mark.parametrize(
   "ticker, depth, num_wrong", [("GOOG", 10, 0), ("AAPL", 30, 1)]
 )
+@pytest.mark.slow
 def test_all_levels_of_a_real_day_equal_the_book_file(ticker, depth, num_wrong):
   path = real_day(ticker, depth)
   stream, checks = reader.read_checked(path)
@@ -373,6 +374,7 @@ def test_all_levels_of_a_real_day_equal_the_book_file(ticker, depth, num_wrong):
   "ticker, depth, want",
   [("GOOG", 10, [0.229, 0.019, 0.001]), ("AAPL", 30, [0.807, 0.633, 0.481])],
 )
+@pytest.mark.slow
 def test_without_corrections_the_book_drifts_away(ticker, depth, want):
   path = real_day(ticker, depth)
   stream, checks = reader.read_checked(path, corrections=False)

@@ -399,6 +399,7 @@ REAL = {
 
 
 @pytest.mark.parametrize("code", REAL)
+@pytest.mark.slow
 def test_counts_and_trades_of_a_real_day(code):
   name, *counts, volume, close = REAL[code]
   stream, checks = reader.read_checked(real(name), instrument=code)
@@ -422,6 +423,7 @@ def test_plain_matching_of_a_real_day_gives_the_exchange_s_own_trades():
   assert causes == (trades.event + ~trades.is_auction).tolist()
 
 
+@pytest.mark.slow
 def test_snapshots_of_a_real_day_are_all_placed():
   stream, checks = reader.read_checked(real(MOUTAI))
   assert stream.counts["snapshots"] == 5109

@@ -140,7 +140,11 @@ def test_orders_are_events_of_their_full_volume_at_the_price_they_get(
 
 
 @pytest.mark.parametrize(
-  "seed, names", ((0, szse_writer.SPECIFIED), (1, szse_writer.VENDOR))
+  "seed, names",
+  [
+    (0, szse_writer.SPECIFIED),
+    pytest.param(1, szse_writer.VENDOR, marks=pytest.mark.slow),
+  ],
 )
 def test_a_simulated_day_comes_back_and_replays_exactly(tmp_path, seed, names):
   day = szse_writer.Session(seed, num_orders=600)

@@ -53,6 +53,7 @@ def result():
   )
 
 
+@pytest.mark.slow
 def test_tables_are_shown(result):
   assert result.returncode == 0, result.stderr
   for text in (
@@ -65,6 +66,7 @@ def test_tables_are_shown(result):
     assert text in result.stdout
 
 
+@pytest.mark.slow
 def test_json_is_the_last_line(result):
   found = json.loads(result.stdout.splitlines()[-1])
   assert found["benchmark"] == "lmm"

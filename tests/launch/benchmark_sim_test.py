@@ -17,12 +17,14 @@ def result():
   )
 
 
+@pytest.mark.slow
 def test_table_is_shown(result):
   assert result.returncode == 0, result.stderr
   for text in ("Simulated orders a second", "joint", "2 devices"):
     assert text in result.stdout
 
 
+@pytest.mark.slow
 def test_json_is_the_last_line(result):
   found = json.loads(result.stdout.splitlines()[-1])
   assert found["benchmark"] == "sim"

@@ -219,6 +219,7 @@ def runs(tmp_path_factory):
   return *results, picture
 
 
+@pytest.mark.slow
 def test_json_is_the_last_line(runs):
   found = json.loads(runs[0].stdout.splitlines()[-1])
   assert found["benchmark"] == "lob"

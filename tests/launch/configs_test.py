@@ -146,6 +146,7 @@ def test_the_official_variant_is_what_of_the_released_model_is_used(size):
   assert _num_params(config) == _SIZES[size] - unused
 
 
+@pytest.mark.slow
 def test_the_largest_trains_two_steps_if_shrunk(tmp_path, quick_compilation):
   config = _MODULES["order_model_1b"].get_config("tiny")
   with config.unlocked():

@@ -40,6 +40,7 @@ def test_it_is_small_and_of_the_config(model, config):
   assert model.card["parameters"] == lmm.num_params(model.params)
 
 
+@pytest.mark.slow
 def test_it_scores_the_held_out_orders_as_its_card_says(model, config, stream):
   data = dataset.from_day(stream, config=dataset.DataConfig(**config.data))
   chex.assert_trees_all_equal(data.tokenizers, model.tokenizers)
@@ -62,6 +63,7 @@ def test_it_scores_the_held_out_orders_as_its_card_says(model, config, stream):
 
 
 @pytest.mark.usefixtures("quick_compilation")
+@pytest.mark.slow
 def test_a_future_alone_is_the_same_among_others(model, stream):
   time = int(stream.time[20_000])
   now = moment.at(stream[:20_200], time, model=model)

@@ -266,6 +266,7 @@ def preempted(folder):
   return process.returncode, out, err
 
 
+@pytest.mark.slow
 def test_a_run_that_is_preempted_saves_and_asks_to_be_started_again(
   folder, preempted
 ):
@@ -287,6 +288,7 @@ def test_a_dry_run_plans_for_machines_that_are_not_here(folder):
   assert "1,063," in text and "hours at 50% of the peak" in text
 
 
+@pytest.mark.slow
 def test_a_forecast_prints_a_table_and_draws_a_picture(folder, forecasts):
   result = forecasts[0]
   assert "the model was trained on" not in result.stdout
@@ -308,6 +310,7 @@ def test_a_forecast_prints_a_table_and_draws_a_picture(folder, forecasts):
   assert (folder / "one.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_futures(folder, forecasts):
   assert forecasts[1].returncode == 0, forecasts[1].stderr
   with np.load(folder / "one.npz") as one, np.load(folder / "two.npz") as two:
@@ -321,6 +324,7 @@ def test_the_same_seed_gives_the_same_futures(folder, forecasts):
   ("index", "message"),
   [(2, "--start=noon is no time"), (3, "the start must lie between 00:00:0")],
 )
+@pytest.mark.slow
 def test_a_start_that_cannot_be_is_one_line(folder, forecasts, index, message):
   result = forecasts[index]
   assert result.returncode != 0
@@ -337,6 +341,7 @@ cancel;1;False;{left};96.05;2019-05-21 09:00:03.000
 """
 
 
+@pytest.mark.slow
 def test_a_replay_ends_with_json_and_tells_by_its_status_what_differs(tmp_path):
   commands = []
   for left in (30, 20):  # The book holds 30.

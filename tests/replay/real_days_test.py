@@ -19,12 +19,13 @@ from tests.support import paths
       {"left": 8_816},
       0,
     ),
-    (
+    pytest.param(
       "sse/five_stocks_2023-07-11_orders.zip",
       "601825",
       {"asks": 3_464, "bids": 4_773, "cancels": 1_994},
       {"auctions": 2, "trades": 3_991, "left": 1_997},
       2,
+      marks=pytest.mark.slow,
     ),
   ],
 )

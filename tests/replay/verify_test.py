@@ -59,6 +59,7 @@ def test_bme_day_fills_796_times_and_ends_with_no_order_left():
   assert result.orders_left == result.resyncs == 0
 
 
+@pytest.mark.slow
 def test_coinbase_ends_with_the_exchange_s_book_order_by_order():
   try:
     path = samples.coinbase()
@@ -71,6 +72,7 @@ def test_coinbase_ends_with_the_exchange_s_book_order_by_order():
   assert result.orders_left == 66_833
 
 
+@pytest.mark.slow
 def test_bitstamp_trades_as_the_exchange_did(bitstamp_sample):
   _, result = replayed(bitstamp_sample)
   assert_exact(result, trades=170, left=49_105)
@@ -86,6 +88,7 @@ def test_bitstamp_trades_as_the_exchange_did(bitstamp_sample):
     ("AAPL_2012-06-21_30", 85_767, 38_045, 514 + 648, {"left": 1}),
   ],
 )
+@pytest.mark.slow
 def test_lobster_rows_are_equal_on_all_levels(
   name, num_rows, num_deletes, num_resyncs, wrong
 ):
@@ -101,18 +104,31 @@ def test_lobster_rows_are_equal_on_all_levels(
 
 
 FIVE = "sse/five_stocks_2023-07-11_orders.zip"
+# The smallest of them is quick.
+_SHANGHAI_DAYS = [
+  (FIVE, "601825", 3_991, 1_997, 5_185_669, 548),
+  *(
+    pytest.param(*day, marks=pytest.mark.slow)
+    for day in (
+      (
+        "sse/600519_2023-02-01.zip",
+        "600519",
+        20_013,
+        15_668,
+        3_397_389,
+        184_497,
+      ),
+      (FIVE, "605580", 9_274, 7_108, 14_222_843, 1_450),
+      (FIVE, "600536", 18_867, 12_580, 12_364_596, 5_073),
+      (FIVE, "600961", 15_657, 9_087, 31_330_733, 915),
+      (FIVE, "600761", 15_481, 8_816, 7_916_463, 2_150),
+    )
+  ),
+]
 
 
 @pytest.mark.parametrize(
-  "path, code, takers, deletes, traded, close",
-  [
-    ("sse/600519_2023-02-01.zip", "600519", 20_013, 15_668, 3_397_389, 184_497),
-    (FIVE, "605580", 9_274, 7_108, 14_222_843, 1_450),
-    (FIVE, "600536", 18_867, 12_580, 12_364_596, 5_073),
-    (FIVE, "600961", 15_657, 9_087, 31_330_733, 915),
-    (FIVE, "601825", 3_991, 1_997, 5_185_669, 548),
-    (FIVE, "600761", 15_481, 8_816, 7_916_463, 2_150),
-  ],
+  "path, code, takers, deletes, traded, close", _SHANGHAI_DAYS
 )
 def test_shanghai_day_from_the_empty_book_to_the_closing_auction(
   path, code, takers, deletes, traded, close
@@ -142,6 +158,7 @@ def run(market, orders, seconds, *, has_auction):
   return jax.lax.scan(step, market, (orders, seconds))
 
 
+@pytest.mark.slow
 def test_indicative_prices_of_shanghai_are_those_of_our_auction():
   path = real("sse/600519_2023-02-01.zip")
   stream, checks = registry.read_checked(path)

@@ -55,6 +55,7 @@ def market(quick_compilation):
   return config.agents.owner_names, state.agents, event, accounts
 
 
+@pytest.mark.slow
 def test_all_of_them_trade_and_nothing_comes_of_nothing(market):
   names, crowd, event, accounts = market
   assert not event.is_event[-1]  # It came to its end.

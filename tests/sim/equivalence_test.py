@@ -103,6 +103,7 @@ def alone():
   return [_chunks(keys[s], start, _UNTIL) for s, start in enumerate(_starts())]
 
 
+@pytest.mark.slow
 def test_trajectories_in_chunks_are_single_steps_until_they_end(alone):
   step = jax.jit(functools.partial(sim.step, config=_CONFIG))
   init = jax.jit(functools.partial(sim.init, config=_CONFIG))
@@ -116,6 +117,7 @@ def test_trajectories_in_chunks_are_single_steps_until_they_end(alone):
     assert not event.is_event
 
 
+@pytest.mark.slow
 def test_trajectories_end_at_their_own_time_and_then_stay(alone):
   event, num_events, cache, *_ = alone[0]
   assert len(set(num_events[:, -1].tolist())) > 1
@@ -130,6 +132,7 @@ def test_trajectories_end_at_their_own_time_and_then_stay(alone):
   assert (np.diff(event.mid)[ended] == 0).all()
 
 
+@pytest.mark.slow
 def test_trajectories_on_eight_devices_are_those_on_one(
   alone, tmp_path_factory
 ):

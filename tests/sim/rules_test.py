@@ -117,7 +117,17 @@ def _check(rules, begin, kept, last):
   return counts
 
 
-@pytest.mark.parametrize("name", _RULES)
+@pytest.mark.parametrize(
+  "name",
+  [
+    "shanghai",
+    *(
+      pytest.param(name, marks=pytest.mark.slow)
+      for name in _RULES
+      if name != "shanghai"
+    ),
+  ],
+)
 def test_a_day_is_that_of_an_exchange_and_a_ledger_in_plain_python(name):
   rules = _RULES[name]
   begin, kept, last = _run(rules, num_events=1500, num_markets=2, capacity=32)

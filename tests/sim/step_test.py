@@ -197,6 +197,7 @@ class RolloutTest(parameterized.TestCase):
       last.market.exchange.book, state.market.exchange.book
     )
 
+  @pytest.mark.slow
   def test_trajectories_together_are_those_alone(self):
     run = sim.run(RANDOM, self._states(), chunk=60, observe_fn=_event)
     _, together = next(run)
@@ -208,6 +209,7 @@ class RolloutTest(parameterized.TestCase):
       )
     self.assertGreater(len(set(together.mid[:, -1].tolist())), 1)
 
+  @pytest.mark.slow
   def test_chunks_in_a_row_are_one_rollout(self):
     run = functools.partial(
       sim.run,

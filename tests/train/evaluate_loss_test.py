@@ -179,6 +179,7 @@ def _assert_equal(scores, nats):
     assert scores[name] == [pytest.approx(mean, rel=1e-4), half], name
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_validation_with_the_bins_of_the_model(
   folder, found
 ):
@@ -202,6 +203,7 @@ def test_scores_are_those_of_validation_with_the_bins_of_the_model(
   assert over_all["all"][0] == pytest.approx(mean, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_is_scored_on_the_test_split(folder, found):
   results = _json(found["the best"])
   assert results["step"] == 1
@@ -211,6 +213,7 @@ def test_the_best_checkpoint_is_scored_on_the_test_split(folder, found):
   assert note in found["the best"].stdout
 
 
+@pytest.mark.slow
 def test_one_day_is_split_as_for_training(folder, found):
   results = _json(found["one day"])
   config = dataclasses.replace(
@@ -222,6 +225,7 @@ def test_one_day_is_split_as_for_training(folder, found):
 
 
 @pytest.mark.parametrize("text", _WRONG)
+@pytest.mark.slow
 def test_what_a_user_can_mend_is_one_line(text, found):
   assert found[text].returncode == 1
   assert found[text].stderr.startswith(f"error: {_WRONG[text]}")

@@ -86,6 +86,7 @@ class TestFit:
 
 
 class TestBootstrap:
+  @pytest.mark.slow
   def test_intervals_cover_the_law_about_as_often_as_they_say(self):
     x = np.geomspace(1e4, 1e7, 20)[:, None]
     num_covered = 0
@@ -229,6 +230,7 @@ def sweeps(tmp_path_factory):
   return result.stdout, folder
 
 
+@pytest.mark.slow
 def test_the_script_plans_the_runs_and_finds_their_law(sweeps):
   text, folder = sweeps
   plan, _, rest = text.partition("one budget")[0].partition("in all")
@@ -246,6 +248,7 @@ def test_the_script_plans_the_runs_and_finds_their_law(sweeps):
   assert (folder / "law.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_law_that_the_runs_do_not_tell_is_left_out_in_a_line(sweeps):
   text, folder = sweeps
   lines = text.partition("one budget")[2].splitlines()

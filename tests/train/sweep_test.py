@@ -15,7 +15,10 @@ from mars_jax.train import trainer
 from mars_jax.train import validation
 from tests.support.train import tiny_run
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = [
+  pytest.mark.slow,
+  pytest.mark.usefixtures("quick_compilation"),
+]
 
 
 @pytest.fixture(scope="module")
