@@ -1,4 +1,4 @@
-"""Orders with the book before and after them, of a real or a simulated market."""
+"""Orders with the book before and after them, real or simulated."""
 
 import dataclasses
 import functools
@@ -40,7 +40,7 @@ class Records:
 
 
 def concatenate(parts: list[Records]) -> Records:
-  """Returns records one after another."""
+  """Joins records, one after another."""
   return Records(
     **{
       field.name: jax.tree.map(

@@ -1,11 +1,11 @@
-"""What is built on the simulator, a function each.
+"""Applications of the simulator, one function each.
 
 `forecast` simulates futures of a market and compares them with what came,
 `simulate` a market with agents, `replay` verifies a day against its exchange.
-The modules below have the pieces: `start` (a market to simulate from), `futures`
-and `paths` (what a forecast is made of), `experiment` and `simulation`
-(simulations described by a config), `impact` (the response to an order) and
-`report` (bars, tables, pictures).
+The modules have the pieces: `start` (a market to simulate from), `futures` and
+`paths` (of a forecast), `experiment` and `simulation` (simulations described by
+a config), `impact` (the response to an order), `report` (bars, tables,
+pictures).
 """
 
 from mars_jax.apps.forecasting import Forecast

@@ -1,7 +1,7 @@
 """Measures the rates of zero-intelligence flow, and scores orders by them.
 
-`calibrate` gives the `zero_intelligence.Rates` of a replayed day, and `nats` what the
-model makes of real orders: what a learned model has to beat.
+`calibrate` gives the `zero_intelligence.Rates` of a replayed day, and `nats`
+what the model makes of real orders: what a learned model has to beat.
 """
 
 import jax

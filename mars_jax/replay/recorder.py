@@ -2,8 +2,8 @@
 
 The exchange's own orders, matched by our rules, give back its book: what each
 order met (the mid before it) and what it left (the best levels after it).
-`records` are the market's orders of what a `engine.Replayer` plays; `replay` plays a
-stream into a book of fixed capacity, as a simulation would.
+`records` are the market's orders of what an `engine.Replayer` plays; `replay`
+plays a stream into a book of fixed capacity, as a simulation would.
 """
 
 import collections.abc
@@ -19,7 +19,7 @@ from mars_jax import types
 from mars_jax.feeds import events
 from mars_jax.lob import rules as rules_lib
 from mars_jax.lob import session
-from mars_jax.replay import engine as engine
+from mars_jax.replay import engine
 
 
 def start(

@@ -1,6 +1,6 @@
 """The simulator: order flow, agents and the matching engine, in a loop.
 
-`init` makes the state of a market from a `Start`, `step` is one event of it, and
+`init` makes the state of a market from a `Start`, `step` is one event of it,
 `rollout` a scan of events: pure functions of a `Flow` (a model, its parameters
 and bins) and a `SimState`. `init_many` and `run` do so for many trajectories in
 step, from the host. `to_records` gives simulated orders the type of real ones.

@@ -1,6 +1,6 @@
 """Saves the state of a simulation, to go on with it later; without pickle.
 
-An `.npz` archive: each array of the state under its path ("market/exchange/book/price"),
+An `.npz` archive: each array under its path ("market/exchange/book/price"),
 keys of random numbers as their data, and one JSON text with the version of this
 layout, the type of each array, and what the caller has to say.
 

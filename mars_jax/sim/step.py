@@ -129,8 +129,8 @@ def _due(
   """Returns what happens next, and when.
 
   Returns:
-    int32 `[]`, one of `_AUCTION`, `_MESSAGE`, `_PENDING` and `_WAKE`, of several
-    at once the first of these; and its time `[]`.
+    int32 `[]`, one of `_AUCTION`, `_MESSAGE`, `_PENDING` and `_WAKE`, of
+    several at once the first of these; and its time `[]`.
   """
   times = {_PENDING: _pending_time(state, config)}
   if config.auction_times:
@@ -212,8 +212,7 @@ def _wake_agents(
   market = state.market
 
   def next_round(agents):
-    """Returns whether the next message is rejected, its index, and if agents
-    wake up."""
+    """Returns if the next message is rejected, its index, and who wakes up."""
     kind, time = _due(state.replace(agents=agents), config)
     index, _ = messages.next_arrival(agents)
     order = messages.to_order(

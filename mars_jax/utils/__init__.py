@@ -1,1 +1,1 @@
-"""Helpers that every package may use: files, checks, statistics, times of day."""
+"""Files, checks, statistics, times of day, progress bars."""

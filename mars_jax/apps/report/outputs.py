@@ -154,9 +154,10 @@ class Outputs:
     """Draws the picture."""
     from mars_jax.apps.report import market_plot
 
+    begin = time_of_day.clock_text(outcome.begin)
     market_plot.draw(
       path,
       self._points.table(outcome.end),
       stream,
-      title=f"{stream.name}, simulated from {time_of_day.clock_text(outcome.begin)}",
+      title=f"{stream.name}, simulated from {begin}",
     )
