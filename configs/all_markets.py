@@ -30,6 +30,9 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         "market": "",
         "train_fraction": 2 / 3,
         "book_capacity": 4096,
+      },
+      # `data.pipeline.BatchConfig`
+      "batch": {
         "window_length": 513,
         "window_stride": 128,  # An epoch shows each order four times.
         "batch_size": 8,
@@ -70,7 +73,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     }
   )
   if variant == "tiny":
-    config.data.update(window_length=65, window_stride=64, batch_size=4)
+    config.batch.update(window_length=65, window_stride=64, batch_size=4)
     config.model.update(
       dim=16,
       num_layers=1,

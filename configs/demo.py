@@ -28,6 +28,9 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         "market": "",
         "train_fraction": 2 / 3,
         "book_capacity": 4096,
+      },
+      # `data.pipeline.BatchConfig`
+      "batch": {
         "window_length": 513,
         "window_stride": 64,
         "batch_size": 16,
@@ -68,7 +71,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     }
   )
   if variant == "tiny":
-    config.data.update(window_length=65, batch_size=4)
+    config.batch.update(window_length=65, batch_size=4)
     config.model.update(dim=16, num_layers=1, head_dim=8, mlp_dim=32, window=32)
     config.optimizer.update(num_steps=20, warmup_steps=2)
     config.train.update(eval_every=10, checkpoint_every=10)

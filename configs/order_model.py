@@ -76,6 +76,9 @@ def make(
         "market": "",
         "train_fraction": 2 / 3,
         "book_capacity": 4096,
+      },
+      # `data.pipeline.BatchConfig`
+      "batch": {
         "window_length": 1025,  # 1,024 orders are scored.
         "window_stride": 1024,
         "batch_size": 4096,
@@ -134,9 +137,8 @@ def _official(dim: int, num_layers: int, num_heads: int) -> dict:
 
 def _shrink(config: ml_collections.ConfigDict) -> None:
   """Makes a run of it that takes seconds on one device."""
-  config.data.update(
-    path="bitstamp-sample", window_length=65, window_stride=64, batch_size=4
-  )
+  config.data.path = "bitstamp-sample"
+  config.batch.update(window_length=65, window_stride=64, batch_size=4)
   config.model.update(_TINY_MODEL)
   config.optimizer.update(num_steps=20, warmup_steps=2)
   config.train.update(eval_every=10, checkpoint_every=10, eval_orders=1024)

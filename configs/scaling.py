@@ -52,6 +52,9 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         "market": "",
         "train_fraction": 2 / 3,
         "book_capacity": 4096,
+      },
+      # `data.pipeline.BatchConfig`
+      "batch": {
         "window_length": 513,
         "window_stride": 512,
         "batch_size": 2,
@@ -102,7 +105,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
   if variant == "gpu":
     config.sweep.max_flops = float("inf")
   if variant == "tiny":
-    config.data.update(window_length=33, window_stride=32)
+    config.batch.update(window_length=33, window_stride=32)
     config.model.window = 16
     config.sweep.update(budgets=(512, 1024, 2048), max_orders=512)
   return config.lock()

@@ -44,10 +44,10 @@ they have at their peak (model FLOP utilisation; a CPU's peak is timed, as the
 speed of products of large matrices); where the time of a micro-batch goes; and
 how many orders a second it draws, with --batch trajectories in step against
 full caches, without book and tokens. Orders are random, no data is needed.
---config.data.batch_size and --config.parallel.accumulation change a step.
+--config.batch.batch_size and --config.parallel.accumulation change a step.
 
   python launch/benchmark.py lmm --config=configs/order_model_2m.py \
-      --config.data.batch_size=4 --config.parallel.accumulation=1
+      --config.batch.batch_size=4 --config.parallel.accumulation=1
 
 sim: how many orders a second are simulated, the model, the matching engine and
 the features in one program: --batch futures of one history of 1,024 orders,

@@ -161,9 +161,6 @@ def _data_config(model: lmm.Model) -> dataset_lib.DataConfig:
     market=_MARKET.value,
     train_fraction=share,
     book_capacity=_BOOK_CAPACITY.value,
-    window_length=2,  # Windows are for training only.
-    window_stride=1,
-    batch_size=1,
   )
 
 

@@ -129,8 +129,8 @@ def _make_run(config, size: str, budget: int) -> _Run:
   """Returns a run: the config with a size, and what the budget makes of it."""
   sections = config.to_dict()
   model = {**sections["model"], **config.sweep.sizes[size]}
-  length = config.data.window_length - 1  # The last order is not an input.
-  num_steps = max(round(budget / (config.data.batch_size * length)), 2)
+  length = config.batch.window_length - 1  # The last order is not an input.
+  num_steps = max(round(budget / (config.batch.batch_size * length)), 2)
   width = model["dim"] / config.model.dim
   optimizer = {
     **config.optimizer,
@@ -143,7 +143,7 @@ def _make_run(config, size: str, budget: int) -> _Run:
     {**sections, "model": model, "optimizer": optimizer}
   )
   plan = plan_lib.make(
-    **{name: part for name, part in configs.items() if name != "train"},
+    **{name: configs[name] for name in plan_lib.CONFIGS},
     num_devices=jax.device_count(),
     device_kind=jax.devices()[0].device_kind,
     utilisation=config.sweep.utilisation,

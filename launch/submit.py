@@ -141,7 +141,7 @@ def _plan(config) -> plan_lib.CostEstimate:
   """Checks the config as launch/train.py will, and plans the run."""
   configs = trainer.make_configs(config)
   return plan_lib.make(
-    **{name: part for name, part in configs.items() if name != "train"},
+    **{name: configs[name] for name in plan_lib.CONFIGS},
     num_devices=_NODES.value * _DEVICES_PER_NODE.value,
     device_kind=_DEVICE_KIND.value,
   )

@@ -139,7 +139,7 @@ def main() -> None:
 def _print_plan(configs) -> None:
   """Prints what the run would take."""
   plan = plan_lib.make(
-    **{name: part for name, part in configs.items() if name != "train"},
+    **{name: configs[name] for name in plan_lib.CONFIGS},
     num_devices=_DEVICES.value or jax.device_count(),
     device_kind=_DEVICE_KIND.value or jax.devices()[0].device_kind,
     utilisation=_UTILISATION.value,
@@ -153,7 +153,7 @@ def _run(workdir: pathlib.Path, configs, as_dict) -> None:
   dataset = common.load(configs["data"])
   print(
     f"  train {dataset.num_orders('train'):,} orders, of which"
-    f" {dataset.orders_in_no_window(configs['data']):,} in no window, valid"
+    f" {dataset.orders_in_no_window(configs['batch']):,} in no window, valid"
     f" {dataset.num_orders('valid'):,}"
   )
   try:
@@ -186,7 +186,7 @@ def _run(workdir: pathlib.Path, configs, as_dict) -> None:
 def _train(dataset, workdir: pathlib.Path, configs) -> lmm.Params:
   """Trains with a live line, and a printed line for each validation."""
   num_steps = configs["optimizer"].num_steps
-  length = configs["data"].window_length - 1
+  length = configs["batch"].window_length - 1
   # A window has an order more than it has tokens.
   flops = plan_lib.flops_per_token(configs["model"], length)
   flops *= length / (length + 1)
@@ -252,7 +252,7 @@ def _card(dataset, configs, nats, baselines):
       split: {"orders": dataset.num_orders(split), "days": len(parts)}
       for split, parts in dataset.parts.items()
     },
-    "orders_in_no_window": dataset.orders_in_no_window(configs["data"]),
+    "orders_in_no_window": dataset.orders_in_no_window(configs["batch"]),
     "orders_scored": sum(map(len, valid.values())),
     "validation_nats_per_order": scores,
     "validation_nats_by_field": _by_field(by_field),

@@ -61,8 +61,8 @@ class LmmBenchmark:
     configs = trainer.make_configs(config)
     return cls(
       **{name: configs[name] for name in ("model", "optimizer", "parallel")},
-      num_windows=configs["data"].batch_size,
-      length=configs["data"].window_length - 1,
+      num_windows=configs["batch"].batch_size,
+      length=configs["batch"].window_length - 1,
       **measured,
     )
 

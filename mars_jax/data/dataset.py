@@ -15,6 +15,7 @@ from mars_jax.feeds import events
 from mars_jax.replay import recorder
 from mars_jax.tokens import encoding
 from mars_jax.tokens import features
+from mars_jax.utils import checks
 from mars_jax.utils import files
 
 
@@ -30,29 +31,19 @@ class DataConfig:
       the rest, at the end, is for validation. A data set has splits of its own.
     book_capacity: orders that one side of the replayed book of the one day can
       hold.
-    window_length: orders in a training window.
-    window_stride: orders from the start of a window to that of the next.
-    batch_size: windows in a batch.
   """
 
   path: str
   market: str = ""
   train_fraction: float
   book_capacity: int
-  window_length: int
-  window_stride: int
-  batch_size: int
 
   def __post_init__(self):
     if not 0 < self.train_fraction < 1:
       raise ValueError(
         f"train_fraction = {self.train_fraction} must lie between 0 and 1"
       )
-    if self.window_length < 2:  # Orders; the first one is not scored.
-      raise ValueError(f"window_length = {self.window_length} must be >= 2")
-    for name in ("book_capacity", "window_stride", "batch_size"):
-      if getattr(self, name) < 1:
-        raise ValueError(f"{name} = {getattr(self, name)} must be >= 1")
+    checks.at_least(1, book_capacity=self.book_capacity)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +94,9 @@ class Dataset:
     """Returns the parts of a split that are of a market."""
     return [part for part in self.parts[split] if part.market == market]
 
-  def train_windows(self, config: DataConfig) -> dict[str, pipeline.Windows]:
+  def train_windows(
+    self, config: pipeline.BatchConfig
+  ) -> dict[str, pipeline.Windows]:
     """Returns the windows of each market to train on, for `pipeline.batches`.
 
     A market that has none is left out; `orders_in_no_window` tells.
@@ -111,11 +104,13 @@ class Dataset:
     windows = self._windows(config)
     return {name: source for name, source in windows.items() if len(source)}
 
-  def orders_in_no_window(self, config: DataConfig) -> int:
+  def orders_in_no_window(self, config: pipeline.BatchConfig) -> int:
     """Returns how many orders for training `train_windows` leaves out."""
     return sum(w.num_left_out for w in self._windows(config).values())
 
-  def _windows(self, config: DataConfig) -> dict[str, pipeline.Windows]:
+  def _windows(
+    self, config: pipeline.BatchConfig
+  ) -> dict[str, pipeline.Windows]:
     """Returns the windows to train on, of markets without one as well."""
     return pipeline.by_market(
       self.parts["train"],

@@ -22,8 +22,31 @@ from mars_jax import types
 from mars_jax.data import store
 from mars_jax.tokens import encoding
 from mars_jax.tokens import features
+from mars_jax.utils import checks
 
 Item = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BatchConfig:
+  """Windows of orders, and how many of them make a batch.
+
+  Attributes:
+    window_length: orders in a training window.
+    window_stride: orders from the start of a window to that of the next.
+    batch_size: windows in a batch, over all processes.
+  """
+
+  window_length: int
+  window_stride: int
+  batch_size: int
+
+  def __post_init__(self):
+    # The first order of a window is not scored.
+    checks.at_least(2, window_length=self.window_length)
+    checks.at_least(
+      1, window_stride=self.window_stride, batch_size=self.batch_size
+    )
 
 
 class Source(typing.Protocol):
@@ -299,7 +322,7 @@ def batches(
     if not len(source):
       raise ValueError(
         f"{market!r} has no window: all of its parts are shorter than one; give"
-        " more data or a smaller data.window_length"
+        " more data or a smaller batch.window_length"
       )
   options = grain.MultiprocessingOptions(num_workers) if num_workers else None
   return iter(

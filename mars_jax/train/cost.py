@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mars_jax import lmm
-from mars_jax.data import dataset as dataset_lib
+from mars_jax.data import pipeline
 from mars_jax.lmm.nn import attention
 from mars_jax.tokens import vocab
 from mars_jax.train import loss
@@ -213,10 +213,14 @@ class CostEstimate:
     ]
 
 
+# The configs of a run that its cost depends on, by their names in `trainer`.
+CONFIGS = ("model", "batch", "optimizer", "parallel")
+
+
 def make(
   *,
   model: lmm.LmmConfig,
-  data: dataset_lib.DataConfig,
+  batch: pipeline.BatchConfig,
   optimizer: optimizer_lib.OptimizerConfig,
   parallel: sharding.ParallelConfig,
   num_devices: int,
@@ -226,7 +230,7 @@ def make(
   """Plans a run on devices that need not be here.
 
   Args:
-    model, data, optimizer, parallel: the configs of the run.
+    model, batch, optimizer, parallel: the configs of the run.
     num_devices: over all machines.
     device_kind: as `accelerator` takes it, or "cpu" for this machine's.
     utilisation: share of the peak that the run is taken to reach.
@@ -241,9 +245,9 @@ def make(
     )
   sizes = (num_devices // parallel.model, parallel.model)
   mesh = jax.sharding.AbstractMesh(sizes, sharding.AXES)
-  sharding.check(parallel, mesh, model, data.batch_size)
-  length = data.window_length - 1  # The last order is not an input.
-  num_windows = data.batch_size // (mesh.shape["data"] * parallel.accumulation)
+  sharding.check(parallel, mesh, model, batch.batch_size)
+  length = batch.window_length - 1  # The last order is not an input.
+  num_windows = batch.batch_size // (mesh.shape["data"] * parallel.accumulation)
   params = _param_shapes(model)
   device = accelerator(device_kind)
   itemsize = _itemsize(model, device_kind)
@@ -265,7 +269,7 @@ def make(
     },
     device_memory=device.memory,
     steps=optimizer.num_steps,
-    tokens_per_step=data.batch_size * length,
+    tokens_per_step=batch.batch_size * length,
     flops_per_token=flops_per_token(model, length),
     utilisation=utilisation,
     peak_flops=device.peak_flops,

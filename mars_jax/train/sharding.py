@@ -127,7 +127,7 @@ def check(
   rows = mesh.shape[DATA] * config.accumulation
   if batch_size % rows:
     raise ValueError(
-      f"data.batch_size = {batch_size} must be a multiple of {rows}:"
+      f"batch.batch_size = {batch_size} must be a multiple of {rows}:"
       f" {mesh.shape[DATA]} devices along {DATA!r} x parallel.accumulation ="
       f" {config.accumulation}"
     )

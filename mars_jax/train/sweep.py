@@ -106,9 +106,9 @@ def _train(configs, dataset, workdir, max_orders, on_progress):
   nats = validation.held_out_nats(
     params, dataset, config=configs["model"], max_orders=max_orders
   )
-  data, num_steps = configs["data"], configs["optimizer"].num_steps
-  length = data.window_length - 1  # The last order is not an input.
-  tokens_per_step = data.batch_size * length
+  batch, num_steps = configs["batch"], configs["optimizer"].num_steps
+  length = batch.window_length - 1  # The last order is not an input.
+  tokens_per_step = batch.batch_size * length
   tokens = tokens_per_step * num_steps
   timed = seconds[_NUM_UNTIMED:]
   num_params = lmm.num_params(params)

@@ -73,6 +73,7 @@ class TrainConfig:
 CONFIG_TYPES = {
   "model": lmm.LmmConfig,
   "data": dataset_lib.DataConfig,
+  "batch": pipeline.BatchConfig,
   "optimizer": optimizer_lib.OptimizerConfig,
   "train": TrainConfig,
   "parallel": sharding.ParallelConfig,
@@ -255,6 +256,7 @@ def train(
   *,
   model: lmm.LmmConfig,
   data: dataset_lib.DataConfig,
+  batch: pipeline.BatchConfig,
   optimizer: optimizer_lib.OptimizerConfig,
   train: TrainConfig,
   parallel: sharding.ParallelConfig,
@@ -269,7 +271,7 @@ def train(
     dataset: the orders.
     workdir: takes checkpoints, `progress.csv` and TensorBoard's files; the same
       folder in all processes.
-    model, data, optimizer, train, parallel: the configs of the run.
+    model, data, batch, optimizer, train, parallel: the configs of the run.
     on_progress: called for every step, in every process.
 
   Returns:
@@ -284,9 +286,9 @@ def train(
       configs or data.
   """
   mesh = sharding.make_mesh(parallel)
-  sharding.check(parallel, mesh, model, data.batch_size)
+  sharding.check(parallel, mesh, model, batch.batch_size)
   batches = pipeline.batches(
-    dataset.train_windows(data), batch_size=data.batch_size, seed=train.seed
+    dataset.train_windows(batch), batch_size=batch.batch_size, seed=train.seed
   )
   tokenizers = sharding.replicate(dataset.tokenizer_list(model.inputs), mesh)
   init, shapes, step_fn = programs(mesh, train.seed, model, optimizer, parallel)
@@ -296,8 +298,8 @@ def train(
     config=model,
     max_orders=train.eval_orders or None,
   )
-  configs = {"model": model, "data": data, "optimizer": optimizer}
-  configs |= {"train": train, "parallel": parallel}
+  configs = {"model": model, "data": data, "batch": batch}
+  configs |= {"optimizer": optimizer, "train": train, "parallel": parallel}
   checkpointer = checkpoint.Checkpointer(
     workdir / "checkpoints",
     max_to_keep=train.max_to_keep,
@@ -315,15 +317,15 @@ def train(
         (writer.write, on_progress), train.max_skipped
       )
       for step in range(done + 1, optimizer.num_steps + 1):
-        batch = sharding.put_batch(next(batches), mesh)
-        state, scalars = step_fn(state, tokenizers, batch)
+        windows = sharding.put_batch(next(batches), mesh)
+        state, scalars = step_fn(state, tokenizers, windows)
         report.flush()  # Of the step before, while this one is under way.
         is_last = step == optimizer.num_steps
         is_stopped = is_preempted(step) and not is_last
         nats = None
         if step % train.eval_every == 0 or is_last:
           nats = validate(state.params)
-        report.put(step, batch["kind"].size, scalars, nats)
+        report.put(step, windows["kind"].size, scalars, nats)
         if step % train.checkpoint_every == 0 or is_last or is_stopped:
           report.flush()  # Or a kill after the save would lose it.
           valid = nats and validation.mean_nats(nats).sum()

@@ -49,12 +49,7 @@ def stream():
 @pytest.fixture(scope="module")
 def model(stream):
   config = dataset_lib.DataConfig(
-    path="",
-    train_fraction=0.5,
-    book_capacity=512,
-    window_length=16,
-    window_stride=16,
-    batch_size=1,
+    path="", train_fraction=0.5, book_capacity=512
   )
   tokenizers = dataset_lib.from_day(stream, config=config).tokenizers
   return lmm.Model(random_params.params(CONFIG), CONFIG, tokenizers, {})

@@ -14,6 +14,7 @@ pytest.importorskip("polars")
 from mars_jax import lob
 from mars_jax.data import dataset as dataset_lib
 from mars_jax.data import manifest
+from mars_jax.data import pipeline
 from mars_jax.feeds import events
 from mars_jax.replay import recorder
 from mars_jax.tokens import encoding
@@ -24,10 +25,8 @@ CONFIG = dataset_lib.DataConfig(
   path="/captures/day.csv",
   train_fraction=0.75,
   book_capacity=256,
-  window_length=17,
-  window_stride=8,
-  batch_size=4,
 )
+BATCH = pipeline.BatchConfig(window_length=17, window_stride=8, batch_size=4)
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -143,9 +142,9 @@ def test_without_a_name_all_markets_are_opened(folder):
   assert dataset.markets == data.markets == ("BME", "Bitstamp")
   for split in manifest.SPLITS:
     assert _bounds(dataset.parts[split]) == _bounds(data.parts(split))
-  windows = dataset.train_windows(CONFIG)
+  windows = dataset.train_windows(BATCH)
   for number, market in enumerate(dataset.markets):
-    alone = dataset_lib.from_folder(folder, market).train_windows(CONFIG)
+    alone = dataset_lib.from_folder(folder, market).train_windows(BATCH)
     assert len(windows[market]) == len(alone[market]) > 0
     assert windows[market][0]["market"] == number
 
@@ -177,9 +176,9 @@ def test_a_split_with_nothing_to_predict_is_an_error(in_memory, split, bounds):
 
 def test_training_windows_are_of_the_training_part(in_memory):
   (train,) = in_memory.parts["train"]
-  (windows,) = in_memory.train_windows(CONFIG).values()
+  (windows,) = in_memory.train_windows(BATCH).values()
   assert len(windows) == (train.stop - 17) // 8 + 1
-  assert in_memory.orders_in_no_window(CONFIG) == (train.stop - 17) % 8
+  assert in_memory.orders_in_no_window(BATCH) == (train.stop - 17) % 8
   order = train.day.read(0, train.stop).order
   for index in (0, len(windows) - 1):
     rows = slice(8 * index, 8 * index + 17)

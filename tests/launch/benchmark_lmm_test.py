@@ -42,8 +42,8 @@ def result():
   """The command, as its user runs it."""
   tiny = {
     "model.num_layers": 1,
-    "data.batch_size": 2,
-    "data.window_length": 17,
+    "batch.batch_size": 2,
+    "batch.window_length": 17,
     "parallel.accumulation": 1,
   }
   return scripts.run(

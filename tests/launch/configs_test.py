@@ -73,7 +73,7 @@ def test_every_variant_builds_the_configs_and_the_model(module, variant):
   built = _build(module, variant)
   assert _num_params(built["model"]) > 0
   # A training window shows the model as much as it sees at once.
-  assert built["data"].window_length > built["model"].window
+  assert built["batch"].window_length > built["model"].window
 
 
 @pytest.mark.parametrize(("module", "variant"), _RUNS)
@@ -107,9 +107,9 @@ def test_each_has_as_many_parameters_as_its_label_says(sized):
 
 def test_each_trains_on_as_many_tokens_as_the_papers(sized):
   _, _, configs = sized
-  data, steps = configs["data"], configs["optimizer"].num_steps
-  assert data.batch_size * (data.window_length - 1) == 4_194_304
-  assert data.batch_size * (data.window_length - 1) * steps == 2**35
+  batch, steps = configs["batch"], configs["optimizer"].num_steps
+  assert batch.batch_size * (batch.window_length - 1) == 4_194_304
+  assert batch.batch_size * (batch.window_length - 1) * steps == 2**35
   assert configs["train"].checkpoint_every % configs["train"].eval_every == 0
 
 
@@ -122,7 +122,7 @@ def test_wider_models_learn_at_lower_rates_down_to_the_papers():
 
 def test_the_docstring_tells_the_plan_for_eight_gpus_which_fits(sized):
   _, module, configs = sized
-  configs.pop("train")
+  configs = {name: configs[name] for name in plan_lib.CONFIGS}
   plan = plan_lib.make(**configs, num_devices=8, device_kind="H100")
   memory = sum(plan.memory.values())
   assert memory < plan.device_memory / 2
@@ -150,7 +150,7 @@ def test_the_official_variant_is_what_of_the_released_model_is_used(size):
 def test_the_largest_trains_two_steps_if_shrunk(tmp_path, quick_compilation):
   config = _MODULES["order_model_1b"].get_config("tiny")
   with config.unlocked():
-    config.data.update(window_length=33, window_stride=16)
+    config.batch.update(window_length=33, window_stride=16)
     config.optimizer.update(num_steps=2, warmup_steps=1)
     config.model.window = 16
   configs = {name: _TYPES[name](**config[name]) for name in _TYPES}

@@ -13,7 +13,7 @@ from tests.support.processes import scripts
 _RUN = (
   "--device_kind=NVIDIA H100",
   "--config=configs/order_model_1b.py:tiny",
-  "--config.data.batch_size=4096",
+  "--config.batch.batch_size=4096",
   "--config.data.market=SSE",
 )
 _JOB = os.getpid()  # JAX makes a port of it, which must be free.
@@ -106,7 +106,7 @@ def test_a_batch_script_asks_for_the_machines_and_runs_a_process_on_each(
   (srun,) = (line for line in lines if line.startswith("srun "))
   assert "python launch/train.py --distributed" in srun
   assert "--config=configs/order_model_1b.py:tiny" in srun
-  assert "--config.data.batch_size=4096 --config.data.market=SSE" in srun
+  assert "--config.batch.batch_size=4096 --config.data.market=SSE" in srun
   assert "--data=/shared/days" in srun
   assert "8 data x 1 model, NVIDIA H100" in result.stderr
 
@@ -183,7 +183,7 @@ def test_tpus_tell_jax_themselves_who_is_who(results):
   [
     ("no image", "--to=kubernetes needs --image"),
     ("relative", "must be an absolute path"),
-    ("devices", "data.batch_size = 4096 must be a multiple of 48"),
+    ("devices", "batch.batch_size = 4096 must be a multiple of 48"),
     ("no kubectl", "kubectl is not installed here"),
   ],
 )

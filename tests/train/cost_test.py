@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 from mars_jax import lmm
-from mars_jax.data import dataset as dataset_lib
+from mars_jax.data import pipeline
 from mars_jax.tokens import features as features_lib
 from mars_jax.tokens import vocab
 from mars_jax.train import cost
@@ -28,13 +28,8 @@ _MODEL = lmm.LmmConfig(
 )
 _RUN = {
   "model": _MODEL,
-  "data": dataset_lib.DataConfig(
-    path="x",
-    train_fraction=0.5,
-    book_capacity=64,
-    window_length=513,
-    window_stride=512,
-    batch_size=256,
+  "batch": pipeline.BatchConfig(
+    window_length=513, window_stride=512, batch_size=256
   ),
   "optimizer": optimizer_lib.OptimizerConfig(
     name="adamw",

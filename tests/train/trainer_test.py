@@ -124,7 +124,7 @@ class TestInterruption:
     ("section", "changes", "message"),
     [
       ("optimizer", {"learning_rate": 0.5}, "learning_rate was 0.01, is 0.5"),
-      ("data", {"window_stride": 4}, "data.window_stride was 8, is 4"),
+      ("batch", {"window_stride": 4}, "batch.window_stride was 8, is 4"),
       ("train", {"seed": 7}, "train.seed was 0, is 7"),
       ("model", {"dropout": 0.5}, "model.dropout was 0.1, is 0.5"),
       # Here the parameters have other shapes.
@@ -651,9 +651,9 @@ class TestConfigs:
       ("train", {"max_skipped": 0}),
       ("train", {"eval_orders": -1}),
       ("data", {"train_fraction": 1.0}),
-      ("data", {"window_stride": 0}),
-      ("data", {"window_length": 1}),
-      ("data", {"batch_size": 0}),
+      ("batch", {"window_stride": 0}),
+      ("batch", {"window_length": 1}),
+      ("batch", {"batch_size": 0}),
       ("data", {"book_capacity": 0}),
     ],
   )

@@ -171,12 +171,7 @@ def test_baselines_score_the_same_orders(
 def test_zero_intelligence_is_the_best_model_of_its_own_flow():
   stream = zero_intelligence.stream(seed=0, num_orders=4_000)
   config = dataset_lib.DataConfig(
-    path="",
-    train_fraction=0.7,
-    book_capacity=256,
-    window_length=2,
-    window_stride=1,
-    batch_size=1,
+    path="", train_fraction=0.7, book_capacity=256
   )
   dataset = dataset_lib.from_day(stream, config=config)
   (market,) = dataset.markets

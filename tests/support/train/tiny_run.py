@@ -25,14 +25,8 @@ MODEL = lmm.LmmConfig(
   window=8,
 )
 WITH_DROPOUT = dataclasses.replace(MODEL, dropout=0.1)
-DATA = dataset_lib.DataConfig(
-  path="",
-  train_fraction=0.75,
-  book_capacity=256,
-  window_length=17,
-  window_stride=8,
-  batch_size=16,
-)
+DATA = dataset_lib.DataConfig(path="", train_fraction=0.75, book_capacity=256)
+BATCH = pipeline.BatchConfig(window_length=17, window_stride=8, batch_size=16)
 OPTIMIZER = optimizer_lib.OptimizerConfig(
   name="adamw",
   learning_rate=1e-2,
@@ -48,6 +42,7 @@ TRAIN = trainer.TrainConfig(
 CONFIGS = {
   "model": MODEL,
   "data": DATA,
+  "batch": BATCH,
   "optimizer": OPTIMIZER,
   "train": TRAIN,
   "parallel": sharding.ParallelConfig(),
@@ -78,7 +73,7 @@ def dataset() -> dataset_lib.Dataset:
 def batches(data):
   """Returns the batches of a run."""
   return pipeline.batches(
-    data.train_windows(DATA), batch_size=DATA.batch_size, seed=TRAIN.seed
+    data.train_windows(BATCH), batch_size=BATCH.batch_size, seed=TRAIN.seed
   )
 
 
