@@ -21,7 +21,14 @@ and at the size of the released 2M, which has 0.90M parameters in use:
   factored      "best" with as many parameters
 """
 
+import pathlib
+import runpy
+
 import ml_collections
+
+_shrink = runpy.run_path(str(pathlib.Path(__file__).with_name("tiny.py")))[
+  "shrink"
+]
 
 _SMALL = {"dim": 64, "num_layers": 3, "num_heads": 2, "mlp_dim": 176}
 _LARGE = {"dim": 128, "num_layers": 4, "num_heads": 4, "mlp_dim": 320}
@@ -114,8 +121,5 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
   if config.model.window > 512:  # A window shows more than it sees at once.
     config.batch.update(window_length=1025, window_stride=256, batch_size=4)
   if variant == "tiny":
-    config.batch.update(window_length=65, window_stride=64, batch_size=4)
-    config.model.update(dim=16, num_layers=1, head_dim=8, mlp_dim=32, window=32)
-    config.optimizer.update(num_steps=20, warmup_steps=2)
-    config.train.update(eval_every=10, checkpoint_every=10)
+    _shrink(config, num_layers=1)
   return config.lock()

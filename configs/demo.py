@@ -11,7 +11,14 @@ With a data set of many days, which has splits of its own, --data is its folder:
       --data=out/data
 """
 
+import pathlib
+import runpy
+
 import ml_collections
+
+_shrink = runpy.run_path(str(pathlib.Path(__file__).with_name("tiny.py")))[
+  "shrink"
+]
 
 VARIANTS = ("", "tiny")
 
@@ -71,8 +78,5 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     }
   )
   if variant == "tiny":
-    config.batch.update(window_length=65, batch_size=4)
-    config.model.update(dim=16, num_layers=1, head_dim=8, mlp_dim=32, window=32)
-    config.optimizer.update(num_steps=20, warmup_steps=2)
-    config.train.update(eval_every=10, checkpoint_every=10)
+    _shrink(config, num_layers=1)
   return config.lock()

@@ -46,7 +46,7 @@ how many orders a second it draws, with --batch trajectories in step against
 full caches, without book and tokens. Orders are random, no data is needed.
 --config.batch.batch_size and --config.parallel.accumulation change a step.
 
-  python launch/benchmark.py lmm --config=configs/order_model_2m.py \
+  python launch/benchmark.py lmm --config=configs/order_model.py:2m \
       --config.batch.batch_size=4 --config.parallel.accumulation=1
 
 sim: how many orders a second are simulated, the model, the matching engine and

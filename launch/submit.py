@@ -6,11 +6,11 @@ node runs one process of launch/train.py, which has all GPUs of the node, or all
 TPU chips.
 
   python launch/submit.py --to=slurm --dry_run --nodes=4 --devices_per_node=8 \
-      --device_kind="NVIDIA H100" --config=configs/order_model_1b.py \
+      --device_kind="NVIDIA H100" --config=configs/order_model.py:1b \
       --workdir=/shared/out/1b --data=/shared/data \
       --setup="source .venv/bin/activate" --sbatch="--partition=gpu"
   python launch/submit.py --to=kubernetes --dry_run --nodes=2 \
-      --device_kind="NVIDIA H100" --config=configs/order_model_1b.py \
+      --device_kind="NVIDIA H100" --config=configs/order_model.py:1b \
       --workdir=/data/out/1b --data=/data/days --claim=shared \
       --image=REGISTRY/mars_jax:latest \
       --node_selector="cloud.google.com/gke-accelerator=nvidia-h100-80gb"
@@ -53,7 +53,7 @@ from mars_jax.train import cost as plan_lib
 from mars_jax.train import trainer
 
 _CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "The run, e.g. configs/order_model_10m.py."
+  "config", None, "The run, e.g. configs/order_model.py:10m."
 )
 _TO = flags.DEFINE_enum("to", None, ["slurm", "kubernetes"], "What cluster.")
 _WORKDIR = flags.DEFINE_string(

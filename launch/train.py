@@ -8,7 +8,7 @@ memory: its first part is for training, the rest for validation.
   python launch/train.py --config=configs/demo.py --workdir=out/demo
   python launch/train.py --config=configs/demo.py --workdir=out/goog \
       --data=LOBSTER_SampleFile_GOOG_2012-06-21_10.zip
-  python launch/train.py --config=configs/order_model_10m.py \
+  python launch/train.py --config=configs/order_model.py:10m \
       --workdir=out/10m --data=out/data
   python launch/train.py --config=configs/demo.py --workdir=out/wide \
       --config.model.dim=128 --config.optimizer.num_steps=1000
@@ -16,7 +16,7 @@ memory: its first part is for training, the rest for validation.
 All devices of the machine share the work, as the config's section `parallel`
 says. What a run would take, also on machines that are not here:
 
-  python launch/train.py --config=configs/order_model_1b.py --dry_run \
+  python launch/train.py --config=configs/order_model.py:1b --dry_run \
       --devices=64 --device_kind="NVIDIA H100"
 
 On a cluster every process runs the same command with --distributed. Cloud TPUs,

@@ -47,7 +47,7 @@ def result():
     "parallel.accumulation": 1,
   }
   return scripts.run(
-    *("benchmark", "lmm", "--config=configs/order_model_2m.py:tiny"),
+    *("benchmark", "lmm", "--config=configs/order_model.py:2m,tiny"),
     *(f"--config.{name}={value}" for name, value in tiny.items()),
     *("--batch=1,3", "--decode_steps=4", "--repeats=2", "--json"),
   )

@@ -279,7 +279,7 @@ def test_a_run_that_is_preempted_saves_and_asks_to_be_started_again(
 
 def test_a_dry_run_plans_for_machines_that_are_not_here(folder):
   result = scripts.run(
-    *("train", "--config=configs/order_model_1b.py", "--dry_run"),
+    *("train", "--config=configs/order_model.py:1b", "--dry_run"),
     *("--devices=64", "--device_kind=TPU v5p", "--utilisation=0.5"),
   )
   assert result.returncode == 0, result.stderr

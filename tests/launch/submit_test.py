@@ -12,7 +12,7 @@ from tests.support.processes import scripts
 
 _RUN = (
   "--device_kind=NVIDIA H100",
-  "--config=configs/order_model_1b.py:tiny",
+  "--config=configs/order_model.py:1b,tiny",
   "--config.batch.batch_size=4096",
   "--config.data.market=SSE",
 )
@@ -105,7 +105,7 @@ def test_a_batch_script_asks_for_the_machines_and_runs_a_process_on_each(
   assert "export JAX_LOCAL_DEVICE_IDS=0,1" in lines
   (srun,) = (line for line in lines if line.startswith("srun "))
   assert "python launch/train.py --distributed" in srun
-  assert "--config=configs/order_model_1b.py:tiny" in srun
+  assert "--config=configs/order_model.py:1b,tiny" in srun
   assert "--config.batch.batch_size=4096 --config.data.market=SSE" in srun
   assert "--data=/shared/days" in srun
   assert "8 data x 1 model, NVIDIA H100" in result.stderr
