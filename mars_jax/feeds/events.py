@@ -9,7 +9,7 @@ of a feed of limited depth, resting orders that the feed forgot to delete.
 An aggressive order is one event of its full volume, whatever the feed says: the
 fills are what the matching engine makes of it. Where it was filled at once, its
 price is that of its last fill, since some feeds know no other, or its own limit
-where the feed tells no fills.
+where the feed has no fills.
 """
 
 import collections.abc
@@ -17,6 +17,8 @@ import dataclasses
 import pathlib
 
 import numpy as np
+
+from mars_jax import types
 
 
 class DataError(ValueError):
@@ -34,7 +36,7 @@ class EventStream:
   Attributes:
     market: the exchange, or the feed.
     instrument: what is traded, as the feed names it.
-    day: its date, as 2012-06-21; empty where the feed does not tell.
+    day: its date, as 2012-06-21; empty if unknown.
     time: int64 nanoseconds since midnight, never decreasing.
     kind: int32 `types.OrderKind`.
     side: int32 `types.Side`, of the resting order for a cancel.
@@ -120,8 +122,8 @@ class Trades:
     event: int64, the index of the event whose order traded on arrival; for the
       trades of a call auction the number of events before it.
     is_auction: bool, whether a call auction made the trade.
-    bid_id: int32 order id of the buyer, `types.NO_ORDER` where not told.
-    ask_id: int32 order id of the seller, `types.NO_ORDER` where not told.
+    bid_id: int32 order id of the buyer, `types.NO_ORDER` if unknown.
+    ask_id: int32 order id of the seller, `types.NO_ORDER` if unknown.
     price: ticks.
     volume: lots.
   """
@@ -153,6 +155,18 @@ def continuous_trades(
     price=price.astype(dtype),
     volume=volume.astype(dtype),
   )
+
+
+def trade_ids(side: int, taker_id: int, maker_id: int) -> tuple[int, int]:
+  """Returns the bid id and ask id of a trade.
+
+  Args:
+    side: of the taker, the aggressive order.
+    taker_id: its order id.
+    maker_id: that of the resting order.
+  """
+  is_buy = side == types.Side.BID
+  return (taker_id, maker_id) if is_buy else (maker_id, taker_id)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -149,7 +149,7 @@ def split(
     files: that of orders, then the others; none is in memory as a whole.
     folder: where to write; it is made if need be.
     instruments: which; by default all that have orders.
-    day: the date, for the names of the folders; empty if the files tell it.
+    day: the date, for the names of the folders; empty if the files have it.
 
   Returns:
     The folders, such as `600519_2023-02-01`, sorted.

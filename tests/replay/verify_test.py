@@ -309,7 +309,7 @@ def changed(arrays, name, index, value):
     ("levels", {"levels": changed(LEVELS, "price", (0, ASK, 0), 102)}),
     ("levels", {"levels": changed(LEVELS, "volume", (1, BID, 0), 4)}),
     ("orders", {"orders": changed(CHECKS.orders, "volume", 0, 2)}),
-    ("left", {"left": np.array([-1, -1, -1, -1, 1])}),
+    ("left", {"remaining": np.array([-1, -1, -1, -1, 1])}),
   ],
 )
 def test_one_wrong_number_of_the_feed_is_one_mismatch_in_words(kind, wrong):

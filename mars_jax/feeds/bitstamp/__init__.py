@@ -5,7 +5,7 @@ channel `live_orders` (bitstamp.net/websocket/v2): `id`, `timestamp` (local),
 `exchange_timestamp` (ms), `price`, `volume` (remaining of the order),
 `action` (created, changed, deleted) and `direction` (bid, ask).
 
-What the feed means, found in the sample and checked there against the
+The meaning of the feed, found in the sample and checked there against the
 exchange's own list of trades:
   - The rows of the first exchange time are the book at the start. Those of the
     last, where all are deletes, end the capture and are no orders.

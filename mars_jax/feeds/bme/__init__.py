@@ -8,7 +8,7 @@ one of
 Only a new order says its side and price. The rows come in the exchange's order,
 which distinguishes those of one `timestamp` (local time, ms or finer).
 
-What the file means, found in a day of Acciona:
+The meaning of the file, found in a day of Acciona:
   - The new orders of the first time are the best levels of the book that the
     opening auction left. They are the book at the start.
   - The rows of the last time purge the book. That nothing rests after them can

@@ -10,7 +10,7 @@ A capture is a folder, or a zip, of three JSON files, plain or compressed
     of the order is `open`; an order that is `done` is gone.
   ending_level_3.json  the book at the end, like the first; it may be absent.
 
-What the feed means, found in a capture of 2018-07-13 and checked there:
+The meaning of the feed, found in a capture of 2018-07-13 and checked there:
   - From `received` to `open` or `done` all messages are about that order and
     those that it trades with. It is one event, placed where that ends: its
     volume is what it took and rests with; its price is its own, or that of its

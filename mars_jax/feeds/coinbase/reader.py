@@ -48,8 +48,8 @@ def read_checked(
       refused: orders done as they arrive, untraded;
       unseen: messages of orders that were neither received nor in the book; an
         error where more than one in a thousand come after the first `received`;
-      unfinished: orders received of which the end is not told; they count and
-        are passed on with what they took, if they did;
+      unfinished: orders received whose end is not in the capture; they count
+        and are passed on with the volume that they took, if any;
       activations: stop orders placed, which are received when they trigger.
 
   Raises:
@@ -85,7 +85,7 @@ class _Arriving:
   """An order received, and neither open nor done."""
 
   side: int
-  size: int | None  # Lots, None if not told.
+  size: int | None  # Lots, None if unknown.
   is_market: bool = False
   fills: list[tuple[int, int, int]] = dataclasses.field(default_factory=list)
 
@@ -284,10 +284,8 @@ class _Reader:
       _, price, _ = order.fills[-1]
     order_id = self.ids[name] = len(self.ids)
     for maker_id, paid, volume in order.fills:
-      pair = [order_id, order_id]
-      pair[1 - order.side] = maker_id
-      ask_id, bid_id = pair
-      self.trades.append((len(self.events), bid_id, ask_id, paid, volume))
+      ids = events.trade_ids(order.side, order_id, maker_id)
+      self.trades.append((len(self.events), *ids, paid, volume))
     resting = _Resting(order_id, order.side, price, rest)
     self._emit(types.OrderKind.LIMIT, resting, order.taken + rest)
     self.counts["market_orders" if order.is_market else "limit_orders"] += 1

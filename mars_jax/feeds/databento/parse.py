@@ -43,7 +43,7 @@ RECORD = np.dtype(
 )
 """An MBO record; times are nanoseconds of the UNIX epoch, prices units of 1e-9.
 
-Times are unsigned in the file; one that is not told is then -1 here."""
+Times are unsigned in the file; an unknown one is then -1 here."""
 _RTYPE = 160
 _HEADER_BYTES = 16  # Of a record.
 _WORD = 4  # Bytes.

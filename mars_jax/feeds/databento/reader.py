@@ -62,8 +62,8 @@ def read_checked(
       aggressive_orders: those limit orders that trade as they arrive;
       trades: records of trades;
       fills: those of resting orders by aggressive ones;
-      hidden_trades: trades with nothing that rests in the book;
-      hidden_fills: fills that, in whole or in part, take nothing off the book;
+      hidden_trades: trades with no order of the book;
+      hidden_fills: fills that, in whole or in part, do not change the book;
       fills_without_trade: those that no aggressive order made, as in auctions;
       off_price_fills: fills at another price than that of the order;
       clears: records that clear the book;

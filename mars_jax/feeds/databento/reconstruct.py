@@ -149,8 +149,8 @@ class Reconstruction:
     is_order = is_new | (action == _CANCEL)
     is_start = flags & _SNAPSHOT > 0
     is_timed = (is_order | np.isin(action, (_TRADE, _FILL))) & ~is_start
-    told = np.where(is_timed, time, 0)
-    latest = np.maximum.accumulate(np.append(self._last_time, told))
+    known = np.where(is_timed, time, 0)
+    latest = np.maximum.accumulate(np.append(self._last_time, known))
     checks = {
       "unknown action": ~np.isin(action, list(b"ACMRTFN")),
       "side is not A or B": is_new & (_SIDES[records["side"]] == _NO_SIDE),
@@ -201,7 +201,7 @@ class Reconstruction:
         self._settle()
     if record.action == _NONE:
       if not self._event:
-        return  # It ends no event, and its time may not be told.
+        return  # It ends no event, and its time may be undefined.
     elif self._event and record.time - self._event[0].time > _MAX_SPAN:
       self._fail(record.row, "no event ends (F_LAST) for over a second")
     self._event.append(record)
@@ -347,10 +347,8 @@ class Reconstruction:
     self.counts["aggressive_orders"] += 1
     self.counts["fills"] += len(taken)
     for maker, volume in taken:
-      pair = [order.order_id, order.order_id]
-      pair[1 - side] = maker.order_id
-      ask_id, bid_id = pair
-      self._new[1].append((event, bid_id, ask_id, maker.price, volume))
+      ids = events.trade_ids(side, order.order_id, maker.order_id)
+      self._new[1].append((event, *ids, maker.price, volume))
 
   def _emit(self, kind, order, volume, remaining=-1, is_market_event=True):
     if kind == LIMIT:

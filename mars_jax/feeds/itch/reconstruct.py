@@ -284,10 +284,8 @@ class Reconstruction:
     taker = _Order(self._new_id(), 1 - last.side, last.price, 0)
     num_used = self._find_remainder(taker, place)
     for maker_id, fill in fills.items():
-      pair = [taker.order_id, taker.order_id]
-      pair[last.side] = maker_id
-      ask_id, bid_id = pair
-      self.trades.append((len(self.events), bid_id, ask_id, *fill))
+      ids = events.trade_ids(taker.side, taker.order_id, maker_id)
+      self.trades.append((len(self.events), *ids, *fill))
     self._emit(_LIMIT, taker, volume + taker.remaining)
     self.counts["aggressive_orders"] += 1
     return num_used

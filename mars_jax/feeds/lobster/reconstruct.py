@@ -311,7 +311,7 @@ class Reconstruction:
   def _take(self, side, key, volume, order_ids, is_market_event, gone=None):
     """Cancels `volume` of some orders; returns the number of events.
 
-    The feed has nothing left of the order `gone`.
+    In the feed the order `gone` has no remaining volume.
     """
     before = len(self.events)
     for order_id in order_ids:

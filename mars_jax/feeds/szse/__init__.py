@@ -7,8 +7,8 @@ written in this form; there was no Shenzhen file to check on):
     then its trades follow, before the next order or cancel. The side of the
     order that came later is the taker.
   - The orders of the call auctions (09:15-09:25 and 14:57-15:00) come as they
-    arrive; nothing trades until the auction does. The time of
-    the last order or cancel before a trade decides whether it is an auction's.
+    arrive; nothing trades until the auction does. The time of the last order
+    or cancel before a trade decides whether it is an auction's.
   - A cancel takes all that remains of its order.
   - A market order has no price of its own. Where it trades as it comes, it gets
     that of its last fill: if it was to take the other side's best price only,
