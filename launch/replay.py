@@ -34,7 +34,7 @@ from absl import flags
 
 from mars_jax import apps
 from mars_jax import feeds
-from mars_jax.lob import rules as rules_lib
+from mars_jax.lob import venues
 
 _CORRECTED = ", ".join(
   name
@@ -50,7 +50,7 @@ _INSTRUMENT = flags.DEFINE_string(
 _VENUE = flags.DEFINE_enum(
   "venue",
   None,
-  sorted(rules_lib.PRESETS),
+  sorted(venues.PRESETS),
   "Whose rules to replay under; by default those of the stream that is read"
   " (`EventStream.rules`).",
 )

@@ -48,7 +48,7 @@ class EventStream:
     tick_size: price of one tick, in the currency of the market.
     lot_size: volume of one lot, in shares or coins.
     counts: what the reader saw and did, for reports.
-    rules: the exchange's trading rules, a name of `lob.rules.PRESETS`.
+    rules: the exchange's trading rules, a name of `lob.PRESETS`.
   """
 
   market: str

@@ -16,10 +16,10 @@ from mars_jax.lob.book import resize
 from mars_jax.lob.book import snapshot
 from mars_jax.lob.matching import cancel_at
 from mars_jax.lob.matching import step
-from mars_jax.lob.rules import PRESETS
 from mars_jax.lob.rules import Rules
-from mars_jax.lob.session import OrderRejected
-from mars_jax.lob.session import make_order
+from mars_jax.lob.submit import OrderRejected
+from mars_jax.lob.submit import make_order
+from mars_jax.lob.venues import PRESETS
 
 __all__ = (
   "Book",

@@ -28,13 +28,14 @@ from mars_jax import types
 from mars_jax.lob import allocation
 from mars_jax.lob import book as book_lib
 from mars_jax.lob import rules as rules_lib
+from mars_jax.lob import venues
 
 
 def step(
   book: book_lib.Book,
   order: types.Order,
   *,
-  rules: rules_lib.Rules = rules_lib.CONTINUOUS,
+  rules: rules_lib.Rules = venues.CONTINUOUS,
   max_fills: int | None = None,
   collects: jax.Array | bool = False,
 ) -> tuple[book_lib.Book, types.ExecutionReport]:

@@ -19,6 +19,7 @@ from mars_jax import types
 from mars_jax.feeds import events
 from mars_jax.lob import rules as rules_lib
 from mars_jax.lob import session
+from mars_jax.lob import venues
 from mars_jax.replay import engine
 
 
@@ -135,7 +136,7 @@ def feed_rules(
     stream: of the feed.
     venue: one of `lob.PRESETS`; the stream's if not given.
   """
-  return dataclasses.replace(rules_lib.PRESETS[venue or stream.rules], lot=1)
+  return dataclasses.replace(venues.PRESETS[venue or stream.rules], lot=1)
 
 
 def most_volume(stream: events.EventStream, held: np.ndarray) -> int:

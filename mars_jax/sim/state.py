@@ -11,6 +11,7 @@ from flax import struct
 
 from mars_jax import types
 from mars_jax.lob import rules as rules_lib
+from mars_jax.lob import venues
 from mars_jax.sim import market as market_lib
 from mars_jax.sim import pending as pending_lib
 from mars_jax.sim.agents import runtime
@@ -89,7 +90,7 @@ class SimConfig:
       that moment.
   """
 
-  rules: rules_lib.Rules = rules_lib.CONTINUOUS
+  rules: rules_lib.Rules = venues.CONTINUOUS
   agents: agents_state.AgentsConfig = agents_state.AgentsConfig()
   price_from: Literal["planning", "sending"] = "planning"
   after_injection: Literal["keep", "redraw"] = "keep"

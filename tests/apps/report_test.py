@@ -15,6 +15,7 @@ from mars_jax.apps.report import bars as bars_lib
 from mars_jax.apps.report import tables
 from mars_jax.feeds.lobster import reader
 from mars_jax.lob import rules as rules_lib
+from mars_jax.lob import venues
 from mars_jax.replay import lobster_writer
 from mars_jax.replay import verify
 from mars_jax.utils import time_of_day
@@ -206,7 +207,7 @@ def test_a_table_of_another_ending_is_refused(tmp_path):
     tables.check_table(tmp_path / "bars.xls")
 
 
-def _writer(folder, orders, rules=rules_lib.CONTINUOUS, num_levels=2):
+def _writer(folder, orders, rules=venues.CONTINUOUS, num_levels=2):
   """A writer of a market with resting orders of (side, price, volume)."""
   rows = np.array(orders).T.astype(np.int32)
   ids = np.arange(len(orders), dtype=np.int32)
@@ -381,7 +382,7 @@ def test_order_files_of_random_orders_replay_without_a_difference(tmp_path):
     writer.add(time, order, _REASONS.ACCEPTED, traded)
   writer.close(instrument="A", day="")
   stream, checks = reader.read_checked(tmp_path)
-  result = verify.verify(stream, checks, rules=rules_lib.CONTINUOUS)
+  result = verify.verify(stream, checks, rules=venues.CONTINUOUS)
   assert not result.mismatches
   assert result.checked["levels"] > 300 and result.checked["left"] > 50
   rests = sum(len(book.rows(side)) for side in (ASK, BID))

@@ -18,7 +18,7 @@ from mars_jax.feeds import events
 from mars_jax.feeds import registry
 from mars_jax.feeds.databento import parse
 from mars_jax.feeds.databento import reader
-from mars_jax.lob import rules
+from mars_jax.lob import venues
 from mars_jax.replay import verify
 from tests.support.feeds import databento_writer as writer
 from tests.support.feeds import missing_packages
@@ -102,7 +102,7 @@ def test_what_is_read_is_what_was_sent(tmp_path, by_fill):
 def test_replay_has_no_mismatch(tmp_path):
   market = writer.Market(snapshot=40).run(700)
   stream, checks = reader.read_checked(write(tmp_path, market.records))
-  result = verify.verify(stream, checks, rules=rules.PRESETS[stream.rules])
+  result = verify.verify(stream, checks, rules=venues.PRESETS[stream.rules])
   assert not result.mismatches
   assert set(result.checked) == {"trades", "left", "orders"}
   assert result.fills == len(market.fills)

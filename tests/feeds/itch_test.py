@@ -13,7 +13,7 @@ import pytest
 from mars_jax import types
 from mars_jax.feeds import events
 from mars_jax.feeds.itch import reader
-from mars_jax.lob import rules
+from mars_jax.lob import venues
 from mars_jax.replay import verify
 from tests.support.feeds import itch_market
 from tests.support.feeds import itch_writer as writer
@@ -124,7 +124,7 @@ def test_counts_of_the_simulated_day_add_up(day):
 def test_replay_of_the_simulated_day_differs_nowhere(day):
   path, _, markets = day
   stream, checks = reader.read_checked(path, instrument="AAA")
-  result = verify.verify(stream, checks, rules=rules.PRESETS["nasdaq"])
+  result = verify.verify(stream, checks, rules=venues.PRESETS["nasdaq"])
   assert not result.mismatches, result.examples
   assert not result.rejected
   assert result.dropped == result.crossed == 0
@@ -303,7 +303,7 @@ def test_executions_out_of_turn_are_cancels_that_are_no_flow(tmp_path):
   result = verify.verify(
     reader.read_checked(tmp_path / writer.NAME)[0],
     checks,
-    rules=rules.PRESETS["nasdaq"],
+    rules=venues.PRESETS["nasdaq"],
   )
   assert not result.mismatches, result.examples
 

@@ -8,7 +8,7 @@ from absl.testing import parameterized
 
 from mars_jax import lob
 from mars_jax import types
-from mars_jax.lob import rules as rules_lib
+from mars_jax.lob import venues
 from tests.support import exchanges
 from tests.support.oracles import python_exchange
 
@@ -29,7 +29,7 @@ class CancelAtTest(parameterized.TestCase):
     super().setUp()
     self.enter_context(jax.numpy_dtype_promotion("strict"))
     played = exchanges.play(
-      rules_lib.CONTINUOUS,
+      venues.CONTINUOUS,
       [
         _limit(BID, 100, 4, 0, ME),
         _limit(BID, 100, 5, 1, YOU),

@@ -13,6 +13,7 @@ from mars_jax import lob
 from mars_jax import types
 from mars_jax.lob import rules as rules_lib
 from mars_jax.lob import session
+from mars_jax.lob import submit
 from tests.support import exchanges
 from tests.support.oracles import python_exchange
 
@@ -198,7 +199,7 @@ class RulesTest(parameterized.TestCase):
       rules_lib.Rules(**rules)
 
   def test_every_rejection_has_an_explanation(self):
-    explained = rules_lib.EXPLANATIONS.keys()
+    explained = submit.EXPLANATIONS.keys()
     self.assertEqual(explained, set(range(1, Reason.COUNT)))
 
   def test_halt_width_is_never_less_than_the_move_asked_for(self):

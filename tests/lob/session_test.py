@@ -11,6 +11,8 @@ from mars_jax import lob
 from mars_jax import types
 from mars_jax.lob import rules as rules_lib
 from mars_jax.lob import session
+from mars_jax.lob import submit
+from mars_jax.lob import venues
 from tests.support import exchanges
 from tests.support.oracles import python_exchange
 
@@ -198,7 +200,7 @@ class BoundaryTest(parameterized.TestCase):
     self.market = session.init(lob.init(2), reference=1_000)
 
   def _submit(self, *order, time="10:00:00", rules=A_SHARES):
-    self.market, report = session.submit(
+    self.market, report = submit.submit(
       self.market, lob.make_order(*order), _at(time), rules=rules
     )
     return report
@@ -298,9 +300,7 @@ class BoundaryTest(parameterized.TestCase):
         Kind.LIMIT, BID, 10**12, 10**13, 0, dtype=jnp.int64
       )
       market = session.init(lob.init(2, dtype=jnp.int64), reference=10**12)
-      market, report = session.submit(
-        market, order, 0, rules=rules_lib.CONTINUOUS
-      )
+      market, report = submit.submit(market, order, 0, rules=venues.CONTINUOUS)
       self.assertEqual(int(report.rested), 10**13)
       self.assertEqual(int(market.book.price[BID, 0]), 10**12)
 

@@ -18,13 +18,14 @@ from mars_jax.feeds.sse import parse
 from mars_jax.lob import auction
 from mars_jax.lob import rules
 from mars_jax.lob import session
+from mars_jax.lob import venues
 from mars_jax.replay import engine
 from mars_jax.replay import verify
 from tests.support import paths
 
 ASK, BID = types.Side.ASK, types.Side.BID
 LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
-SHANGHAI = dataclasses.replace(rules.A_SHARES, lot=1)
+SHANGHAI = dataclasses.replace(venues.A_SHARES, lot=1)
 SECOND = types.NANOSECONDS
 
 
@@ -39,7 +40,7 @@ def real(name):
 def replayed(path, **options):
   """The stream of a path, and what its replay under its venue's rules gives."""
   stream, checks = registry.read_checked(path, **options)
-  venue = dataclasses.replace(rules.PRESETS[stream.rules], lot=1)
+  venue = dataclasses.replace(venues.PRESETS[stream.rules], lot=1)
   return stream, verify.verify(stream, checks, rules=venue)
 
 
@@ -356,7 +357,7 @@ def test_closing_auction_is_held_where_the_feed_tells_of_it():
 
 def test_orders_that_the_rules_refuse_are_counted_by_reason():
   checks = events.GroundTruth(reference=100)
-  result = verify.verify(TINY, checks, rules=rules.A_SHARES)
+  result = verify.verify(TINY, checks, rules=venues.A_SHARES)
   assert result.rejected == {"off lot": 3, "unknown id": 1}
 
 
@@ -369,7 +370,7 @@ def test_levels_beyond_the_slots_in_view_are_seen(monkeypatch, view):
   _, records = verify.verify_and_record(
     make_stream(rows),
     events.GroundTruth(),
-    rules=rules.CONTINUOUS,
+    rules=venues.CONTINUOUS,
     num_levels=2,
   )
   bids = records.snapshot.volume[:, BID]
@@ -386,7 +387,7 @@ def test_capacities_grow_and_start_orders_are_not_matched_one_by_one(
   rows += [(1, LIMIT, BID, 50, 1, 7), (1, LIMIT, BID, 49, 1, 8)]
   rows += [(2, LIMIT, ASK, 90, 20, 9)]
   stream = make_stream(rows, is_market_event=np.arange(10) >= 7, dtype=np.int64)
-  result = verify.verify(stream, events.GroundTruth(), rules=rules.CONTINUOUS)
+  result = verify.verify(stream, events.GroundTruth(), rules=venues.CONTINUOUS)
   assert (result.fills, result.dropped, result.capacity) == (7, 0, 32)
   assert result.orders_left == 3
 

@@ -7,7 +7,7 @@ import pytest
 
 from mars_jax import sim
 from mars_jax import types
-from mars_jax.lob import rules as rules_lib
+from mars_jax.lob import venues
 from mars_jax.sim import agents
 from mars_jax.sim import pretrade
 from mars_jax.tokens import vocab
@@ -255,7 +255,7 @@ def test_what_would_overflow_the_book_is_refused(
   order = agents.order(kind, BID, price=price, volume=volume)
   start = scripted_market.start()  # With bids of 30 lots.
   found = _refused(
-    order, start.market.clock, start.market.exchange, rules=rules_lib.CONTINUOUS
+    order, start.market.clock, start.market.exchange, rules=venues.CONTINUOUS
   )
   assert bool(found) == is_refused
 

@@ -8,12 +8,12 @@ import itertools
 import numpy as np
 
 from mars_jax import types
-from mars_jax.lob import rules as rules_lib
+from mars_jax.lob import venues
 from tests.support.oracles import python_exchange
 
 ASK, BID = types.Side.ASK, types.Side.BID
 LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
-RULES = dataclasses.replace(rules_lib.SHENZHEN, lot=1)
+RULES = dataclasses.replace(venues.SHENZHEN, lot=1)
 REFERENCE = 1_000  # Ticks, the previous close.
 DAY = "2023-07-11"
 COLUMNS = {  # Of orders and executions, by layout.
