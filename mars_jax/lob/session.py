@@ -6,8 +6,8 @@ of a call auction, orders collect. `uncross` ends a call auction: whoever drives
 the market calls it between the last order of the one phase and the first of the
 next.
 
-`make_order` and `submit` are for Python code that sends single orders: they
-refuse with a sentence what compiled code answers with a reason.
+All of it is compiled code, which returns a `types.Reason`; `submit` is for
+single orders from Python.
 """
 
 import jax

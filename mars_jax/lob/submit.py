@@ -43,8 +43,9 @@ class OrderRejected(ValueError):
 
   Attributes:
     reason: int, `types.Reason`.
-    market: `session.Exchange` after the order, which counts it. An order that was stopped
-      by `SELF_TRADE` or `CAPACITY` may have traded: go on with this market.
+    market: `session.Exchange` after the order, which counts it. An order that
+      was stopped by `SELF_TRADE` or `CAPACITY` may have traded: go on with this
+      one.
     report: `types.ExecutionReport`, what became of it.
   """
 
