@@ -8,13 +8,11 @@ modules of this package for what is not named here.
 """
 
 from mars_jax.lob.book import Book
-from mars_jax.lob.book import find_cancel
 from mars_jax.lob.book import from_orders
 from mars_jax.lob.book import init
 from mars_jax.lob.book import mid
 from mars_jax.lob.book import resize
 from mars_jax.lob.book import snapshot
-from mars_jax.lob.matching import cancel_at
 from mars_jax.lob.matching import step
 from mars_jax.lob.rules import Rules
 from mars_jax.lob.submit import OrderRejected
@@ -26,8 +24,6 @@ __all__ = (
   "OrderRejected",
   "PRESETS",
   "Rules",
-  "cancel_at",
-  "find_cancel",
   "from_orders",
   "init",
   "make_order",

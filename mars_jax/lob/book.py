@@ -181,12 +181,6 @@ def mid(book: Book, *, fallback: jax.Array | int) -> jax.Array:
   return jnp.where(has_ask & has_bid, bid + (ask - bid) // 2, one_sided)
 
 
-def _first_least(x: jax.Array) -> jax.Array:
-  """Returns `jnp.argmin` of `[N]`, of which XLA makes a slow loop on a CPU."""
-  slots = jnp.arange(len(x), dtype=jnp.int32)
-  return jnp.min(jnp.where(x == x.min(), slots, len(x) - 1))
-
-
 def resize(book: Book, capacity: int) -> Book:
   """Returns the book with `capacity` slots a side, the best orders kept.
 
@@ -203,63 +197,3 @@ def resize(book: Book, capacity: int) -> Book:
 
   slots = {name: fit(name) for name in SLOT_FIELDS}
   return count(book.replace(**slots), types.Reason.CAPACITY, cut)
-
-
-def find_cancel(
-  book: Book,
-  side: jax.Array,
-  prices: tuple[jax.Array, jax.Array],
-  volumes: tuple[jax.Array, jax.Array],
-  volume: jax.Array,
-  *,
-  owner: jax.Array | None = None,
-) -> types.Order:
-  """Finds the resting order that a cancel at a price and of a volume may mean.
-
-  The model says of a cancel only a bin of prices and one of volumes. It is
-  taken to mean an order whose volume is in that bin, or any where no volume is,
-  of these the one nearest to the bin of prices: in it, the nearest to `volume`,
-  of several as near the better price, then the older.
-
-  The volume comes first since it says more, prices crowd at the mid; and so
-  that as much is cancelled as was meant. MarS (mlib, `BackgroundAgent`) looks
-  for the price only, see `cancel_at`.
-
-  Args:
-    book: the book, leaves `[2, N]`.
-    side: int32 `[]`, `types.Side` of the resting orders.
-    prices: int32 `[]` each, from and to, ticks, within 2**30 of 0.
-    volumes: int32 `[]` each, from and to, lots.
-    volume: int32 `[]`, lots, > 0.
-    owner: int32 `[]`, whose orders to look at; None for all.
-
-  Returns:
-    A cancel of all that the order rests with. If there is none its id is
-    `types.NO_ORDER`, its price the first of `prices` and its volume 0, and it
-    does nothing.
-  """
-  chex.assert_shape(book.price, (2, None))
-  low, high = prices
-  resting, price = book.volume[side], book.price[side]
-  far = jnp.iinfo(price.dtype).max
-  rests = resting > 0
-  if owner is not None:
-    rests &= book.owner[side] == owner
-  fits = rests & (resting >= volumes[0]) & (resting <= volumes[1])
-  rests = jnp.where(fits.any(), fits, rests)
-  distance = jnp.maximum(jnp.maximum(low - price, price - high), 0)
-  distance = jnp.where(rests, distance, far)
-  # The first of equal minima is the better price, then the older order.
-  nearest = price[_first_least(distance)]
-  is_candidate = rests & ((distance == 0) | (price == nearest))
-  gap = jnp.where(is_candidate, jnp.abs(resting - volume), far)
-  found = _first_least(gap)
-  is_found = rests[found]
-  return types.Order(
-    kind=jnp.int32(types.OrderKind.CANCEL),
-    side=side,
-    price=jnp.where(is_found, book.price[side, found], low),
-    volume=jnp.where(is_found, book.volume[side, found], 0),
-    id=jnp.where(is_found, book.id[side, found], types.NO_ORDER),
-    owner=jnp.where(is_found, book.owner[side, found], types.NO_OWNER),
-  )

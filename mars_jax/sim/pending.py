@@ -2,7 +2,7 @@
 
 Choices where the paper is silent. A cancel means, among the orders of nobody
 (those of agents are theirs to cancel, as in the official code), the one of its
-volume bin that is nearest to its price bin, see `lob.find_cancel`. It takes the
+volume bin that is nearest to its price bin, see `find_cancel`. It takes the
 whole order, as most cancels of real feeds do, unless its volume is under half
 of it, mostly for want of an order of its volume: were larger ones to go for
 small cancels, a side that has few orders would soon have none. A cancel of an
@@ -14,12 +14,13 @@ at least. Times run while the venue takes orders: a plan does not fall into a
 break, it waits, and so does one that meets a halt.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-from mars_jax import lob
 from mars_jax import types
+from mars_jax.lob import book as book_lib
 from mars_jax.lob import rules as rules_lib
 from mars_jax.lob import session
 from mars_jax.sim import clock
@@ -121,7 +122,7 @@ def order(
     tokenizer: the bins, each of which draws one of the values it was fitted to.
     key: typed PRNG key, consumed.
     plan: what to send.
-    venue: the book of this moment.
+    exchange: its book is that of this moment.
     mid: `[]` ticks that the price counts from.
     next_id: `[]`, the id of a new order.
     rules: of the venue; static.
@@ -133,7 +134,7 @@ def order(
 
   side = jnp.where(price > mid, types.Side.ASK, types.Side.BID)
   low, high = bins.bounds(tokenizer.price, price_bin)
-  cancel = lob.find_cancel(
+  cancel = find_cancel(
     exchange.book,
     side,
     (mid + low, mid + high),
@@ -153,6 +154,76 @@ def order(
   )
   is_cancel = kind == vocab.KIND_CANCEL
   return jax.tree.map(lambda x, y: jnp.where(is_cancel, x, y), cancel, limit)
+
+
+def find_cancel(
+  book: book_lib.Book,
+  side: jax.Array,
+  prices: tuple[jax.Array, jax.Array],
+  volumes: tuple[jax.Array, jax.Array],
+  volume: jax.Array,
+  *,
+  owner: jax.Array | None = None,
+) -> types.Order:
+  """Finds the resting order that a model's cancel names.
+
+  The model names only a bin of prices and one of volumes. The cancel is of an
+  order whose volume is in that bin, or of any order if there is none. Of these
+  it is the one nearest to the bin of prices; among those in the bin, the one
+  nearest to `volume`; of several as near, the better price, then the older.
+
+  The volume comes first because it distinguishes more, as prices crowd at the
+  mid, and so that the volume drawn is the volume cancelled. MarS (mlib,
+  `BackgroundAgent`) looks for the price only: it cancels at the level nearest
+  to it, the oldest orders first.
+
+  Args:
+    book: the book, leaves `[2, N]`.
+    side: int32 `[]`, `types.Side` of the resting orders.
+    prices: int32 `[]` each, from and to, ticks, within 2**30 of 0.
+    volumes: int32 `[]` each, from and to, lots.
+    volume: int32 `[]`, lots, > 0.
+    owner: int32 `[]`, the owner whose orders count; None for all.
+
+  Returns:
+    A cancel of all that the order rests with. If there is none its id is
+    `types.NO_ORDER`, its price the first of `prices` and its volume 0, and it
+    does nothing.
+  """
+  chex.assert_shape(book.price, (2, None))
+  low, high = prices
+  resting, price = book.volume[side], book.price[side]
+  far = jnp.iinfo(price.dtype).max
+  rests = resting > 0
+  if owner is not None:
+    rests &= book.owner[side] == owner
+  fits = rests & (resting >= volumes[0]) & (resting <= volumes[1])
+  rests = jnp.where(fits.any(), fits, rests)
+  distance = jnp.maximum(jnp.maximum(low - price, price - high), 0)
+  distance = jnp.where(rests, distance, far)
+  # The first of equal minima is the better price, then the older order.
+  nearest = price[_first_least(distance)]
+  is_candidate = rests & ((distance == 0) | (price == nearest))
+  gap = jnp.where(is_candidate, jnp.abs(resting - volume), far)
+  found = _first_least(gap)
+  is_found = rests[found]
+  return types.Order(
+    kind=jnp.int32(types.OrderKind.CANCEL),
+    side=side,
+    price=jnp.where(is_found, book.price[side, found], low),
+    volume=jnp.where(is_found, book.volume[side, found], 0),
+    id=jnp.where(is_found, book.id[side, found], types.NO_ORDER),
+    owner=jnp.where(is_found, book.owner[side, found], types.NO_OWNER),
+  )
+
+
+def _first_least(x: jax.Array) -> jax.Array:
+  """Returns `jnp.argmin` of `[N]`.
+
+  XLA makes a slow loop of `argmin` on a CPU.
+  """
+  slots = jnp.arange(len(x), dtype=jnp.int32)
+  return jnp.min(jnp.where(x == x.min(), slots, len(x) - 1))
 
 
 def _valid_price(rules, price, reference):

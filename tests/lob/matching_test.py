@@ -47,13 +47,6 @@ def _run(messages, capacity=8):
   return jax.device_get((book, reports.fills))
 
 
-def _find_cancel(book, side, price, volume, *, high=None, volumes=(0, 2**30)):
-  """The cancel found at one price, or from `price` to `high`."""
-  high = price if high is None else high
-  args = side, (price, high), volumes, volume
-  return jax.device_get(lob.find_cancel(book, *jax.tree.map(jnp.int32, args)))
-
-
 def _get_fills(fills):
   """Fills with leaves `[T, N]` as a list of rows for each message."""
   return [
@@ -386,7 +379,6 @@ class EquivalencesTest(LobTest):
       lob.snapshot(book, num_levels=2),
       lob.mid(book, fallback=0),
       lob.resize(book, 2),
-      _find_cancel(book, ASK, 1, 1),
     )
     chex.assert_type(jax.tree.leaves(results), jnp.int32)
 
@@ -436,70 +428,6 @@ class ResizeTest(LobTest):
 
   def test_grown_book_equals_one_of_that_capacity(self):
     chex.assert_trees_all_equal(lob.resize(lob.init(3), 7), lob.init(7))
-
-
-class FindCancelTest(LobTest):
-  def setUp(self):
-    super().setUp()
-    messages = [
-      Message(LIMIT, side, price, volume, order_id)
-      for side, price, volume, order_id in (
-        (ASK, 100, 5, 0),
-        (ASK, 104, 10, 1),
-        (ASK, 104, 20, 2),
-        (ASK, 104, 10, 3),
-        (BID, 95, 7, 4),
-        (BID, 91, 8, 5),
-      )
-    ]
-    self.book, _ = _run(messages)
-
-  @parameterized.named_parameters(
-    ("its_price_and_volume", ASK, 104, 20, (2, 20)),
-    ("nearest_price", ASK, 999, 20, (2, 20)),
-    ("nearest_volume", ASK, 104, 17, (2, 20)),
-    ("oldest_of_equal_volumes", ASK, 104, 9, (1, 10)),
-    ("oldest_of_volumes_as_near", ASK, 104, 15, (1, 10)),
-    ("better_of_asks_as_near", ASK, 102, 20, (0, 5)),
-    ("better_of_bids_as_near", BID, 93, 8, (4, 7)),
-    ("farthest_price_allowed", BID, 1 - 2**30, 1, (5, 8)),
-    ("largest_volume", ASK, 104, 2**31 - 1, (2, 20)),
-  )
-  def test_finds_the_order_of(self, side, price, volume, expected):
-    found = _find_cancel(self.book, side, price, volume)
-    self.assertEqual((int(found.id), int(found.volume)), expected)
-    self.assertEqual(found.side, side)
-
-  def test_within_the_range_the_volume_decides_not_the_price(self):
-    found = _find_cancel(self.book, ASK, 100, 20, high=104)
-    self.assertEqual((found.id, found.price, found.volume), (2, 104, 20))
-
-  @parameterized.named_parameters(
-    ("of_one_volume", 104, 10, (10, 10), (1, 10)),
-    ("of_the_volumes_the_nearest_price", 100, 12, (8, 20), (1, 10)),
-    ("of_the_volumes_at_the_price_the_nearest", 104, 17, (8, 20), (2, 20)),
-    ("any_where_no_volume_is_in_range", 100, 30, (21, 40), (0, 5)),
-    ("either_end_of_the_range", 104, 7, (5, 9), (0, 5)),
-  )
-  def test_volumes_in_range_come_before_the_price(
-    self, price, volume, volumes, expected
-  ):
-    found = _find_cancel(self.book, ASK, price, volume, volumes=volumes)
-    self.assertEqual((int(found.id), int(found.volume)), expected)
-
-  def test_empty_side_gives_no_order_whose_cancel_does_nothing(self):
-    book = lob.init(4)
-    cancel = _find_cancel(book, ASK, 100, 5)
-    self.assertEqual((cancel.id, cancel.volume), (types.NO_ORDER, 0))
-    after, report = lob.step(book, cancel)
-    self.assertEqual(report.reason, types.Reason.NO_VOLUME)
-    chex.assert_trees_all_equal(after.volume, book.volume)
-
-  def test_distance_between_extreme_prices_does_not_overflow(self):
-    far = 2**30 - 1
-    book, _ = _run([Message(LIMIT, ASK, far, 3, 0)])
-    found = _find_cancel(book, ASK, -far, 3)
-    self.assertEqual((found.id, found.volume), (0, 3))
 
 
 if __name__ == "__main__":
