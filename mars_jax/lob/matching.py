@@ -37,7 +37,7 @@ def step(
   *,
   rules: rules_lib.Rules = venues.CONTINUOUS,
   max_fills: int | None = None,
-  collects: jax.Array | bool = False,
+  in_auction: jax.Array | bool = False,
 ) -> tuple[book_lib.Book, types.ExecutionReport]:
   """Applies one order to the book.
 
@@ -63,8 +63,8 @@ def step(
     rules: allocation, self-trade prevention and priority; static. The checks of
       prices, volumes and phases are those of `session.step`.
     max_fills: how many fills to list, F; N if None; static.
-    collects: bool `[]`, whether orders rest without trading, as they do before
-      a call auction.
+    in_auction: bool `[]`, whether orders rest without trading, as they do
+      before a call auction.
 
   Returns:
     The book after the order, and what became of it; fills `[F]`, best price
@@ -76,25 +76,26 @@ def step(
   chex.assert_rank(jax.tree.leaves(order), 0)
   chex.assert_type(jax.tree.leaves((book, order)), int)
 
-  is_own = jax.lax.broadcasted_iota(jnp.int32, (2, 1), 0) == order.side
-  # Own side: the orders that go before the new one; other side: the crossed.
+  side = jax.lax.broadcasted_iota(jnp.int32, (2, 1), 0)
+  is_own = side == order.side  # [2, 1]
+  # [2, N]; own side: the orders ahead of the new one; other side: the crossed.
   is_ahead = book_lib.key(book.price) <= book_lib.key(order.price)
   is_crossed = (is_ahead | (order.kind == types.OrderKind.MARKET)) & ~is_own
-  is_crossed &= (book.volume > 0) & ~jnp.asarray(collects)
+  is_crossed &= (book.volume > 0) & ~jnp.asarray(in_auction)
 
-  taken, entering, is_unknown = _take_back(book, order, is_own, rules)
+  removed, entering, is_unknown = _cancel_or_modify(book, order, is_own, rules)
   trade = _trade(book, order, is_crossed, entering, rules)
-  cancelled = taken + jnp.where(is_own, 0, trade.cancelled)
-  left = book.volume - cancelled - jnp.where(is_own, 0, trade.filled)
-  new_book, is_refused, pushed_out = _place(
-    book, order, left, is_ahead, trade.rests, rules
+  cancelled = removed + jnp.where(is_own, 0, trade.cancelled)
+  remaining = book.volume - cancelled - jnp.where(is_own, 0, trade.filled)
+  new_book, is_dropped, pushed_out = _place(
+    book, order, remaining, is_ahead, trade.rests, rules
   )
 
   report = types.ExecutionReport(
-    reason=_reason(order, trade, is_unknown, is_refused | (pushed_out > 0)),
+    reason=_reason(order, trade, is_unknown, is_dropped | (pushed_out > 0)),
     traded=trade.traded,
-    rested=jnp.where(is_refused, 0, trade.rests),
-    cancelled=cancelled.sum(dtype=left.dtype) + pushed_out,
+    rested=jnp.where(is_dropped, 0, trade.rests),
+    cancelled=cancelled.sum(dtype=remaining.dtype) + pushed_out,
     last_price=_last_price(book, order, trade.filled),
     num_fills=(trade.filled > 0).sum(dtype=jnp.int32),
     fills=_list_fills(book, order, trade.filled, max_fills, rules),
@@ -103,7 +104,7 @@ def step(
   return book_lib.count(new_book, report.reason, number), report
 
 
-def _take_back(
+def _cancel_or_modify(
   book: book_lib.Book,
   order: types.Order,
   is_own: jax.Array,
@@ -120,16 +121,20 @@ def _take_back(
   is_cancel, is_modify = order.kind == kinds.CANCEL, order.kind == kinds.MODIFY
   is_named = (book.volume > 0) & (book.id == order.id) & (volume > 0)
   is_named &= is_cancel | (is_modify & is_own)
-  named = jnp.where(is_named, book.volume, 0)
-  goes = jnp.where(is_cancel, jnp.minimum(named, volume), named)
+  named = jnp.where(is_named, book.volume, 0)  # [2, N]
+  removed = jnp.where(is_cancel, jnp.minimum(named, volume), named)
   if rules.reduce_keeps_priority:
-    stays = (book.price == order.price) & (book.volume >= volume)
-    goes = jnp.where(is_named & is_modify & stays, named - volume, goes)
-  held, gone = _reduce((jnp.add, named), (jnp.add, goes), axes=(0, 1))
-  moves = is_modify & (held > 0) & (gone == held)
+    keeps_place = (book.price == order.price) & (book.volume >= volume)
+    removed = jnp.where(
+      is_named & is_modify & keeps_place, named - volume, removed
+    )
+  lots_named, lots_removed = _reduce(
+    (jnp.add, named), (jnp.add, removed), axes=(0, 1)
+  )
+  is_reentered = is_modify & (lots_named > 0) & (lots_removed == lots_named)
   is_new = ~is_cancel & ~is_modify & (order.kind != kinds.NONE)
-  entering = jnp.where(is_new | moves, volume, 0)
-  return goes, entering, (is_cancel | is_modify) & (held == 0)
+  entering = jnp.where(is_new | is_reentered, volume, 0)
+  return removed, entering, (is_cancel | is_modify) & (lots_named == 0)
 
 
 @struct.dataclass
@@ -152,9 +157,9 @@ def _trade(
 ) -> _Trade:
   """Trades `entering` lots against the crossed orders, `[2, N]`."""
   kinds, reasons = types.OrderKind, types.Reason
-  crossed = jnp.where(is_crossed, book.volume, 0)
-  resting = crossed.sum(axis=0, dtype=crossed.dtype)
-  level = _opposite(order, book.price)
+  crossed = jnp.where(is_crossed, book.volume, 0)  # [2, N]
+  resting = crossed.sum(axis=0, dtype=crossed.dtype)  # [N]
+  level = _opposite(order, book.price)  # [N]
   fillable = allocation.total(resting)
   would_cross = (order.kind == kinds.POST_ONLY) & (fillable > 0)
 
@@ -172,13 +177,13 @@ def _trade(
   not_fillable = (order.kind == kinds.FOK) & (fillable < entering)
   entering = jnp.where(would_cross | not_fillable, 0, entering)
   traded = jnp.minimum(entering, fillable)
-  left = entering - traded
+  remaining = entering - traded
   reason = jnp.where(not_fillable, reasons.NOT_FILLABLE, reasons.ACCEPTED)
   reason = jnp.where(would_cross, reasons.WOULD_CROSS, reason)
   cancelled = jnp.zeros_like(resting)
   if rules.self_trade is rules_lib.SelfTrade.CANCEL_NEWEST:
-    meets_own = (left > 0) & (mine > 0).any()
-    left = jnp.where(meets_own, 0, left)
+    meets_own = (remaining > 0) & (mine > 0).any()
+    remaining = jnp.where(meets_own, 0, remaining)
     reason = jnp.where(meets_own, reasons.SELF_TRADE, reason)
   if rules.self_trade is rules_lib.SelfTrade.CANCEL_OLDEST:
     ahead = allocation.ahead(resting, level, rules)
@@ -189,7 +194,7 @@ def _trade(
     filled=allocation.fill(traded, resting, level, rules),
     cancelled=cancelled,
     traded=traded,
-    rests=jnp.where(may_rest, left, 0),
+    rests=jnp.where(may_rest, remaining, 0),
     reason=reason,
   )
 
@@ -211,60 +216,68 @@ def _reason(
 def _place(
   book: book_lib.Book,
   order: types.Order,
-  left: jax.Array,
+  remaining: jax.Array,
   is_ahead: jax.Array,
   rested: jax.Array,
   rules: rules_lib.Rules,
 ) -> tuple[book_lib.Book, jax.Array, jax.Array]:
-  """Takes out the orders that are gone, and puts in what comes to rest.
+  """Removes the orders without volume and inserts the new one.
+
+  x are removed orders, n is the new one, dots are empty slots of a side:
+
+    gap         A x x B C .  ->  A B C . . .  all behind the gap move left
+    insertion   A B C . . .  ->  A n B C . .  all from the slot of n move right
+    both        A x B C . .  ->  A B n C . .  only those in between move, by one
+
+  The third is a modify that loses its place, whichever slot comes first.
 
   Args:
     book: the book before the order.
     order: the order.
-    left: `[2, N]` lots that each slot still holds.
+    remaining: `[2, N]` lots that each slot still holds.
     is_ahead: `[2, N]`, slots of the own side that go before the order.
     rested: `[]` lots that come to rest.
-    rules: tell whether gaps may lie apart.
+    rules: whether the removed orders may be no single run; static.
 
   Returns:
-    The book after it, whether it had no room for the order, and the `[]` lots
-    of the order that it pushed out instead.
+    The book after it, whether it had no room for the order, bool `[]`, and the
+    `[]` lots of the order that the new one pushed out.
   """
-  capacity = left.shape[1]
-  slot = jax.lax.broadcasted_iota(jnp.int32, left.shape, 1)
-  side = jax.lax.broadcasted_iota(jnp.int32, (2, 1), 0)
-  joins = (side == order.side) & (rested > 0)
-  stays_ahead = is_ahead & (left > 0)
-  is_gone = (book.volume > 0) & (left == 0)
-  book = book.replace(volume=left)
+  capacity = remaining.shape[1]  # N
+  slot = jax.lax.broadcasted_iota(jnp.int32, remaining.shape, 1)  # [2, N]
+  side = jax.lax.broadcasted_iota(jnp.int32, (2, 1), 0)  # [2, 1]
+  rests_here = (side == order.side) & (rested > 0)  # [2, 1]
+  stays_ahead = is_ahead & (remaining > 0)  # [2, N]
+  is_removed = (book.volume > 0) & (remaining == 0)  # [2, N]
+  book = book.replace(volume=remaining)
   if rules.leaves_gaps:
     book = book_lib.compact(book)
-    is_gone = jnp.zeros_like(is_gone)
-  num_ahead, num_gone, gap = (
+    is_removed = jnp.zeros_like(is_removed)
+  num_ahead, num_removed, gap = (  # [2, 1] each
     x[:, None]
     for x in _reduce(
       (jnp.add, stays_ahead.astype(jnp.int32)),
-      (jnp.add, is_gone.astype(jnp.int32)),
-      (jnp.minimum, jnp.where(is_gone, slot, capacity)),
+      (jnp.add, is_removed.astype(jnp.int32)),
+      (jnp.minimum, jnp.where(is_removed, slot, capacity)),
       axes=(1,),
     )
   )
 
-  # What stands between the gap and the new order's slot moves by one; without
-  # a new order, all that stands behind the gap closes it.
-  at = jnp.where(joins, num_ahead, capacity)
-  opens = joins & (at <= gap)
-  start = jnp.where(opens, 0, 1 + num_gone)
-  moves = (slot >= jnp.where(opens, at, gap)) & (
-    slot <= jnp.where(opens, gap, at)
+  # The slots between the gap and the new order's slot move by one; without a
+  # new order, all slots behind the gap move up to close it.
+  insert_at = jnp.where(rests_here, num_ahead, capacity)  # [2, 1]
+  needs_slot = rests_here & (insert_at <= gap)
+  start = jnp.where(needs_slot, 0, 1 + num_removed)
+  moves = (slot >= jnp.where(needs_slot, insert_at, gap)) & (
+    slot <= jnp.where(needs_slot, gap, insert_at)
   )
 
   def shift(x: jax.Array, new: jax.Array) -> jax.Array:
     x = jnp.where(moves, _slice_rows(x, start), x)
-    return jnp.where(slot == at, new, x)
+    return jnp.where(slot == insert_at, new, x)
 
-  is_refused = joins & (at == capacity)
-  pushes_out = opens & (gap == capacity) & ~is_refused
+  is_dropped = rests_here & (insert_at == capacity)
+  pushes_out = needs_slot & (gap == capacity) & ~is_dropped
   pushed_out = jnp.where(pushes_out, book.volume[:, -1:], 0)
   book = book.replace(
     price=shift(book.price, order.price),
@@ -272,7 +285,11 @@ def _place(
     id=shift(book.id, order.id),
     owner=shift(book.owner, order.owner),
   )
-  return book_lib.wipe(book), is_refused.any(), pushed_out.sum(dtype=left.dtype)
+  return (
+    book_lib.wipe(book),
+    is_dropped.any(),
+    pushed_out.sum(dtype=remaining.dtype),
+  )
 
 
 def _reduce(

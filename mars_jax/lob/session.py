@@ -23,7 +23,7 @@ from mars_jax.lob import rules as rules_lib
 
 @struct.dataclass
 class Exchange:
-  """The book of one market, and what its venue's rules remember."""
+  """The book of one market and the state of its rules."""
 
   book: book_lib.Book  # leaves [2, N]
   reference: jax.Array  # [] int32, ticks, the day's: price limits, auctions
@@ -33,7 +33,7 @@ class Exchange:
 
 
 def init(book: book_lib.Book, *, reference: int) -> Exchange:
-  """Returns a market at the start of its day.
+  """Returns an exchange at the start of its day.
 
   Args:
     book: what rests already, `lob.init(capacity)` for nothing.
@@ -58,7 +58,7 @@ def phase_at(rules: rules_lib.Rules, seconds: jax.Array) -> jax.Array:
 
 
 def step(
-  market: Exchange,
+  exchange: Exchange,
   order: types.Order,
   seconds: jax.Array,
   *,
@@ -68,49 +68,49 @@ def step(
   """Applies one order under the rules of a venue.
 
   Args:
-    market: before the order.
+    exchange: before the order.
     order: one order, leaves int32 `[]`.
     seconds: int32 `[]`, since midnight.
     rules: of the venue; static.
     max_fills: how many fills to list; static; see `matching.step`.
 
   Returns:
-    The market after it, and what became of it.
+    The exchange after it, and its report.
   """
   phase = phase_at(rules, seconds)
   reason = rules_lib.check(
     rules,
     order,
     phase=phase,
-    reference=market.reference,
-    halted=seconds < market.resumes,
+    reference=exchange.reference,
+    halted=seconds < exchange.resumes,
   )
   is_taken = reason == types.Reason.ACCEPTED
   kind = jnp.where(is_taken, order.kind, types.OrderKind.NONE)
   book, report = matching.step(
-    market.book,
+    exchange.book,
     order.replace(kind=kind),
     rules=rules,
     max_fills=max_fills,
-    collects=~rules_lib.matches(phase),
+    in_auction=~rules_lib.matches(phase),
   )
   book = book_lib.count(book, reason, (~is_taken).astype(jnp.int32))
   report = report.replace(reason=jnp.where(is_taken, report.reason, reason))
   traded = report.traded > 0
-  last_price = jnp.where(traded, report.last_price, market.last_price)
-  market = market.replace(book=book, last_price=last_price)
+  last_price = jnp.where(traded, report.last_price, exchange.last_price)
+  exchange = exchange.replace(book=book, last_price=last_price)
   if rules.halt is not None:
-    width = rules_lib.halt_width(rules.halt, market.halt_price)
-    halts = traded & (jnp.abs(last_price - market.halt_price) >= width)
-    market = market.replace(
-      halt_price=jnp.where(halts, last_price, market.halt_price),
-      resumes=jnp.where(halts, seconds + rules.halt.seconds, market.resumes),
+    width = rules_lib.halt_width(rules.halt, exchange.halt_price)
+    halts = traded & (jnp.abs(last_price - exchange.halt_price) >= width)
+    exchange = exchange.replace(
+      halt_price=jnp.where(halts, last_price, exchange.halt_price),
+      resumes=jnp.where(halts, seconds + rules.halt.seconds, exchange.resumes),
     )
-  return market, report
+  return exchange, report
 
 
 def uncross(
-  market: Exchange, *, rules: rules_lib.Rules
+  exchange: Exchange, *, rules: rules_lib.Rules
 ) -> tuple[Exchange, auction.Auction]:
   """Executes the call auction of the orders that have collected.
 
@@ -118,10 +118,12 @@ def uncross(
   price: the day's reference at the open.
   """
   book, outcome = auction.uncross(
-    market.book, reference=market.last_price, rules=rules
+    exchange.book, reference=exchange.last_price, rules=rules
   )
   trades = outcome.volume > 0
-  price = jnp.where(trades, outcome.price, market.last_price)
-  halt_price = jnp.where(trades, outcome.price, market.halt_price)
-  market = market.replace(book=book, last_price=price, halt_price=halt_price)
-  return market, outcome
+  price = jnp.where(trades, outcome.price, exchange.last_price)
+  halt_price = jnp.where(trades, outcome.price, exchange.halt_price)
+  exchange = exchange.replace(
+    book=book, last_price=price, halt_price=halt_price
+  )
+  return exchange, outcome

@@ -43,18 +43,21 @@ class OrderRejected(ValueError):
 
   Attributes:
     reason: int, `types.Reason`.
-    market: `session.Exchange` after the order, which counts it. An order that
-      was stopped by `SELF_TRADE` or `CAPACITY` may have traded: go on with this
-      one.
+    exchange: `session.Exchange` after the order, which counts it. An order that
+      was stopped by `SELF_TRADE` or `CAPACITY` may have traded: continue from
+      this one.
     report: `types.ExecutionReport`, what became of it.
   """
 
   def __init__(
-    self, sentence: str, market: session.Exchange, report: types.ExecutionReport
+    self,
+    sentence: str,
+    exchange: session.Exchange,
+    report: types.ExecutionReport,
   ):
     super().__init__(sentence)
     self.reason = int(report.reason)
-    self.market = market
+    self.exchange = exchange
     self.report = report
 
 
@@ -101,7 +104,7 @@ def make_order(
 
 
 def submit(
-  market: session.Exchange,
+  exchange: session.Exchange,
   order: types.Order,
   seconds: int,
   *,
@@ -113,25 +116,27 @@ def submit(
   `step` in compiled code, which returns the reason instead.
 
   Args:
-    market: before the order.
+    exchange: before the order.
     order: one order, as of `make_order`.
     seconds: since midnight.
     rules: of the venue.
 
   Returns:
-    The market after it, and what became of it.
+    The exchange after it, and its report.
 
   Raises:
-    OrderRejected: a ValueError that says why and what to do, with the market
-      after the order.
+    OrderRejected: a ValueError that says why and what to do, with the
+      exchange after the order.
   """
   seconds = _integer("seconds", seconds, 0, 2**31 - 1)
-  after, report = _compiled_step(market, order, jnp.int32(seconds), rules=rules)
+  after, report = _compiled_step(
+    exchange, order, jnp.int32(seconds), rules=rules
+  )
   reason = int(report.reason)
   if reason == types.Reason.ACCEPTED:
     return after, report
   why = EXPLANATIONS[reason]
-  details = _details(reason, market, order, seconds, rules, report)
+  details = _details(reason, exchange, order, seconds, rules, report)
   sentence = f"{_describe(order)} at {_time(seconds)}: {why}{details}."
   raise OrderRejected(sentence, after, report)
 
@@ -167,7 +172,7 @@ def _describe(order: types.Order) -> str:
 
 def _details(
   reason: int,
-  market: session.Exchange,
+  exchange: session.Exchange,
   order: types.Order,
   seconds: int,
   rules: rules_lib.Rules,
@@ -178,12 +183,12 @@ def _details(
   price, volume = int(order.price), int(order.volume)
   if reason in (reasons.WOULD_CROSS, reasons.NOT_FILLABLE):
     other = 1 - int(order.side)
-    if market.book.volume[other, 0] == 0:
+    if exchange.book.volume[other, 0] == 0:
       return "; the other side is empty"
-    best = int(market.book.price[other, 0])
+    best = int(exchange.book.price[other, 0])
     return f"; the best {types.names(types.Side)[other]} is {best}"
   if reason in (reasons.SELF_TRADE, reasons.CAPACITY):
-    capacity = market.book.price.shape[1]
+    capacity = exchange.book.price.shape[1]
     room = f"; {capacity} orders fit" if reason == reasons.CAPACITY else ""
     return f"{room}; {int(report.traded)} of {volume} lots traded"
   if reason == reasons.OFF_TICK:
@@ -193,11 +198,11 @@ def _details(
   if reason == reasons.OFF_LOT:
     return f", {rules.lot} lots"
   if reason == reasons.PRICE_LIMIT:
-    low, high = rules_lib.price_limits(rules, market.reference)
+    low, high = rules_lib.price_limits(rules, exchange.reference)
     return f", {int(low)} to {int(high)} ticks"
   if reason == reasons.CLOSED:
     phase = session.phase_at(rules, jnp.int32(seconds))
     return f", in phase {types.names(rules_lib.Phase)[int(phase)]}"
   if reason == reasons.HALTED:
-    return f", until {_time(market.resumes)}"
+    return f", until {_time(exchange.resumes)}"
   return ""

@@ -163,12 +163,12 @@ def test_any_stream_equals_the_python_exchange(name, draws):
       assert got.imbalance[i] == outcome.imbalance, i
       for side in (ASK, BID):
         assert played.auction_fills(side, i) == outcome.fills[side], i
-  markets = played.markets
-  assert markets.book.counts[-1].tolist() == oracle.counts
-  assert markets.last_price[-1] == oracle.last_price
+  after = played.exchanges
+  assert after.book.counts[-1].tolist() == oracle.counts
+  assert after.last_price[-1] == oracle.last_price
   if rules.halt:
-    assert markets.resumes[-1] == oracle.resumes
-    assert markets.halt_price[-1] == oracle.halt_price
+    assert after.resumes[-1] == oracle.resumes
+    assert after.halt_price[-1] == oracle.halt_price
 
 
 @_ALL
@@ -185,7 +185,7 @@ def test_what_always_holds(name, draws):
 
 def _check_books(rules, played, seconds):
   """Filled slots first, best price first, not crossed where orders match."""
-  book = jax.tree.map(lambda leaf: leaf[: played.length], played.markets.book)
+  book = jax.tree.map(lambda leaf: leaf[: played.length], played.exchanges.book)
   filled = book.volume > 0  # [T, 2, N]
   assert (book.volume >= 0).all()
   assert (filled[..., :-1] >= filled[..., 1:]).all()
@@ -210,7 +210,7 @@ def _check_volume(played, messages):
     if played.auctions is not None:
       auctioned = int(played.auctions.volume[i])
     resting += rested - traded - cancelled - 2 * auctioned
-    assert played.markets.book.volume[i].sum() == resting, (i, message)
+    assert played.exchanges.book.volume[i].sum() == resting, (i, message)
     assert played.reports.fills.volume[i].sum() == traded
     volume = max(message.volume, 0)
     if message.kind == Kind.CANCEL:
@@ -224,7 +224,7 @@ def _check_volume(played, messages):
 
 def _check_reasons(played, messages):
   """One reason a message, and a rejection that leaves all as it is."""
-  reports, book = played.reports, played.markets.book
+  reports, book = played.reports, played.exchanges.book
   asked = sum(message.kind != Kind.NONE for message in messages)
   assert sum(played.counts.values()) == asked
   partly = (Reason.ACCEPTED, Reason.SELF_TRADE, Reason.CAPACITY)
@@ -262,9 +262,9 @@ def test_markets_in_a_batch_do_not_touch_each_other(name):
     for stream in streams
   ]
   expected = jax.tree.map(
-    lambda *leaves: np.stack(leaves), *(played.markets for played in alone)
+    lambda *leaves: np.stack(leaves), *(played.exchanges for played in alone)
   )
-  markets = jax.tree.map(
+  before = jax.tree.map(
     lambda leaf: np.stack([leaf] * 3),
     session.init(lob.init(exchanges.CAPACITY), reference=_CENTER),
   )
@@ -277,7 +277,7 @@ def test_markets_in_a_batch_do_not_touch_each_other(name):
       *args, rules=RULES[name], has_auctions=has_auctions
     )
   )(
-    markets,
+    before,
     jax.tree.map(lambda *leaves: np.stack(leaves), *orders),
     np.array([times for _, times in padded], np.int32),
     np.stack(ends),

@@ -119,7 +119,7 @@ class KindsTest(parameterized.TestCase):
       PLAIN, [_bid(100, 10, 0), _send(kind, BID, 100, 10, 5)]
     )
     self.assertEqual(played.reasons[-1], Reason.UNKNOWN_ID)
-    self.assertEqual(played.markets.book.unknown[-1], 1)
+    self.assertEqual(played.exchanges.book.unknown[-1], 1)
     self.assertEqual(played.rows(BID), [(100, 10, 0)])
 
   @parameterized.parameters(
@@ -213,7 +213,7 @@ class CapacityTest(parameterized.TestCase):
     self.assertEqual(played.numbers(), (0, 3, 5))  # The 5 are of the worst.
     self.assertEqual(played.rows(BID)[0], (101, 3, 50))
     self.assertEqual(played.rows(BID)[-1], (self.last + 1, 5, 4))
-    self.assertEqual(played.markets.book.dropped[-1], 1)
+    self.assertEqual(played.exchanges.book.dropped[-1], 1)
 
   def test_order_that_is_itself_the_worst_does_not_rest(self):
     played = exchanges.play(PLAIN, [*self.full, _bid(self.last, 3, 50)])
@@ -399,7 +399,7 @@ class WideTest(absltest.TestCase):
     half = volume // 2  # 2 of 4 for each.
     self.assertEqual(played.fills(), [(price, half, 0), (price, 3 * half, 1)])
     self.assertEqual(played.reports.last_price[2], price)
-    self.assertEqual(played.markets.last_price[-1], price)
+    self.assertEqual(played.exchanges.last_price[-1], price)
     self.assertEqual(played.rows(ASK), [(price, half, 0), (price, 3 * half, 1)])
 
 

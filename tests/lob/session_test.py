@@ -55,7 +55,7 @@ class DayTest(parameterized.TestCase):
     self.assertEqual(played.auction_fills(ASK), [(1_010, 200, 1)])
     self.assertEqual(played.auction_fills(BID), [(1_010, 200, 0)])
     self.assertEqual(played.rows(BID), [(1_010, 100, 0)])
-    self.assertEqual(played.markets.last_price[-1], 1_010)
+    self.assertEqual(played.exchanges.last_price[-1], 1_010)
 
   def test_nothing_is_taken_back_in_the_last_minutes_of_a_call(self):
     bid = (Kind.LIMIT, BID, 1_000, 200, 0)
@@ -107,7 +107,7 @@ class DayTest(parameterized.TestCase):
     self.assertEqual(played.auctions.price[5], price)
     self.assertEqual(played.auctions.volume[5], 100)
     self.assertEqual(played.reasons[4:], [Reason.CLOSED] * 2)
-    self.assertEqual(played.markets.last_price[-1], price)
+    self.assertEqual(played.exchanges.last_price[-1], price)
 
   def test_opening_auction_of_shenzhen_ties_by_the_previous_close(self):
     played = _play(
@@ -126,7 +126,7 @@ class DayTest(parameterized.TestCase):
       ("09:25:00", Kind.NONE, ASK, 0, 0, 1),
     )
     self.assertEqual(played.auctions.volume[1], 0)
-    self.assertEqual(played.markets.last_price[-1], 1_000)
+    self.assertEqual(played.exchanges.last_price[-1], 1_000)
 
   def test_before_the_first_phase_the_venue_is_closed(self):
     played = _play(A_SHARES, ("09:14:59", Kind.LIMIT, BID, 1_000, 100, 0))
@@ -146,7 +146,7 @@ class HaltTest(parameterized.TestCase):
   def test_trade_ten_percent_away_halts(self, price, halts):
     played = _play(HALTS, *self._trade_at("10:00:00", price, 0))
     expected = _at("10:01:00") if halts else 0
-    self.assertEqual(played.markets.resumes[-1], expected)
+    self.assertEqual(played.exchanges.resumes[-1], expected)
 
   def test_halt_begins_after_its_trade_and_ends_at_its_second(self):
     played = _play(
@@ -177,9 +177,9 @@ class HaltTest(parameterized.TestCase):
       *self._trade_at("10:02:00", 1_209, 2),  # 109 away from 1100.
       *self._trade_at("10:03:00", 1_210, 4),
     )
-    self.assertEqual(played.markets.resumes[3], _at("10:01:00"))
-    self.assertEqual(played.markets.resumes[5], _at("10:04:00"))
-    self.assertEqual(played.markets.halt_price[5], 1_210)
+    self.assertEqual(played.exchanges.resumes[3], _at("10:01:00"))
+    self.assertEqual(played.exchanges.resumes[5], _at("10:04:00"))
+    self.assertEqual(played.exchanges.halt_price[5], 1_210)
 
   def test_last_of_its_trades_tells_whether_an_order_halts(self):
     played = _play(
@@ -190,18 +190,18 @@ class HaltTest(parameterized.TestCase):
       ("10:00:00", Kind.MARKET, BID, 0, 2, 3),
     )
     self.assertEqual(played.fills(), [(1_000, 1, 0), (1_150, 1, 1)])
-    self.assertEqual(played.markets.halt_price[-1], 1_150)
+    self.assertEqual(played.exchanges.halt_price[-1], 1_150)
     self.assertEqual(played.rows(ASK), [(1_200, 1, 2)])
 
 
 class BoundaryTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
-    self.market = session.init(lob.init(2), reference=1_000)
+    self.exchange = session.init(lob.init(2), reference=1_000)
 
   def _submit(self, *order, time="10:00:00", rules=A_SHARES):
-    self.market, report = submit.submit(
-      self.market, lob.make_order(*order), _at(time), rules=rules
+    self.exchange, report = submit.submit(
+      self.exchange, lob.make_order(*order), _at(time), rules=rules
     )
     return report
 
@@ -209,14 +209,14 @@ class BoundaryTest(parameterized.TestCase):
     with self.assertRaises(lob.OrderRejected) as caught:
       self._submit(*order, **kwargs)
     error = caught.exception
-    self.assertEqual(error.market.book.counts[error.reason], 1)
+    self.assertEqual(error.exchange.book.counts[error.reason], 1)
     self.assertEqual(error.report.reason, error.reason)
     return error
 
   def test_accepted_order_returns_the_market_and_the_report(self):
     report = self._submit(Kind.LIMIT, BID, 1_000, 100, 0)
     self.assertEqual(report.rested, 100)
-    self.assertEqual(self.market.book.volume[BID, 0], 100)
+    self.assertEqual(self.exchange.book.volume[BID, 0], 100)
 
   @parameterized.named_parameters(
     (
@@ -263,7 +263,7 @@ class BoundaryTest(parameterized.TestCase):
     error = self._rejected(Kind.LIMIT, BID, 1_001, 300, 2)
     self.assertEqual(error.reason, Reason.CAPACITY)
     self.assertRegex(str(error), "2 orders fit; 0 of 300 lots traded")
-    self.assertEqual(error.market.book.id[BID].tolist(), [2, 0])
+    self.assertEqual(error.exchange.book.id[BID].tolist(), [2, 0])
 
   def test_order_that_met_its_owner_says_what_it_traded(self):
     rules = rules_lib.Rules(self_trade=rules_lib.SelfTrade.CANCEL_NEWEST)
@@ -271,7 +271,7 @@ class BoundaryTest(parameterized.TestCase):
     self._submit(Kind.LIMIT, ASK, 1_001, 3, 1, 0, rules=rules)
     error = self._rejected(Kind.LIMIT, BID, 1_001, 5, 2, 0, rules=rules)
     self.assertRegex(str(error), "same owner.*3 of 5 lots traded")
-    self.assertEqual(error.market.last_price, 1_000)
+    self.assertEqual(error.exchange.last_price, 1_000)
 
   @parameterized.named_parameters(
     ("fraction", (Kind.LIMIT, BID, 100.5, 1, 0), "price is 100.5"),
@@ -299,10 +299,12 @@ class BoundaryTest(parameterized.TestCase):
       order = lob.make_order(
         Kind.LIMIT, BID, 10**12, 10**13, 0, dtype=jnp.int64
       )
-      market = session.init(lob.init(2, dtype=jnp.int64), reference=10**12)
-      market, report = submit.submit(market, order, 0, rules=venues.CONTINUOUS)
+      exchange = session.init(lob.init(2, dtype=jnp.int64), reference=10**12)
+      exchange, report = submit.submit(
+        exchange, order, 0, rules=venues.CONTINUOUS
+      )
       self.assertEqual(int(report.rested), 10**13)
-      self.assertEqual(int(market.book.price[BID, 0]), 10**12)
+      self.assertEqual(int(exchange.book.price[BID, 0]), 10**12)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def _limit(side, price, volume, id_, owner):
 def _play(messages):
   """Returns the book after messages."""
   played = exchanges.play(venues.CONTINUOUS, messages)
-  return jax.tree.map(lambda leaf: leaf[-1], played.markets.book)
+  return jax.tree.map(lambda leaf: leaf[-1], played.exchanges.book)
 
 
 def _find_cancel(book, side, price, volume, *, high=None, volumes=(0, 2**30)):

@@ -52,30 +52,30 @@ def ends_auction(rules: rules_lib.Rules, seconds) -> np.ndarray:
 
 
 @functools.partial(jax.jit, static_argnames=("rules", "has_auctions"))
-def scan(market, orders, seconds, ends, *, rules, has_auctions):
-  """Returns, for each message, the market after it, its report, the auction."""
+def scan(exchange, orders, seconds, ends, *, rules, has_auctions):
+  """Returns the exchange, report and auction of each message."""
 
-  def body(market, x):
+  def body(exchange, x):
     order, time, ends_here = x
     outcome = None
     if has_auctions:
-      after, outcome = session.uncross(market, rules=rules)
-      market, outcome = jax.tree.map(
+      after, outcome = session.uncross(exchange, rules=rules)
+      exchange, outcome = jax.tree.map(
         lambda new, old: jnp.where(ends_here, new, old),
         (after, outcome),
-        (market, jax.tree.map(jnp.zeros_like, outcome)),
+        (exchange, jax.tree.map(jnp.zeros_like, outcome)),
       )
-    market, report = session.step(market, order, time, rules=rules)
-    return market, (market, report, outcome)
+    exchange, report = session.step(exchange, order, time, rules=rules)
+    return exchange, (exchange, report, outcome)
 
-  return jax.lax.scan(body, market, (orders, seconds, ends))[1]
+  return jax.lax.scan(body, exchange, (orders, seconds, ends))[1]
 
 
 @dataclasses.dataclass(frozen=True)
 class Played:
   """What became of a stream; `i` numbers its messages, from the end if < 0."""
 
-  markets: session.Exchange  # leaves [LENGTH, ...], after each message
+  exchanges: session.Exchange  # leaves [LENGTH, ...], after each message
   reports: types.ExecutionReport  # leaves [LENGTH, ...]
   auctions: auction.Auction | None  # leaves [LENGTH, ...], before each message
   length: int  # without padding
@@ -88,7 +88,7 @@ class Played:
   @property
   def counts(self) -> dict[int, int]:
     """How many messages had each reason, where any had it."""
-    counts = self.markets.book.counts[-1].tolist()
+    counts = self.exchanges.book.counts[-1].tolist()
     return {reason: number for reason, number in enumerate(counts) if number}
 
   def fills(self, i: int = -1):
@@ -103,7 +103,7 @@ class Played:
 
   def rows(self, side: int, i: int = -1, fields: str = "price volume id"):
     """The resting orders of a side after a message, first to trade first."""
-    return _table(self.markets.book, (i % self.length, side), fields)
+    return _table(self.exchanges.book, (i % self.length, side), fields)
 
   def numbers(self, i: int = -1) -> tuple[int, int, int]:
     """What a message traded, rested and cancelled, lots."""
