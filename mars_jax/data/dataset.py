@@ -24,8 +24,8 @@ class DataConfig:
   """What is read, and how it is cut up.
 
   Attributes:
-    path: the folder of a data set, as `from_folder` takes it, or one day of orders, as
-      `readers.read` takes it.
+    path: the folder of a data set, as `from_folder` takes it, or one day of
+      orders, as `feeds.read` takes it.
     market: which one of a data set; empty for all of them.
     train_fraction: share of the time span of the one day that is for training;
       the rest, at the end, is for validation. A data set has splits of its own.

@@ -1,8 +1,8 @@
 """Batches of windows of orders, in an order that a checkpoint can return to.
 
 A window is `length` successive orders of one day, read from its file
-(`store.DayFile`), or from memory (`store.MemoryDay`), when Grain asks for it; what
-a model reads of it is computed on the device (`tokens`), so that the files
+(`store.DayFile`), or from memory (`store.MemoryDay`), when Grain asks for it;
+what a model reads of it is computed on the device (`tokens`), so that the files
 serve any bins. Grain shuffles, repeats and mixes markets; its elastic iterator
 keeps one integer as its state, so that a run that was killed goes on with the
 batch that it would have had, also on another number of processes.

@@ -10,8 +10,9 @@ import pytest
 
 from mars_jax import demo
 from mars_jax import lmm
-from mars_jax.apps import forecast
-from mars_jax.apps import moment
+from mars_jax.apps import futures as futures_lib
+from mars_jax.apps import horizon as horizon_lib
+from mars_jax.apps import start as start_lib
 from mars_jax.data import dataset
 from mars_jax.feeds import registry
 from mars_jax.train import validation
@@ -66,17 +67,16 @@ def test_it_scores_the_held_out_orders_as_its_card_says(model, config, stream):
 @pytest.mark.slow
 def test_a_future_alone_is_the_same_among_others(model, stream):
   time = int(stream.time[20_000])
-  now = moment.at(stream[:20_200], time, model=model)
+  now = start_lib.load_start(stream[:20_200], time, model)
 
   def simulate(num_trajectories):
-    futures = forecast.simulate(
-      model.params,
-      now.tokenizer,
+    futures = futures_lib.simulate(
+      now.flow,
       jax.random.key(3),
-      now.start,
-      flow=now.flow,
+      now.initial,
+      config=now.sim_config(),
       num_trajectories=num_trajectories,
-      horizon=forecast.Horizon(orders=100),
+      horizon=horizon_lib.Horizon(orders=100),
     )
     return dataclasses.asdict(futures)
 

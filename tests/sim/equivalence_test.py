@@ -1,11 +1,6 @@
-"""One market simulated in several ways is one market.
-
-As a script, simulates on eight devices and writes what came out.
-"""
+"""One market simulated in several ways is one market."""
 
 import functools
-import pathlib
-import sys
 
 import chex
 import jax
@@ -21,99 +16,44 @@ from mars_jax.sim import clock
 from mars_jax.tokens import bins
 from mars_jax.tokens import vocab
 from mars_jax.utils import time_of_day
+from tests.support.processes import devices
 from tests.support.processes import scripts
-from tests.support.sim import oracle_replay
+from tests.support.sim import noisy_market
 from tests.support.sim import small_markets
 from tests.support.train import random_params
-from tests.support.train import tiny_run
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 BID = types.Side.BID
-_MS = 1_000_000  # Nanoseconds.
-_NUM, _CHUNK = 8, 10
-_UNTIL = 103  # Seconds since midnight, 3 after the start.
-_SLOTS = 2
-_NOISE = oracle_replay.noise(
-  count=2,
-  interval=500 * _MS,
-  slots=_SLOTS,
-  delays=agents.Delays(communication=7 * _MS, observation=200 * _MS),
-)
-_CONFIG = sim.SimConfig(
-  agents=sim.AgentsConfig((_NOISE,), slots=_SLOTS, outbox=4, levels=1, views=8)
-)
-
-
-def _flow(params=0, fns=oracle_replay.ANY_ORDER):
-  return sim.Flow(params, small_markets.tokenizer(50_000), fns)
-
-
-def _starts():
-  """Two markets that differ in their quotes and their model's memory."""
-  other = [
-    (side, price + 5, 2 * volume)
-    for side, price, volume in small_markets.QUOTES
-  ]
-  start = functools.partial(small_markets.start, capacity=32)
-  return start(), start(quotes=other).replace(cache=jnp.int32(7))
-
-
-def _keys():
-  return jax.random.split(jax.random.key(2), (2, _NUM))
-
-
-def _keep(state, event):
-  """The events, and of the state what they do not tell."""
-  agents = state.agents
-  return event, state.num_events, state.cache, agents.accounts, agents.rejected
-
-
-def _chunks(keys, start, until, mesh=None):
-  """What was kept `[B, num_events, ...]` until all trajectories had ended."""
-  chunks = sim.run(
-    _flow(),
-    sim.init_many(_flow(), keys, start, config=_CONFIG),
-    clock.at_second(until),
-    chunk=_CHUNK,
-    observe_fn=_keep,
-    mesh=mesh,
-    config=_CONFIG,
-  )
-  kept = [kept for _, kept in chunks]
-  return jax.tree.map(lambda *x: np.concatenate(x, axis=1), *kept)
-
-
-def _path(folder, number):
-  return folder / f"kept_{number}.npz"
-
-
-def main(folder):
-  """Simulates both starts on eight devices."""
-  mesh = jax.sharding.Mesh(np.array(jax.devices()), ("data",))
-  for s, start in enumerate(_starts()):
-    kept = _chunks(_keys()[s], start, _UNTIL, mesh)
-    np.savez(_path(folder, s), *jax.tree.leaves(kept))
 
 
 @pytest.fixture(scope="module")
 def alone():
   """What was kept of each start, on one device."""
-  keys = _keys()
-  return [_chunks(keys[s], start, _UNTIL) for s, start in enumerate(_starts())]
+  keys = noisy_market.keys_of_starts()
+  return [
+    noisy_market.run(keys[s], start, noisy_market.UNTIL)
+    for s, start in enumerate(noisy_market.starts())
+  ]
 
 
 @pytest.mark.slow
 def test_trajectories_in_chunks_are_single_steps_until_they_end(alone):
-  step = jax.jit(functools.partial(sim.step, config=_CONFIG))
-  init = jax.jit(functools.partial(sim.init, config=_CONFIG))
+  step = jax.jit(functools.partial(sim.step, config=noisy_market.CONFIG))
+  init = jax.jit(functools.partial(sim.init, config=noisy_market.CONFIG))
   for b in (0, 5):
-    state = init(_flow(), _keys()[0, b], _starts()[0])
+    state = init(
+      noisy_market.flow(),
+      noisy_market.keys_of_starts()[0, b],
+      noisy_market.starts()[0],
+    )
     number = alone[0][0].is_event.shape[1]
     for i in range(number):
-      state, event = step(_flow(), state, clock.at_second(_UNTIL))
+      state, event = step(
+        noisy_market.flow(), state, clock.at_second(noisy_market.UNTIL)
+      )
       expected = jax.tree.map(lambda x, at=(b, i): x[at], alone[0])
-      chex.assert_trees_all_equal(_keep(state, event), expected)
+      chex.assert_trees_all_equal(noisy_market.keep(state, event), expected)
     assert not event.is_event
 
 
@@ -121,12 +61,12 @@ def test_trajectories_in_chunks_are_single_steps_until_they_end(alone):
 def test_trajectories_end_at_their_own_time_and_then_stay(alone):
   event, num_events, cache, *_ = alone[0]
   assert len(set(num_events[:, -1].tolist())) > 1
-  assert num_events.max() > 2 * _CHUNK  # In several chunks.
+  assert num_events.max() > 2 * noisy_market.CHUNK  # In several chunks.
   np.testing.assert_array_equal(event.is_event.sum(axis=1), num_events[:, -1])
   np.testing.assert_array_equal(cache, num_events + 1)
   assert (np.diff(event.is_event.astype(int)) <= 0).all()
   times = time_of_day.nanoseconds(event.time)
-  assert times.max() <= _UNTIL * types.NANOSECONDS
+  assert times.max() <= noisy_market.UNTIL * types.NANOSECONDS
   ended = ~event.is_event[:, 1:]
   assert (np.diff(times)[ended] == 0).all()
   assert (np.diff(event.mid)[ended] == 0).all()
@@ -137,13 +77,12 @@ def test_trajectories_on_eight_devices_are_those_on_one(
   alone, tmp_path_factory
 ):
   folder = tmp_path_factory.mktemp("eight")
-  script = "sim/equivalence_test.py"
-  process = tiny_run.start(
-    script, folder, num_devices=8, xla_flags=scripts.QUICK_XLA
+  process = devices.start(
+    "noisy_markets", folder, num_devices=8, xla_flags=scripts.QUICK_XLA
   )
-  tiny_run.finish(process)
+  devices.finish(process)
   for s, one in enumerate(alone):
-    with np.load(_path(folder, s)) as file:
+    with np.load(noisy_market.path(folder, s)) as file:
       together = [file[name] for name in file.files]
     for x, y in zip(together, jax.tree.leaves(one), strict=True):
       np.testing.assert_array_equal(x, y)
@@ -166,7 +105,7 @@ def test_a_market_of_a_model_that_has_stopped_goes_on_as_if_it_had_not():
     cache_axes=lmm.cache.AXES,
     align_cache=lmm.cache.align,
   )
-  flow = _flow(params, fns)
+  flow = noisy_market.flow(params, fns)
   cache = lmm.cache.share(lmm.cache.init(config=model))
   start = small_markets.start(capacity=32).replace(cache=cache)
   keys = jax.random.split(jax.random.key(4), 3)
@@ -210,7 +149,7 @@ def _keep_event(state, event):
 def _buy_once(key, observation):
   """Wakes up 150 ms after the start."""
   del key
-  return (), clock.add(observation.time, 150 * _MS)
+  return (), clock.add(observation.time, 150 * noisy_market.MS)
 
 
 def _buy(state, observation):
@@ -257,11 +196,9 @@ def test_a_plan_that_an_order_overtakes_does_as_the_config_says(
   # The buy takes all at 1001 and 4 at 1003: the mid goes from 1000 to 1001.
   assert events.order.owner.tolist() == [-1, 0, -1, -1]
   assert events.mid.tolist() == [1000, 1001, 1001, 1001]
-  times = (time_of_day.nanoseconds(events.time) // _MS - 100_000).tolist()
+  times = (
+    time_of_day.nanoseconds(events.time) // noisy_market.MS - 100_000
+  ).tolist()
   rows = list(zip(times, events.order.price.tolist(), strict=True))
   assert rows[0] == (100, 997) and times[1] == 150
   assert rows[2:] == expected
-
-
-if __name__ == "__main__":
-  main(pathlib.Path(sys.argv[1]))
