@@ -27,7 +27,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
       "trajectories": 64,
       # Of a venue of `lob.PRESETS`, or "auto" for that of the orders.
       "rules": "auto",
-      # `apps.starts.StartConfig`
+      # `apps.start.StartConfig`
       "start": {
         "path": "bitstamp-sample",
         "instrument": "",

@@ -1,8 +1,9 @@
 """Proves a feed and the matching engine against each other.
 
 `verify` replays a stream under the rules of its exchange and compares the
-outcome with the feed's `events.GroundTruth`: the exchange's own trades, its auctions, the levels of its book, what cancels leave, the orders
-that rest at the end. Capacities grow as the market needs, so nothing is lost.
+outcome with the feed's `events.GroundTruth`: the exchange's own trades, its
+auctions, the levels of its book, what cancels leave, the orders that rest at
+the end. Capacities grow as the market needs, so nothing is lost.
 `verify_and_record` gives the records of the same replay as well.
 """
 

@@ -23,7 +23,7 @@ def settle(
   """Books what one order did: to its sender, and to those whose orders it took.
 
   Args:
-    crowd: before the order.
+    agents: before the order.
     order: of an agent, its owner, or of the rest of the market.
     slot: `[]`, of the sender, in which it may rest.
     report: of the exchange, all fills listed.
