@@ -385,7 +385,7 @@ class TestLoop:
     }
     several = dataclasses.replace(dataset, parts=parts)
     _, reports = _run(several, tmp_path)
-    windows = several.train_windows(DATA)
+    windows = several.train_windows(tiny_run.BATCH)
     assert {name: len(source) for name, source in windows.items()} == {
       "A": 3 * 7
     }
