@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import book_setup
 from benchmarks import engines
-from benchmarks import house
 from benchmarks import stream as stream_lib
 from mars_jax import lob
 from mars_jax import types
@@ -51,13 +51,13 @@ class MarsJax:
 
   def _lay_out(
     self, stream: stream_lib.Stream, capacity: int, *, max_fills: int
-  ) -> tuple[lob.Book, house.Messages, collections.abc.Callable]:
+  ) -> tuple[lob.Book, book_setup.Messages, collections.abc.Callable]:
     """Returns the books, the messages `[B, T]`, and what replays them.
 
     One book goes without the axis `B` unless `vmap_one`. Many go in blocks,
     one block after the other: `_BLOCK` books stay in a core's cache.
     """
-    fill_book = functools.partial(house.fill_book, capacity=capacity)
+    fill_book = functools.partial(book_setup.fill_book, capacity=capacity)
     replay = functools.partial(_replay, max_fills=max_fills)
     if stream.shape[0] == 1 and not self._vmap_one:
       resting, messages = jax.tree.map(
@@ -74,7 +74,7 @@ class MarsJax:
 
 
 def _replay(
-  book: lob.Book, messages: house.Messages, *, max_fills: int
+  book: lob.Book, messages: book_setup.Messages, *, max_fills: int
 ) -> tuple[tuple[lob.Book, jax.Array], types.Fills]:
   """Replays the messages `[T]` of one book.
 
@@ -85,7 +85,7 @@ def _replay(
 
   def body(carry, message):
     book, traded = carry
-    book, fills, volume = house.step(book, message, max_fills)
+    book, fills, volume = book_setup.step(book, message, max_fills)
     return (book, traded + volume), fills
 
   return jax.lax.scan(body, (book, jnp.int32(0)), messages)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import house
+from benchmarks import book_setup
 from mars_jax import lob
 from mars_jax import types
 
@@ -35,8 +35,10 @@ class Stream:
   Ids begin at 1 and grow from one limit order of a book to the next.
   """
 
-  resting: house.Messages  # [B, 2, depth], by `types.Side`, best price first
-  messages: house.Messages  # [B, T]
+  resting: (
+    book_setup.Messages
+  )  # [B, 2, depth], by `types.Side`, best price first
+  messages: book_setup.Messages  # [B, T]
   intent: np.ndarray  # [B, T], PASSIVE, MARKETABLE, REDUCE or DELETE
   orders: np.ndarray  # [B, T, 2], resting orders before the message, by side
   fills: np.ndarray  # [B, T], how many resting orders the message took from
@@ -119,23 +121,23 @@ def _one_book(
     draws, id_ = x
     orders = (book.volume > 0).sum(axis=1, dtype=jnp.int32)
     message, intent = _next(book, orders, draws, id_, depth)
-    book, fills, _ = house.step(book, message, capacity)
+    book, fills, _ = book_setup.step(book, message, capacity)
     taken = (fills.volume > 0).sum(dtype=jnp.int32)
     return book, (message, intent, orders, taken)
 
   draws = jax.random.uniform(flow_key, (num_messages, 5))
   ids = 2 * depth + 1 + jnp.arange(num_messages)
-  book = house.fill_book(resting, capacity)
+  book = book_setup.fill_book(resting, capacity)
   book, (messages, *others) = jax.lax.scan(body, book, (draws, ids))
   return book, Stream(resting, messages, *others)
 
 
-def _resting(key: jax.Array, depth: int) -> house.Messages:
+def _resting(key: jax.Array, depth: int) -> book_setup.Messages:
   """Returns the orders that rest at first, leaves `[2, depth]`."""
   shape = (2, depth)
   distance = 1 + _exponential((jnp.arange(depth) + 0.5) / depth, depth / 4)
   away = jnp.array([[1], [-1]])  # By `types.Side`.
-  return house.Messages(
+  return book_setup.Messages(
     kind=jnp.full(shape, types.OrderKind.LIMIT),
     side=jnp.broadcast_to(jnp.arange(2)[:, None], shape),
     price=_MID + away * distance[None],
@@ -150,7 +152,7 @@ def _next(
   draws: jax.Array,
   id_: jax.Array,
   depth: int,
-) -> tuple[house.Messages, jax.Array]:
+) -> tuple[book_setup.Messages, jax.Array]:
   """Draws a message that is valid for the book, and says what it is meant for.
 
   Args:
@@ -184,8 +186,8 @@ def _next(
   reduction = 1 + (volume_draw * (named[1] - 1)).astype(jnp.int32)
 
   is_limit = intent <= MARKETABLE
-  limit = house.Messages(types.OrderKind.LIMIT, side, price, volume, id_)
-  cancel = house.Messages(
+  limit = book_setup.Messages(types.OrderKind.LIMIT, side, price, volume, id_)
+  cancel = book_setup.Messages(
     types.OrderKind.CANCEL,
     side,
     named[0],

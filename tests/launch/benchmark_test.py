@@ -17,10 +17,10 @@ from tests.support.train import day_records
 
 sys.path.append(str(paths.ROOT / "launch"))
 
+from benchmarks import book_setup
 from benchmarks import c_book
 from benchmarks import data as data_benchmark
 from benchmarks import engines
-from benchmarks import house
 from benchmarks import jaxmarl_hft
 from benchmarks import lob as lob_benchmark
 from benchmarks import ours
@@ -141,9 +141,9 @@ def test_a_filled_book_is_one_that_took_the_orders(stream):
   book = lob.init(_CAPACITY)
   messages = jax.tree.map(np.ravel, resting)
   book, _ = jax.lax.scan(
-    lambda book, message: house.step(book, message, 1)[:2], book, messages
+    lambda book, message: book_setup.step(book, message, 1)[:2], book, messages
   )
-  filled = house.fill_book(resting, _CAPACITY)
+  filled = book_setup.fill_book(resting, _CAPACITY)
   filled = filled.replace(counts=book.counts)
   jax.tree.map(np.testing.assert_array_equal, book, filled)
 
