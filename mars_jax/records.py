@@ -1,4 +1,4 @@
-"""Orders with the book before and after them, real or simulated."""
+"""Orders and the book around each, real or simulated."""
 
 import dataclasses
 import functools
@@ -11,7 +11,7 @@ from mars_jax import types
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-  """The market's orders with the book before and after them, `[T]` each.
+  """Orders with the book before and after each, `[T]`.
 
   Attributes:
     time: int64 nanoseconds since midnight.

@@ -1,4 +1,4 @@
-"""The vocabulary of mars_jax: kinds of order, sides, units and dimensions.
+"""The vocabulary of mars_jax: words, units and dimensions.
 
 Dimensions, named alike in every docstring and field comment:
   B  markets or sequences in a batch      E  events of a stream
@@ -11,19 +11,40 @@ Units, unless a name says otherwise: price int32 ticks, volume int32 lots, time
 a pair of int32 (seconds, nanoseconds). Floats never enter the matching engine.
 Prices and volumes may be int64 where a feed needs it and JAX's x64 is on.
 
-Words of the MarS paper (arXiv:2409.07486) and ours: transaction = fill,
-simulated matching engine = `lob`, order index = `tokens.vocab`, LOB = book.
+Words, with one meaning each:
+  exchange         a place that matches orders: a book, its rules, its day
+  matching engine  the code that matches orders, `lob`
+  order            one message to the matching engine: new, cancel or modify
+  fill             what an order takes from one resting order
+  trade            a fill as a feed publishes it
+  market           name of an exchange, as "NASDAQ"; the key of its bins
+  rules            how an exchange matches, `lob.Rules`; a preset of a venue has
+                   a name, as "shanghai"
+  session          the day of an exchange: phases, price limits, halts
+
+Orders that do not take effect:
+  rejected         by a rule: `Reason`
+  dropped          for want of capacity: `Reason.CAPACITY`, `lob.Book.dropped`
+  skipped          by the reader of a feed, in its counts
+  truncated        at the start of a simulation, beyond its capacity
+
+Words of the MarS paper (arXiv:2409.07486) and ours: simulated clearing house =
+matching engine, transaction = fill, order index = `tokens.vocab`, LOB = book.
+
+`Side`, `OrderKind` and `Reason` are plain classes of ints, not `enum.IntEnum`:
+NumPy takes a member of an enum for an int64, so that `np.where` of one and an
+int32 array would be int64.
 """
 
 import jax
 from flax import struct
 
 NO_ORDER = -1  # The id in an empty slot.
-NO_OWNER = -1  # The owner of an order that is nobody's, as of all of a feed's.
+NO_OWNER = -1  # The owner of an order without one, as in all feeds.
 NANOSECONDS = 1_000_000_000  # In a second.
-MAX_PRICE = (
-  2**30 - 1
-)  # Ticks; prices of an int32 book are within -that to that.
+# Ticks, the largest price of an int32 book; the least is minus that.
+MAX_PRICE = 2**30 - 1
+MAX_PRICE_INT64 = 2**62 - 1  # The same of an int64 book.
 
 
 class Side:
@@ -34,20 +55,20 @@ class Side:
 
 
 class OrderKind:
-  """What an order asks of the matching engine."""
+  """The kinds of order."""
 
   NONE = -1  # Nothing: pads a stream.
-  LIMIT = 0  # Trade up to the limit price, rest with what is left.
+  LIMIT = 0  # Trade up to the limit price; the rest stays in the book.
   CANCEL = 1  # Take `volume` off the resting order `id`, which keeps its place.
-  MARKET = 2  # Trade at any price, drop what is left.
-  IOC = 3  # Immediate or cancel: trade up to the price, drop what is left.
+  MARKET = 2  # Trade at any price; the rest expires.
+  IOC = 3  # Immediate or cancel: up to the price; the rest expires.
   FOK = 4  # Fill or kill: trade all of it up to the price, or nothing.
   POST_ONLY = 5  # Rest, unless it would trade.
   MODIFY = 6  # Give the resting order `id` this price, open volume and owner.
 
 
 class Reason:
-  """What became of an order; all but `ACCEPTED` are rejections.
+  """The outcomes of an order; all but `ACCEPTED` are rejections.
 
   An order may trade in part before the matching engine stops it: see
   `SELF_TRADE` and `CAPACITY`.
@@ -58,10 +79,10 @@ class Reason:
   UNKNOWN_ID = 2  # A cancel names no resting order, a modify none of its side.
   WOULD_CROSS = 3  # A post-only order would trade.
   NOT_FILLABLE = 4  # A fill-or-kill order cannot be filled at once.
-  SELF_TRADE = 5  # What would trade with an order of the same owner is dropped.
-  CAPACITY = 6  # The side is full: the order of the lowest priority is lost.
+  SELF_TRADE = 5  # It met an order of the same owner; the rest expires.
+  CAPACITY = 6  # The side is full: the order of lowest priority is dropped.
   OFF_TICK = 7  # The price is not on the tick grid.
-  OFF_LOT = 8  # The volume is no whole number of round lots.
+  OFF_LOT = 8  # The volume is not a multiple of the round lot.
   PRICE_LIMIT = 9  # The price is beyond the daily price limits.
   CLOSED = 10  # The phase of the session does not take such orders.
   HALTED = 11  # Trading is halted.
@@ -69,7 +90,7 @@ class Reason:
 
 
 def names(vocabulary: type) -> dict[int, str]:
-  """Returns the constants of `Side`, `OrderKind`, `Reason`, ... in words."""
+  """Returns the names of `Side`, `OrderKind`, `Reason` or `Phase`."""
   return {
     number: name.lower().replace("_", " ")
     for name, number in vars(vocabulary).items()
@@ -79,7 +100,7 @@ def names(vocabulary: type) -> dict[int, str]:
 
 @struct.dataclass
 class Order:
-  """One message to the matching engine; scalars, or `[T]`, or `[B]`."""
+  """One message to the matching engine: `[]`, `[T]` or `[B]`."""
 
   kind: jax.Array  # [] int32, `OrderKind`
   side: jax.Array  # [] int32, `Side`; of the resting order for a cancel
@@ -91,9 +112,9 @@ class Order:
 
 @struct.dataclass
 class Fills:
-  """What one order took, in priority order; rows of volume 0 are unused.
+  """The fills of one order, in order of priority.
 
-  Every fill is at the price of the resting order.
+  Rows of volume 0 are unused. A fill is at the price of the resting order.
   """
 
   price: jax.Array  # [F] int32, ticks
@@ -103,11 +124,11 @@ class Fills:
 
 @struct.dataclass
 class ExecutionReport:
-  """What the matching engine did with one order.
+  """The outcome of one order, as in FIX's execution report.
 
-  Of a new order of volume v, v = traded + rested + the rest, which is dropped:
-  what a market order found no counterpart for, say. A modify that keeps its
-  place has rested 0.
+  Of the volume of a new order, `traded` was filled and `rested` is in the book;
+  what remains expires, as the volume of a market order for which there is no
+  counterparty. A modify that keeps its place has rested 0.
   """
 
   reason: jax.Array  # [] int32, `Reason`
@@ -117,13 +138,16 @@ class ExecutionReport:
   # by self-trade prevention, or pushed out of a full side.
   cancelled: jax.Array
   last_price: jax.Array  # [] int32, ticks, of its last fill; 0 if none
-  num_fills: jax.Array  # [] int32, of all fills, those beyond F as well
+  num_fills: jax.Array  # [] int32, of all fills, including those beyond F
   fills: Fills  # the first F
 
 
 @struct.dataclass
 class Snapshot:
-  """The best `L` price levels of each side; unused levels have volume 0."""
+  """The best `L` price levels of each side.
+
+  Unused levels have volume 0.
+  """
 
   price: jax.Array  # [2, L] int32, ticks, by `Side`, best first
   volume: jax.Array  # [2, L] int32, lots

@@ -14,8 +14,7 @@ from mars_jax import types
 from mars_jax.lob import rules as rules_lib
 from mars_jax.lob import session
 
-# Ticks, by the bits of the type. An int64 book has room for finer grids.
-_MAX_PRICE = {32: types.MAX_PRICE, 64: 2**62 - 1}
+_MAX_PRICE = {32: types.MAX_PRICE, 64: types.MAX_PRICE_INT64}  # By bits.
 
 EXPLANATIONS = {
   types.Reason.NO_VOLUME: "its volume is not positive",
@@ -25,10 +24,10 @@ EXPLANATIONS = {
   " does not reach the other side",
   types.Reason.NOT_FILLABLE: "it is fill-or-kill and the book does not hold its"
   " volume at its price",
-  types.Reason.SELF_TRADE: "it meets an order of the same owner; what was left"
-  " of it is dropped",
+  types.Reason.SELF_TRADE: "it meets an order of the same owner; the rest"
+  " of it expires",
   types.Reason.CAPACITY: "its side of the book is full and the order of the"
-  " lowest priority is lost; start with a larger capacity",
+  " lowest priority is dropped; start with a larger capacity",
   types.Reason.OFF_TICK: "its price is not a multiple of the tick size there",
   types.Reason.OFF_LOT: "its volume is not a multiple of the round lot",
   types.Reason.PRICE_LIMIT: "its price is beyond the limits of the day",
@@ -46,7 +45,7 @@ class OrderRejected(ValueError):
     exchange: `session.Exchange` after the order, which counts it. An order that
       was stopped by `SELF_TRADE` or `CAPACITY` may have traded: continue from
       this one.
-    report: `types.ExecutionReport`, what became of it.
+    report: `types.ExecutionReport`, its outcome.
   """
 
   def __init__(
@@ -71,17 +70,20 @@ def make_order(
   *,
   dtype: jax.typing.DTypeLike = jnp.int32,
 ) -> types.Order:
-  """Returns an order of scalars; raises ValueError for what cannot be one.
+  """Returns an order of scalars.
 
   Args:
     kind: `types.OrderKind`.
     side: `types.Side`; of the resting order for a cancel.
-    price: ticks, strictly between -2**30 and 2**30 (2**62 for int64). A market
-      order's and a cancel's are not looked at.
+    price: ticks, within `types.MAX_PRICE` of 0 (`MAX_PRICE_INT64` for int64).
+      That of a market order or a cancel is ignored.
     volume: lots; the venue rejects what is not positive.
-    id: 0 or more, of an order that may rest not that of another one.
+    id: 0 or more; of an order that may rest, unique.
     owner: 0 or more, or `types.NO_OWNER`.
     dtype: of prices and volumes; that of the book.
+
+  Raises:
+    ValueError: if a field is not a whole number in its range.
   """
   bits = jnp.iinfo(dtype).bits
   far = _MAX_PRICE[bits]
@@ -110,7 +112,7 @@ def submit(
   *,
   rules: rules_lib.Rules,
 ) -> tuple[session.Exchange, types.ExecutionReport]:
-  """Applies one order, and raises where the venue rejects it.
+  """Applies one order; raises if the exchange rejects it.
 
   For single orders from Python: it waits for the outcome. A simulation calls
   `step` in compiled code, which returns the reason instead.
@@ -145,7 +147,7 @@ _compiled_step = jax.jit(session.step, static_argnames=("rules", "max_fills"))
 
 
 def _integer(name: str, value: int, low: int, high: int) -> int:
-  """Returns a value as an int; raises ValueError if it is none, or too far."""
+  """Returns a value as an int; raises ValueError if invalid."""
   try:
     number = operator.index(value)
   except TypeError:
@@ -161,7 +163,10 @@ def _time(seconds: int) -> str:
 
 
 def _describe(order: types.Order) -> str:
-  """Names an order: "Rejected limit bid 7 of 150 lots at 1000 ticks"."""
+  """Describes an order.
+
+  As in "Rejected limit bid 7 of 150 lots at 1000 ticks".
+  """
   kind = types.names(types.OrderKind)[int(order.kind)]
   side = types.names(types.Side)[int(order.side)]
   text = f"Rejected {kind} {side} {int(order.id)} of {int(order.volume)} lots"
@@ -178,7 +183,7 @@ def _details(
   rules: rules_lib.Rules,
   report: types.ExecutionReport,
 ) -> str:
-  """Returns the numbers behind a rejection, to follow on its explanation."""
+  """Returns the numbers of a rejection, after its explanation."""
   reasons = types.Reason
   price, volume = int(order.price), int(order.volume)
   if reason in (reasons.WOULD_CROSS, reasons.NOT_FILLABLE):
