@@ -1,4 +1,8 @@
-"""The matching engine as the benchmark uses it, and the messages it takes."""
+"""Setup of books and messages for the matching engine's benchmark.
+
+The message that all engines know, a book filled with resting orders, and the
+one call of `lob.step`.
+"""
 
 import typing
 
@@ -10,7 +14,10 @@ from mars_jax import types
 
 
 class Messages(typing.NamedTuple):
-  """The fields of `types.Order` that every engine knows; int32, any shape."""
+  """The fields of `types.Order` that every engine knows.
+
+  int32 of any shape.
+  """
 
   kind: jax.Array  # `types.OrderKind`
   side: jax.Array  # `types.Side`, of the resting order for a cancel
@@ -22,10 +29,10 @@ class Messages(typing.NamedTuple):
 def step(
   book: lob.Book, message: Messages, max_fills: int
 ) -> tuple[lob.Book, types.Fills, jax.Array]:
-  """Applies one message; here alone the benchmark calls `lob.step`.
+  """Applies one message to a book.
 
   Args:
-    book: of one market, leaves `[2, N]`.
+    book: leaves `[2, N]`.
     message: leaves `[]`.
     max_fills: how many fills to return at most; static.
 
@@ -38,7 +45,7 @@ def step(
 
 
 def fill_book(resting: Messages, capacity: int) -> lob.Book:
-  """Returns a book in which limit orders rest, without matching them.
+  """Returns a book of resting limit orders, unmatched.
 
   Args:
     resting: leaves `[2, depth]`, by `types.Side`, best price first.

@@ -1,4 +1,4 @@
-"""What an engine of the benchmark is, and how several are timed fairly."""
+"""The engines of the benchmark, and their fair timing."""
 
 import collections.abc
 import dataclasses
@@ -13,7 +13,7 @@ from benchmarks import stream as stream_lib
 
 
 class Totals(typing.NamedTuple):
-  """What traded in each of the first `b` books of a stream."""
+  """The trades in the first `b` books of a stream."""
 
   volume: np.ndarray  # [b], lots
   fills: np.ndarray  # [b], resting orders taken from, once a message
@@ -34,7 +34,7 @@ class Engine(typing.Protocol):
   name: str
 
   def totals(self, stream: stream_lib.Stream, capacity: int) -> Totals:
-    """Returns what trades, to compare engines by; the time is of no matter."""
+    """Returns the trades, to compare engines by; not timed."""
 
   def prepare(self, stream: stream_lib.Stream, capacity: int) -> Program:
     """Compiles the engine for books of `capacity` orders a side."""
@@ -64,11 +64,12 @@ def measure(
   min_seconds: float,
   on_repeat: collections.abc.Callable[[], None],
 ) -> list[np.ndarray]:
-  """Times programs in turn, so that noise of the machine hits all alike.
+  """Times programs in turn.
 
-  Each is called once to warm up, once to see how many calls make a repetition
-  of `min_seconds`, and then for the record. Every call begins with the books as
-  they were at first; copying them is not part of the time.
+  So noise of the machine affects all alike. Each is called once to warm up,
+  once to see how many calls make a repetition of `min_seconds`, and then for the
+  record. Every call begins with the books as they were at first; copying them
+  is not part of the time.
 
   Args:
     programs: what to time.

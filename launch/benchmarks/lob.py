@@ -1,4 +1,4 @@
-"""Times the matching engine: against other books, and as its capacity grows."""
+"""Times the matching engine against others, and by capacity."""
 
 import collections.abc
 import dataclasses
@@ -24,7 +24,7 @@ OnRepeat = collections.abc.Callable[[str], None]
 
 @dataclasses.dataclass(frozen=True)
 class LobConfig:
-  """What to measure; `launch/benchmark.py` explains each, by its flag."""
+  """The measurements; `launch/benchmark.py` explains each flag."""
 
   batch: tuple[int, ...]
   capacity: int
@@ -40,13 +40,13 @@ class LobConfig:
 
   @property
   def num_repeats(self) -> int:
-    """How often `run` calls `on_repeat`."""
+    """The number of times that `run` calls `on_repeat`."""
     runs = len(self.batch) + len(self.capacities) * len(self.capacities_batch)
     return self.repeats * runs
 
 
 def run(config: LobConfig, on_repeat: OnRepeat) -> dict:
-  """Measures.
+  """Runs the measurements.
 
   Args:
     config: what to measure.
@@ -79,7 +79,7 @@ def run(config: LobConfig, on_repeat: OnRepeat) -> dict:
 def _engines(
   config: LobConfig,
 ) -> tuple[list[engines.Engine], dict[str, str]]:
-  """Returns the engines to compare, ours first, and why others are not."""
+  """Returns the engines, ours first, and why others are skipped."""
   found, skipped = [ours.MarsJax(config.vmap_one)], {}
   if config.peer_path is None:
     skipped[PEER] = "no --peer_path"
@@ -102,7 +102,7 @@ def _compare(
   config: LobConfig,
   on_repeat: OnRepeat,
 ) -> dict:
-  """Times the engines on one stream, on which they agree what trades."""
+  """Times the engines on one stream, if they trade alike."""
   room = min(config.capacity, config.peer_capacity or config.capacity)
   stream = stream_lib.generate(
     num_books,
@@ -137,7 +137,7 @@ def _compare(
 def _cost_at(
   capacity: int, config: LobConfig, on_repeat: OnRepeat
 ) -> list[dict]:
-  """Times our matching engine with half full books of some capacity."""
+  """Times our matching engine with half full books."""
   most_books = max(config.capacities_batch)
   # A message costs about as much as the book is long.
   num_messages = config.messages * _DEPTH // (capacity * most_books)
@@ -166,7 +166,7 @@ def _check(
   stream: stream_lib.Stream,
   capacity: int,
 ) -> None:
-  """Raises an error unless all engines trade the same in every book."""
+  """Raises ValueError unless all engines trade the same."""
   expected, *others = [
     engine.totals(stream, capacity) for engine in competitors
   ]

@@ -23,7 +23,7 @@ class MarsJax:
   name = "mars_jax"
 
   def __init__(self, vmap_one: bool = False):
-    """Makes the engine; `vmap_one` is whether a single book goes under vmap."""
+    """Makes the engine; `vmap_one` puts one book under vmap."""
     self._vmap_one = vmap_one
 
   def totals(self, stream: stream_lib.Stream, capacity: int) -> engines.Totals:
@@ -52,7 +52,7 @@ class MarsJax:
   def _lay_out(
     self, stream: stream_lib.Stream, capacity: int, *, max_fills: int
   ) -> tuple[lob.Book, book_setup.Messages, collections.abc.Callable]:
-    """Returns the books, the messages `[B, T]`, and what replays them.
+    """Returns books, messages `[B, T]` and their replay function.
 
     One book goes without the axis `B` unless `vmap_one`. Many go in blocks,
     one block after the other: `_BLOCK` books stay in a core's cache.

@@ -1,4 +1,4 @@
-"""The messages that the engines are timed on: random, and always valid.
+"""Random, valid messages for the engines to match.
 
 Every book begins with `depth` resting orders a side and then sees limit orders,
 partial cancels and deletes, in shares near to those of a real market. A cancel
@@ -53,7 +53,7 @@ class Stream:
     return jax.tree.map(lambda x: x[:num_books], self)
 
   def statistics(self) -> dict[str, float]:
-    """Returns what the stream is made of."""
+    """Returns the shares and sizes of the stream."""
     taken = self.fills[self.intent == MARKETABLE]
 
     def share(*intents):
@@ -103,7 +103,7 @@ def generate(
 def _all_books(
   key: jax.Array, num_books: int, num_messages: int, capacity: int, depth: int
 ) -> tuple[lob.Book, Stream]:
-  """Draws the messages of all books; also returns the books after them."""
+  """Draws the messages of all books; returns the books after."""
   keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(num_books))
   return jax.vmap(lambda key: _one_book(key, num_messages, capacity, depth))(
     keys
@@ -113,7 +113,7 @@ def _all_books(
 def _one_book(
   key: jax.Array, num_messages: int, capacity: int, depth: int
 ) -> tuple[lob.Book, Stream]:
-  """Draws the messages of one book; also returns the book after them."""
+  """Draws the messages of one book; returns the book after."""
   resting_key, flow_key = jax.random.split(key)
   resting = _resting(resting_key, depth)
 
@@ -153,7 +153,7 @@ def _next(
   id_: jax.Array,
   depth: int,
 ) -> tuple[book_setup.Messages, jax.Array]:
-  """Draws a message that is valid for the book, and says what it is meant for.
+  """Draws a valid message for the book, and its intent.
 
   Args:
     book: leaves `[2, N]`.
@@ -206,7 +206,7 @@ def _intent(
   capacity: int,
   depth: int,
 ) -> jax.Array:
-  """Returns what a message is to do, of what its side has orders and room for.
+  """Returns an intent that the side has room for.
 
   Args:
     draw: uniform in [0, 1).

@@ -1,10 +1,17 @@
 """The matching engine: price-time priority over sorted arrays.
 
-`book` holds the resting orders and answers questions about them, `matching`
-applies one order under the `rules` of a venue, `session` takes a market through
-the venue's day and `auction` ends its call auctions. All functions are for one
-market; batch them with `jax.vmap`. Import `auction`, `rules` and `session` as
-modules of this package for what is not named here.
+  book        the resting orders: init, snapshot, mid, resize
+  matching    one order against the book: step
+  allocation  the shares of resting orders in a trade
+  rules       the rules of a venue as data, and its checks of orders
+  venues      the presets, each with its rule book: add a venue here
+  session     an exchange through its day: phases, price limits, halts
+  auction     call auctions
+  submit      single orders from Python, rejected with a sentence
+
+All functions are for one book; batch them with `jax.vmap`. `docs/exchange.md`
+has the rules in words. Import the modules of this package for what is not named
+here.
 """
 
 from mars_jax.lob.book import Book

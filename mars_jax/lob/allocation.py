@@ -1,4 +1,4 @@
-"""Who is filled: how an order's volume is shared out among the orders it meets.
+"""Allocation of an order's volume to the resting orders.
 
 All functions take the resting orders of the other side by slot, best price
 first and oldest first within a price: `resting` `[N]` lots, 0 where the order
@@ -34,19 +34,22 @@ def fill(
 def ahead(
   resting: jax.Array, level: jax.Array, rules: rules_lib.Rules
 ) -> jax.Array:
-  """Returns what has to trade before a slot has its turn; `[N]` lots."""
+  """Returns the lots that trade before each slot: `[N]`."""
   if rules.allocation is rules_lib.Allocation.PRICE_TIME:
     return _ahead(resting)
   return _level_bounds(resting, level)[0]
 
 
 def total(resting: jax.Array) -> jax.Array:
-  """Returns the sum, `[]`, off the running sums that `price_time` needs."""
+  """Returns the sum of the lots: `[]`.
+
+  It comes from the running sums, which `price_time` needs anyway.
+  """
   return _ahead(resting)[-1] + resting[-1]
 
 
 def price_time(volume: jax.Array, resting: jax.Array) -> jax.Array:
-  """Fills the best price first, and the oldest order first within a price.
+  """Fills by price, then by time.
 
     fill = clip(volume - what rests ahead, 0, resting volume)
 
@@ -68,10 +71,10 @@ def pro_rata(
   top_order: bool,
   min_allocation: int,
 ) -> jax.Array:
-  """Fills the best price first, and all orders of the last price by volume.
+  """Fills by price, then at the last price by volume.
 
-  A price whose orders are all filled needs no rule. At the last one, with what
-  is left for it:
+  A price whose orders are all filled needs no rule. At the last one, with the
+  volume that remains for it:
     1. With `top_order`, its oldest order is filled as far as it goes.
     2. Each other order gets its share by volume, rounded down to lots, or
        nothing where that is less than `min_allocation`.
@@ -89,16 +92,16 @@ def pro_rata(
   start, end = _level_bounds(resting, level)
   is_last = (start < volume) & (volume < end) & (resting > 0)
   shared = jnp.where(is_last, resting, 0)
-  left = jnp.where(is_last, volume - start, 0).max()
+  remaining = jnp.where(is_last, volume - start, 0).max()
   top = jnp.zeros_like(resting)
   if top_order:
     is_top = is_last & (jnp.cumsum(is_last) == 1)
-    top = jnp.where(is_top, jnp.minimum(resting, left), 0)
+    top = jnp.where(is_top, jnp.minimum(resting, remaining), 0)
     shared = jnp.where(is_top, 0, shared)
-    left -= top.sum(dtype=left.dtype)
-  share = _share(shared, left, shared.sum(dtype=left.dtype))
+    remaining -= top.sum(dtype=remaining.dtype)
+  share = _share(shared, remaining, shared.sum(dtype=remaining.dtype))
   share = jnp.where(share >= min_allocation, share, 0)
-  rest = left - share.sum(dtype=left.dtype)
+  rest = remaining - share.sum(dtype=remaining.dtype)
   by_time = price_time(rest, shared - share)
   return jnp.where(end <= volume, resting, top + share + by_time)
 
@@ -109,7 +112,7 @@ def _ahead(resting: jax.Array) -> jax.Array:
   `jnp.cumsum(resting) - resting`, in half the time on a CPU: running sums
   within blocks of 8 slots, of all blocks at once, and then over the blocks.
   """
-  blocks = jnp.pad(resting, (0, -len(resting) % 8)).reshape(-1, 8)
+  blocks = jnp.pad(resting, (0, -len(resting) % 8)).reshape(-1, 8)  # [N / 8, 8]
   within = list(itertools.accumulate(blocks[:, i] for i in range(8)))
   before = jnp.cumsum(within[-1]) - within[-1]
   through = jnp.stack([column + before for column in within], axis=1)
@@ -119,7 +122,7 @@ def _ahead(resting: jax.Array) -> jax.Array:
 def _level_bounds(
   resting: jax.Array, level: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """Returns what rests ahead of the level of each slot, and up to its end."""
+  """Returns the lots before and through each slot's level."""
   through = jnp.cumsum(resting)
   is_first = jnp.concatenate([jnp.ones(1, bool), level[1:] != level[:-1]])
   is_final = jnp.concatenate([is_first[1:], jnp.ones(1, bool)])
@@ -130,9 +133,10 @@ def _level_bounds(
 
 
 def _share(volumes: jax.Array, part: jax.Array, whole: jax.Array) -> jax.Array:
-  """Returns `volumes * part // whole` without overflow, for part <= whole.
+  """Returns `volumes * part // whole` without overflow.
 
-  Long division, a bit of the volumes at a time; `whole` 0 gives 0.
+  `part` is at most `whole`; `whole` 0 gives 0. Long division, a bit of the
+  volumes at a time.
   """
   bits = jnp.iinfo(volumes.dtype).bits - 1
   unsigned = jnp.dtype(f"uint{bits + 1}")

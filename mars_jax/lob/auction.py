@@ -1,4 +1,4 @@
-"""The call auction: one price at which the collected orders trade.
+"""Call auctions: one price for all collected orders.
 
 While orders collect (`session`) the book may be crossed. `uncross` then finds
 the price that, in this order,
@@ -24,7 +24,7 @@ from mars_jax.lob import rules as rules_lib
 
 @struct.dataclass
 class Auction:
-  """The outcome of a call auction; all 0 where no orders meet."""
+  """The outcome of a call auction; 0 without a trade."""
 
   price: jax.Array  # [] int32, ticks
   volume: jax.Array  # [] int32, lots bought, and as many sold
@@ -35,7 +35,7 @@ class Auction:
 def find_price(
   book: book_lib.Book, *, reference: jax.Array, rules: rules_lib.Rules
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """Returns the price of an auction, its volume and its imbalance, `[]` each.
+  """Returns the price, volume and imbalance of an auction: `[]`.
 
   This is also the indicative price that exchanges show before the auction.
 
@@ -90,7 +90,7 @@ def uncross(
     rules: tick grid and tie; static.
 
   Returns:
-    The book without what was executed, not crossed any more, and the outcome.
+    The book without the executed volume, no longer crossed, and the outcome.
   """
   price, volume, imbalance = find_price(book, reference=reference, rules=rules)
   filled = jax.vmap(allocation.price_time, (None, 0))(volume, book.volume)
@@ -106,7 +106,7 @@ def uncross(
 def _supply(
   book: book_lib.Book, side: int, keys: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """Returns the lots of a side at `keys` or better, and at better ones."""
+  """Returns a side's lots at `keys` or better, and better."""
   through = jnp.cumsum(book.volume[side])
   through = jnp.concatenate([jnp.zeros_like(through[:1]), through])
   slots = book_lib.key(book.price)[side]

@@ -1,4 +1,4 @@
-"""The limit order book as two sorted arrays of a fixed capacity.
+"""The limit order book: two sorted arrays of fixed capacity.
 
 Each side is sorted best price first and, within a price, oldest first, so that
 priority is the position in the array and a price level is a run of slots. The
@@ -8,7 +8,7 @@ bids.
 
 Prices lie strictly between -2**30 and 2**30, so that no difference of two
 overflows, and the volumes of one side add up to less than 2**31. Nothing here
-checks it: the readers of `mars_jax.data` do, once for a file. A book of int64
+checks it: the readers of `mars_jax.feeds` do, once for a file. A book of int64
 holds prices up to 2**62 and volumes up to 2**63.
 """
 
@@ -26,7 +26,7 @@ _SIGN = np.array([[1], [-1]])  # [2, 1], by `types.Side`
 
 @struct.dataclass
 class Book:
-  """The resting orders of one market, and a count of what became of all orders.
+  """The resting orders of one book, and counts by reason.
 
   An empty slot has volume 0, id `types.NO_ORDER`, owner `types.NO_OWNER` and
   the price `no_price`.
@@ -40,7 +40,7 @@ class Book:
 
   @property
   def dropped(self) -> jax.Array:
-    """Orders lost because a side was full, int32 `[]`."""
+    """Orders dropped because a side was full, int32 `[]`."""
     return self.counts[..., types.Reason.CAPACITY]
 
   @property
@@ -67,7 +67,9 @@ def init(capacity: int, *, dtype: jax.typing.DTypeLike = jnp.int32) -> Book:
 
 
 def from_orders(orders: types.Order, capacity: int) -> Book:
-  """Returns a book in which orders rest, unmatched; not for compiled code.
+  """Returns a book of resting orders; not for compiled code.
+
+  They are not matched.
 
   Args:
     orders: what rests, numpy leaves `[M]`, oldest first; kinds do not matter.
@@ -96,20 +98,21 @@ def from_orders(orders: types.Order, capacity: int) -> Book:
 
 
 def key(price: jax.Array) -> jax.Array:
-  """Returns prices `[2, ...]`, by side, as keys: the smaller the better.
+  """Returns prices `[2, ...]`, by side, as keys.
 
-  A scalar gives `[2, 1]`: its key on either side.
+  The smaller key is the better price. A scalar gives `[2, 1]`: its key on
+  either side.
   """
   return jnp.asarray(_SIGN, price.dtype) * price
 
 
 def no_price(dtype: jax.typing.DTypeLike) -> jax.Array:
-  """Returns the price in an empty slot, `[2, 1]`: its key is the worst."""
+  """Returns an empty slot's price, the worst: `[2, 1]`."""
   return jnp.asarray(_SIGN, dtype) * jnp.iinfo(dtype).max
 
 
 def count(book: Book, reason: jax.Array, number: jax.Array | int = 1) -> Book:
-  """Returns the book with orders of one fate counted."""
+  """Returns the book with orders counted under a reason."""
   one_hot = jnp.arange(types.Reason.COUNT, dtype=jnp.int32) == reason
   return book.replace(counts=book.counts + jnp.where(one_hot, number, 0))
 
@@ -126,8 +129,8 @@ def wipe(book: Book) -> Book:
 
 
 def compact(book: Book) -> Book:
-  """Makes the slots with volume a prefix again, in the same order."""
-  order = jnp.argsort(book.volume == 0, axis=1, stable=True)
+  """Moves the slots with volume to the front, in order."""
+  order = jnp.argsort(book.volume == 0, axis=1, stable=True)  # [2, N]
   slots = {
     name: jnp.take_along_axis(getattr(book, name), order, axis=1)
     for name in SLOT_FIELDS
@@ -136,7 +139,7 @@ def compact(book: Book) -> Book:
 
 
 def snapshot(book: Book, *, num_levels: int) -> types.Snapshot:
-  """Adds the orders up to price levels, and returns the best ones.
+  """Returns the best price levels of each side.
 
   Args:
     book: the book, leaves `[2, N]`.
@@ -144,11 +147,11 @@ def snapshot(book: Book, *, num_levels: int) -> types.Snapshot:
 
   Returns:
     Prices and volumes `[2, L]`, best first. A level that is not in use has
-    price 0 and volume 0: tell by the volume, since 0 may be a price.
+    price 0 and volume 0; only the volume shows it, since 0 may be a price.
   """
   chex.assert_shape(book.price, (2, None))
-  keys = key(book.price)
-  level_key = keys[:, :1]
+  keys = key(book.price)  # [2, N]
+  level_key = keys[:, :1]  # [2, 1]
   worst = jnp.iinfo(keys.dtype).max
   prices, volumes = [], []
   # Two reductions a level: quicker than numbering the levels by a prefix sum.
@@ -182,9 +185,9 @@ def mid(book: Book, *, fallback: jax.Array | int) -> jax.Array:
 
 
 def resize(book: Book, capacity: int) -> Book:
-  """Returns the book with `capacity` slots a side, the best orders kept.
+  """Returns the book with `capacity` slots a side.
 
-  The orders that are cut off count as `dropped`.
+  The best orders stay; the others count as `dropped`.
   """
   chex.assert_shape(book.price, (2, None))
   grow = max(capacity - book.price.shape[1], 0)

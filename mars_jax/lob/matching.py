@@ -1,14 +1,14 @@
-"""Applies one order to the book, in one pass over its slots.
+"""Matching of one order, in one pass over the slots.
 
-What an order takes from the other side under price-time priority is a prefix of
-it. With `ahead` the volume that rests before a slot, among the slots that the
-order's price crosses,
+Under price-time priority an order takes a prefix of the other side. With
+`ahead` the volume that rests before a slot, among the slots that the order's
+price crosses,
 
   fill = clip(order volume - ahead, 0, slot volume)
 
-A filled prefix and an order that is taken out leave a gap, and an order that
+A filled prefix and an order that is removed leave a gap, and an order that
 comes to rest needs one. So a side changes by one shift of a run of slots: to
-the left by the number of orders that are gone, or to the right by one. There is
+the left by the number of removed orders, or to the right by one. There is
 no loop and no branch, and every order costs the same: the program is the same
 for one book and for many (pro-rata allocation has a loop of fixed length).
 
@@ -42,16 +42,16 @@ def step(
   """Applies one order to the book.
 
   An order trades against the opposite side, best price first and within a
-  price as `rules.allocation` says, at the price of the resting order; what is
-  left of it rests or is dropped, as its kind says (`types.OrderKind`). A cancel
-  takes at most `order.volume` off the resting order with the same id, whichever
-  its side; what is left keeps its priority. A modify gives the resting order of
-  its side with the same id a new price and open volume; see
+  price as `rules.allocation` says, at the price of the resting order; the rest
+  of it stays in the book or expires, by its kind (`types.OrderKind`). A cancel
+  takes at most `order.volume` off the resting order with the same id, on
+  whichever side; the remainder keeps its priority. A modify gives the resting
+  order of its side with the same id a new price and open volume; see
   `rules.reduce_keeps_priority`.
 
   `N` is the capacity of one side. If a remainder must rest on a full side, the
-  order of lowest priority, maybe the new one, is lost and the reason is
-  `CAPACITY`. What became of each order is counted in `book.counts`. The total
+  order of lowest priority, maybe the new one, is dropped and the reason is
+  `CAPACITY`. Each order is counted by its reason in `book.counts`. The total
   volume of a side must stay below 2**31.
 
   `(book, order)` is the signature of a scan body:
@@ -67,7 +67,7 @@ def step(
       before a call auction.
 
   Returns:
-    The book after the order, and what became of it; fills `[F]`, best price
+    The book after the order, and its report; fills `[F]`, best price
     first, rows that are not in use last, of volume 0, price 0 and id
     `types.NO_ORDER`.
   """
@@ -110,7 +110,7 @@ def _cancel_or_modify(
   is_own: jax.Array,
   rules: rules_lib.Rules,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """Settles what a cancel or a modify takes back, and what may trade.
+  """Applies a cancel or a modify to the order named.
 
   Returns:
     `[2, N]` lots taken off resting orders, `[]` lots of the order that enter
@@ -139,12 +139,12 @@ def _cancel_or_modify(
 
 @struct.dataclass
 class _Trade:
-  """What an order does on the other side of the book, by slot of it."""
+  """The trades of an order, by the other side's slots."""
 
   filled: jax.Array  # [N] lots
   cancelled: jax.Array  # [N] lots of its owner's orders, cancelled
   traded: jax.Array  # [] lots, the sum of `filled`
-  rests: jax.Array  # [] lots that neither traded nor were dropped
+  rests: jax.Array  # [] lots that neither traded nor expired
   reason: jax.Array  # [] int32, `types.Reason`
 
 
@@ -203,11 +203,11 @@ def _reason(
   order: types.Order,
   trade: _Trade,
   is_unknown: jax.Array,
-  is_lost: jax.Array,
+  is_dropped: jax.Array,
 ) -> jax.Array:
-  """Returns the `types.Reason` of an order; of several the last here counts."""
+  """Returns the `types.Reason`; of several the last one here."""
   reasons = types.Reason
-  reason = jnp.where(is_lost, reasons.CAPACITY, trade.reason)
+  reason = jnp.where(is_dropped, reasons.CAPACITY, trade.reason)
   reason = jnp.where(is_unknown, reasons.UNKNOWN_ID, reason)
   reason = jnp.where(order.volume <= 0, reasons.NO_VOLUME, reason)
   return jnp.where(order.kind == types.OrderKind.NONE, reasons.ACCEPTED, reason)
@@ -296,7 +296,9 @@ def _reduce(
   *terms: tuple[collections.abc.Callable, jax.Array],
   axes: tuple[int, ...],
 ) -> tuple[jax.Array, ...]:
-  """Reduces int arrays of one shape in one pass; XLA would make one of each.
+  """Reduces int arrays of one shape in one pass.
+
+  XLA would make a pass for each.
 
   Args:
     *terms: `jnp.add` or `jnp.minimum`, and the array, for each.
@@ -316,7 +318,10 @@ def _reduce(
 
 
 def _slice_rows(x: jax.Array, start: jax.Array) -> jax.Array:
-  """Returns `x[side, start[side] - 1 + i]` for each slot `i`, 0 outside."""
+  """Returns the rows of `x` shifted, `[2, N]`.
+
+  Slot `i` of a side is `x[side, start[side] - 1 + i]`, 0 outside of `x`.
+  """
   capacity = x.shape[1]
   padded = jnp.pad(x, ((0, 0), (1, capacity)))
   return jax.vmap(
@@ -327,7 +332,7 @@ def _slice_rows(x: jax.Array, start: jax.Array) -> jax.Array:
 def _last_price(
   book: book_lib.Book, order: types.Order, filled: jax.Array
 ) -> jax.Array:
-  """Returns the worst price at which an order traded, 0 if it did not."""
+  """Returns the worst price of an order's fills, else 0."""
   sign = jnp.where(order.side == types.Side.ASK, -1, 1).astype(filled.dtype)
   price = _opposite(order, book.price)
   worst = jnp.iinfo(price.dtype).min
@@ -336,7 +341,7 @@ def _last_price(
 
 
 def _opposite(order: types.Order, x: jax.Array) -> jax.Array:
-  """Returns the row of `[2, N]` that an order trades against."""
+  """Returns the other side's row of `[2, N]`."""
   return jnp.where(
     order.side == types.Side.ASK, x[types.Side.BID], x[types.Side.ASK]
   )
@@ -349,7 +354,7 @@ def _list_fills(
   max_fills: int | None,
   rules: rules_lib.Rules,
 ) -> types.Fills:
-  """Returns the first fills `[F]` of those of volumes `[N]`, by slot."""
+  """Returns the first `[F]` of the fills `[N]` by slot."""
   price, id_ = _opposite(order, book.price), _opposite(order, book.id)
   if rules.leaves_gaps:
     first = jnp.argsort(filled == 0, stable=True)

@@ -1,8 +1,9 @@
-"""The matching rules of a venue as data: the paper's MTCH_R (section 3).
+"""The rules of a venue as data: the paper's MTCH_R.
 
-One engine serves all: `Rules` is static configuration, so that what a venue
-does not use costs nothing in the compiled program. `check` is what a venue
-looks at before it matches an order; `matching` and `session` do the rest.
+One matching engine serves all venues (section 3 of the paper): `Rules` is
+static configuration, so that a rule that a venue does not use costs nothing in
+the compiled program. `check` is what a venue checks before it matches an order;
+`matching` and `session` apply the other rules, and `venues` has the presets.
 
 Prices are in ticks, the smallest step of the venue, and volumes in lots, the
 smallest amount; a coarser grid and round lots are rules.
@@ -22,42 +23,42 @@ BASIS_POINTS = 10_000  # In one.
 
 
 class Allocation(enum.Enum):
-  """Who is filled first at the last price that an order reaches."""
+  """The order of fills at the last price reached."""
 
   PRICE_TIME = "price-time"  # The oldest.
   PRO_RATA = "pro-rata"  # All, by their volume.
 
 
 class SelfTrade(enum.Enum):
-  """What happens where an order would trade with one of the same owner.
+  """Prevention of trades between two orders of one owner.
 
-  Orders of `types.NO_OWNER` are nobody's and always trade. Under pro-rata
+  Orders of `types.NO_OWNER` have no owner and always trade. Under pro-rata
   allocation a price has its turn as a whole: an order meets its owner's where
-  it reaches their price. A post-only order that reaches any order, its owner's
-  as well, is rejected before this rule has its say.
+  it reaches their price. A post-only order that reaches any order, even its
+  owner's, is rejected before this rule applies.
   """
 
   OFF = "off"  # They trade.
-  CANCEL_NEWEST = "cancel newest"  # The rest of the arriving order is dropped.
+  CANCEL_NEWEST = "cancel newest"  # The rest of the arriving order expires.
   CANCEL_OLDEST = "cancel oldest"  # The resting order is cancelled.
 
 
 class AuctionTie(enum.Enum):
-  """The price of a call auction, of several as good; see `auction`."""
+  """The choice among equally good prices; see `auction`."""
 
   REFERENCE = "reference"  # That nearest to the reference price.
-  MIDDLE = "middle"  # The middle of those at which orders are, half a tick up.
+  MIDDLE = "middle"  # The middle of those of orders, half a tick up.
 
 
 class Phase:
-  """What a venue does at some time of the day."""
+  """The phases of a venue's day."""
 
-  CLOSED = 0  # Nothing is taken.
-  PRE_OPEN = 1  # Limit orders collect, unmatched; cancels are taken.
+  CLOSED = 0  # Nothing is accepted.
+  PRE_OPEN = 1  # Limit orders collect, unmatched; cancels are accepted.
   CALL_AUCTION = 2  # The same; ends in an uncross.
-  NO_CANCEL = 3  # The last part of a call auction: nothing is taken back.
+  NO_CANCEL = 3  # The last part of a call auction: no cancels.
   CONTINUOUS = 4  # Orders match as they arrive.
-  BREAK = 5  # Nothing is taken; the book stays.
+  BREAK = 5  # Nothing is accepted; the book stays.
   CLOSING_AUCTION = 6  # As `NO_CANCEL`, at the end of the day.
 
 
@@ -70,7 +71,7 @@ class VolatilityHalt:
   """Halts trading when the price has moved too far.
 
   Once an order trades `move_bp` or more away from the halt's reference, the
-  venue takes nothing but cancels for `seconds`: if it began in second t, until
+  venue accepts only cancels for `seconds`: if it began in second t, until
   second t + `seconds`, which trades again. The reference is the day's, then the
   price of each call auction, then the price at which the last halt began.
 
@@ -85,7 +86,7 @@ class VolatilityHalt:
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-  """The rules of a venue; static. The default is plain price-time priority.
+  """The rules of a venue, static; by default price-time priority.
 
   Attributes:
     allocation: who is filled at the last price that an order reaches.
@@ -147,7 +148,7 @@ class Rules:
 
   @property
   def leaves_gaps(self) -> bool:
-    """Whether an order may take out resting orders amid others that stay."""
+    """True if an order may remove orders between others."""
     return (
       self.allocation is Allocation.PRO_RATA
       or self.self_trade is SelfTrade.CANCEL_OLDEST
@@ -161,22 +162,22 @@ _MATCHES = np.array([0, 0, 0, 0, 1, 0, 0], bool)
 
 
 def takes_orders(phase: int) -> bool:
-  """Tells whether new orders may be sent in a phase."""
+  """Returns True if a phase accepts new orders."""
   return bool(_TAKES_ORDERS[phase])
 
 
 def matches(phase: jax.Array) -> jax.Array:
-  """Tells whether orders match as they arrive: bool `[]`."""
+  """Returns True if orders match as they arrive: bool `[]`."""
   return jnp.asarray(_MATCHES)[phase]
 
 
 def price_limits(
   rules: Rules, reference: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """Returns the lowest and highest price of the day, `[]` ticks each.
+  """Returns the lowest and highest price of the day.
 
-  `reference * (1 -+ limit)`, rounded half up to the smallest step. `rules` must
-  have a limit.
+  `[]` ticks each: `reference * (1 -+ limit)`, rounded half up to the smallest
+  step. `rules` must have a limit.
   """
   limit = rules.price_limit_bp
   return (
@@ -194,7 +195,7 @@ def share_of(price: jax.Array, basis_points: int) -> jax.Array:
 
 
 def halt_width(halt: VolatilityHalt, price: jax.Array) -> jax.Array:
-  """Returns the least move from a price that halts trading, `[]` ticks, > 0."""
+  """Returns the least move that halts: `[]` ticks, > 0."""
   width = _scale(jnp.abs(price), halt.move_bp, BASIS_POINTS - 1)
   return jnp.maximum(width, 1)
 
@@ -213,10 +214,11 @@ def check(
   reference: jax.Array,
   halted: jax.Array,
 ) -> jax.Array:
-  """Returns whether a venue takes an order at all: int32 `[]` `types.Reason`.
+  """Returns the reason to reject an order before matching.
 
-  Of several reasons the first in this list counts: `CLOSED`, `HALTED`,
-  `OFF_TICK`, `OFF_LOT`, `PRICE_LIMIT`.
+  It is an int32 `[]` of `types.Reason`, `ACCEPTED` for none. Of several the
+  first in this list counts: `CLOSED`, `HALTED`, `OFF_TICK`, `OFF_LOT`,
+  `PRICE_LIMIT`.
 
   Args:
     rules: of the venue; static.
@@ -259,7 +261,7 @@ def check(
 
 
 def tick_at(rules: Rules, price: jax.Array) -> jax.Array:
-  """Returns the tick size that holds at prices of any shape."""
+  """Returns the tick sizes at prices of any shape."""
   size = jnp.full_like(price, rules.tick_bands[0][1])
   for start, band_size in rules.tick_bands[1:]:
     size = jnp.where(price >= start, band_size, size)

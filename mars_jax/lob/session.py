@@ -1,4 +1,4 @@
-"""A venue through its day: phases, price limits, halts.
+"""An exchange through its day: phases, price limits, halts.
 
 The phase is a function of the time of day (`Rules.schedule`). `step` checks an
 order against the rules and the phase, then matches it; where the phase is that
@@ -23,7 +23,7 @@ from mars_jax.lob import rules as rules_lib
 
 @struct.dataclass
 class Exchange:
-  """The book of one market and the state of its rules."""
+  """A book, and the state of its rules."""
 
   book: book_lib.Book  # leaves [2, N]
   reference: jax.Array  # [] int32, ticks, the day's: price limits, auctions
@@ -50,7 +50,7 @@ def init(book: book_lib.Book, *, reference: int) -> Exchange:
 
 
 def phase_at(rules: rules_lib.Rules, seconds: jax.Array) -> jax.Array:
-  """Returns the phase at a time of day, int32 like `seconds`."""
+  """Returns the phase at a time: int32, as `seconds`."""
   phase = jnp.full_like(seconds, rules_lib.Phase.CLOSED)
   for start, name in rules.schedule:
     phase = jnp.where(seconds >= start, jnp.int32(name), phase)
@@ -114,7 +114,7 @@ def uncross(
 ) -> tuple[Exchange, auction.Auction]:
   """Executes the call auction of the orders that have collected.
 
-  Of prices as good, `AuctionTie.REFERENCE` takes that nearest to the last
+  Of equally good prices, `AuctionTie.REFERENCE` takes that nearest to the last
   price: the day's reference at the open.
   """
   book, outcome = auction.uncross(

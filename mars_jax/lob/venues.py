@@ -1,4 +1,4 @@
-"""The venues: one preset of `Rules` each, with the rule book it follows.
+"""Presets of `Rules` by venue, each with its rule book.
 
 To add a venue, write its `Rules` here, name the rule book and what is not
 modelled, and add a line to `PRESETS`: flags, feeds and simulations find it by
@@ -64,7 +64,7 @@ the one nearest to the previous close (at the open) or to the latest price (at
 the close). Article 3.3.1, as amended on 28 April 2016 (notice No. 138 [2016]),
 takes orders from 9:15 to 9:25, 9:30 to 11:30 and 13:00 to 15:00, and no cancels
 from 9:20 to 9:25 and from 14:57. Until that amendment orders came in, and
-waited, from 9:25 to 9:30 as well.
+waited, also from 9:25 to 9:30.
 """
 
 STAR = dataclasses.replace(

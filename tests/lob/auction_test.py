@@ -1,4 +1,4 @@
-"""The call auction, worked by hand and against an exchange in plain Python."""
+"""Call auctions, by hand and against plain Python."""
 
 import functools
 
@@ -35,7 +35,7 @@ RULES = {
 
 
 def _rest(asks, bids, rules, reference):
-  """An oracle in which (price, volume) rest, each side by arrival."""
+  """Returns an oracle with (price, volume) at rest, by arrival."""
   oracle = python_exchange.PythonExchange(rules, _CAPACITY, reference)
   for side, orders in ((ASK, asks), (BID, bids)):
     for i, (price, volume) in enumerate(orders):
@@ -48,7 +48,7 @@ def _rest(asks, bids, rules, reference):
 
 
 def _put_book(oracle, dtype=np.int32):
-  """The book of an oracle as the matching engine holds it."""
+  """Returns the book of an oracle as a `lob.Book`."""
   book = jax.device_get(lob.init(_CAPACITY, dtype=dtype))
   leaves = {
     name: getattr(book, name).copy()
@@ -68,7 +68,7 @@ def _uncross(book, reference, *, rules):
 
 
 def _hold(asks, bids, *, rules="reference", reference=100, dtype=np.int32):
-  """The price of an auction as an int, and its book and outcome."""
+  """Returns an auction's price, book and outcome."""
   oracle = _rest(asks, bids, RULES[rules], reference)
   book = _put_book(oracle, dtype)
   reference = np.asarray(reference, dtype)

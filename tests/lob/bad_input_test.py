@@ -1,4 +1,4 @@
-"""What is wrong with a file, and what its reader says: a table of all formats.
+"""Errors of invalid files, in a table of all formats.
 
 Each error names the file, the row where there is one, and the reason. What only
 one format can get wrong is in the tests of that format.
@@ -136,7 +136,7 @@ def test_truncated_gzip_is_an_error(tmp_path, format, name):
 
 
 def read_bad(folder, format, name, data):
-  """Returns what the reader says when one file has other content."""
+  """Returns the reader's error when one file has other content."""
   path = minimal.write(folder, format)
   (folder / name).write_bytes(data)
   with pytest.raises(events.DataError) as error:

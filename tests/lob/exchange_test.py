@@ -109,7 +109,7 @@ _DRAWS = st.lists(
 
 
 def _to_stream(draws):
-  """Draws as messages whose new orders have new ids, and their times.
+  """Returns draws as messages with new ids, and their times.
 
   Limit orders are moved outwards by a tick, so that levels grow; cancels and
   modifies mostly name an earlier order.
@@ -129,7 +129,7 @@ def _to_stream(draws):
 
 
 def _expect(rules, messages, seconds):
-  """Plays a stream on the oracle; yields it, the auction and the result."""
+  """Yields the oracle, its auction and its result by message."""
   oracle = python_exchange.PythonExchange(rules, exchanges.CAPACITY, _CENTER)
   ends = exchanges.ends_auction(rules, seconds)
   for message, time, ends_here in zip(messages, seconds, ends, strict=True):
@@ -184,7 +184,7 @@ def test_what_always_holds(name, draws):
 
 
 def _check_books(rules, played, seconds):
-  """Filled slots first, best price first, not crossed where orders match."""
+  """Checks that books are packed, sorted and not crossed."""
   book = jax.tree.map(lambda leaf: leaf[: played.length], played.exchanges.book)
   filled = book.volume > 0  # [T, 2, N]
   assert (book.volume >= 0).all()
@@ -202,7 +202,7 @@ def _check_books(rules, played, seconds):
 
 
 def _check_volume(played, messages):
-  """What entered rests, traded, was taken back or pushed out, or is dropped."""
+  """Checks that all volume that entered is accounted for."""
   resting = 0
   for i, message in enumerate(messages):
     traded, rested, cancelled = played.numbers(i)
@@ -223,7 +223,7 @@ def _check_volume(played, messages):
 
 
 def _check_reasons(played, messages):
-  """One reason a message, and a rejection that leaves all as it is."""
+  """Checks one reason a message, and that rejections change nothing."""
   reports, book = played.reports, played.exchanges.book
   asked = sum(message.kind != Kind.NONE for message in messages)
   assert sum(played.counts.values()) == asked

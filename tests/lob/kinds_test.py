@@ -1,4 +1,4 @@
-"""Every kind of order, allocation and self-trade rule, worked by hand."""
+"""Kinds of order, allocation and self-trade rules, by hand."""
 
 import jax
 import numpy as np

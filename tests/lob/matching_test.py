@@ -1,4 +1,4 @@
-"""The matching engine: worked examples, an oracle, and what always holds."""
+"""The matching engine: worked examples, an oracle, invariants."""
 
 import functools
 
@@ -21,7 +21,7 @@ Message = python_book.Message
 
 
 def _put_orders(messages):
-  """Messages as `types.Order`, leaves `[T]`."""
+  """Returns messages as `types.Order`, leaves `[T]`."""
   columns = np.array(messages, np.int32).reshape(-1, 5).T
   owner = np.full(len(messages), types.NO_OWNER, np.int32)
   return types.Order(*columns, owner=owner)
@@ -42,13 +42,13 @@ def _scan_with_books(book, orders):
 
 
 def _run(messages, capacity=8):
-  """The book after the messages, and the fills of each, as NumPy arrays."""
+  """Returns the book after messages, and their fills, in NumPy."""
   book, reports = _scan(lob.init(capacity), _put_orders(messages))
   return jax.device_get((book, reports.fills))
 
 
 def _get_fills(fills):
-  """Fills with leaves `[T, N]` as a list of rows for each message."""
+  """Returns fills `[T, N]` as lists of rows."""
   return [
     [row for row in zip(*rows, strict=True) if row[1] > 0]
     for rows in zip(
@@ -61,7 +61,7 @@ def _get_fills(fills):
 
 
 def _get_rows(book, side):
-  """The filled slots of a side as rows of price, volume and id."""
+  """Returns a side's filled slots: (price, volume, id)."""
   rows = zip(
     book.price[side].tolist(),
     book.volume[side].tolist(),
@@ -72,7 +72,7 @@ def _get_rows(book, side):
 
 
 def _random_messages(seed, num_messages, center=10_000, spread=6):
-  """A stream on a narrow grid: ties, deep sweeps, cancels of all sorts."""
+  """Draws a narrow stream: ties, deep sweeps, all cancels."""
   rng = np.random.default_rng(seed)
   messages = []
   for i in range(num_messages):

@@ -1,4 +1,4 @@
-"""What a venue checks before it matches, and the presets, worked by hand."""
+"""Checks before matching, and the presets, by hand."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""A venue through its day, and its boundary to Python, worked by hand."""
+"""An exchange through its day, and `submit`, by hand."""
 
 import jax
 import jax.numpy as jnp

@@ -33,7 +33,7 @@ def _play(messages):
 
 
 def _find_cancel(book, side, price, volume, *, high=None, volumes=(0, 2**30)):
-  """Returns the cancel found at one price, or from `price` to `high`."""
+  """Returns the cancel found from `price` to `high`."""
   high = price if high is None else high
   args = side, (price, high), volumes, volume
   return jax.device_get(

@@ -1,4 +1,4 @@
-"""Plays streams of messages on the matching engine and on its oracle."""
+"""Plays streams of messages on the matching engine."""
 
 import dataclasses
 import functools
@@ -34,14 +34,14 @@ def put_orders(messages, dtype=np.int32) -> types.Order:
 
 
 def pad(messages, seconds):
-  """Pads a stream and its times to `LENGTH` with messages of kind `NONE`."""
+  """Pads a stream and its times to `LENGTH` with `NONE`."""
   more = LENGTH - len(messages)
   last = seconds[-1] if len(seconds) else 0
   return [*messages, *[_PADDING] * more], [*seconds, *[last] * more]
 
 
 def ends_auction(rules: rules_lib.Rules, seconds) -> np.ndarray:
-  """Tells before which messages a call auction has to be uncrossed."""
+  """Returns `[T]` bool: a call auction ends before the message."""
   oracle = python_exchange.PythonExchange(rules, 1, 0)
   phases = [oracle.phase(time) for time in seconds]
   ends = [False] * len(phases)
@@ -73,7 +73,10 @@ def scan(exchange, orders, seconds, ends, *, rules, has_auctions):
 
 @dataclasses.dataclass(frozen=True)
 class Played:
-  """What became of a stream; `i` numbers its messages, from the end if < 0."""
+  """The results of a stream.
+
+  `i` numbers its messages, from the end if < 0.
+  """
 
   exchanges: session.Exchange  # leaves [LENGTH, ...], after each message
   reports: types.ExecutionReport  # leaves [LENGTH, ...]
@@ -87,26 +90,26 @@ class Played:
 
   @property
   def counts(self) -> dict[int, int]:
-    """How many messages had each reason, where any had it."""
+    """The number of messages by reason, if not 0."""
     counts = self.exchanges.book.counts[-1].tolist()
     return {reason: number for reason, number in enumerate(counts) if number}
 
   def fills(self, i: int = -1):
-    """The fills of a message: (price, volume, id)."""
+    """Returns the fills of a message: (price, volume, id)."""
     return _table(self.reports.fills, i % self.length, "price volume id")
 
   def auction_fills(self, side: int, i: int = -1):
-    """The fills of a side in the auction before a message."""
+    """Returns a side's fills in the auction before a message."""
     listed = self.auctions.fills
     i = i % self.length, side
     return _table(listed, i, "price volume id")
 
   def rows(self, side: int, i: int = -1, fields: str = "price volume id"):
-    """The resting orders of a side after a message, first to trade first."""
+    """Returns a side's orders after a message, by priority."""
     return _table(self.exchanges.book, (i % self.length, side), fields)
 
   def numbers(self, i: int = -1) -> tuple[int, int, int]:
-    """What a message traded, rested and cancelled, lots."""
+    """Returns the lots traded, rested and cancelled by a message."""
     report = self.reports
     fields = (report.traded, report.rested, report.cancelled)
     return tuple(int(x[i % self.length]) for x in fields)
@@ -127,7 +130,7 @@ def play(
   reference: int = 100,
   dtype=np.int32,
 ) -> Played:
-  """Plays a stream; without times all of it in second 0.
+  """Plays a stream, by default all in second 0.
 
   Where a call auction ends between two messages, it is uncrossed there.
   """

@@ -1,4 +1,4 @@
-"""The released order model in plain numpy, loop by loop, in float64.
+"""The released order model in plain NumPy, in float64.
 
 A LLaMA (Touvron et al., arXiv:2302.13971) whose input is a sum of embeddings
 and whose output is one softmax over all orders. It reads the tensors under the
@@ -88,7 +88,10 @@ def _attention(block, x, num_heads):
 
 
 def _rotate(x):
-  """Turns pairs (i, i + K / 2) by position * 10000 ** (-2 i / K)."""
+  """Rotates pairs by their position.
+
+  (i, i + K / 2) turn by position * 10000 ** (-2 i / K).
+  """
   half = x.shape[1] // 2
   turned = np.empty_like(x)
   for position in range(len(x)):

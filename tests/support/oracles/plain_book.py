@@ -1,8 +1,9 @@
-"""A price-time order book in plain Python that replays whole days in seconds.
+"""A price-time order book in plain Python, for whole days.
 
-Orders are found by their price, so a cancel must tell it, as the events of a
-stream do; what a cancel takes must be there. Prices are turned into keys, of
-which less is better: the price of an ask, minus the price of a bid.
+It replays one in seconds. Orders are found by their price, so a cancel must
+have it, as the events of a stream do, and must not take more than rests. Prices
+are turned into keys, of which less is better: the price of an ask, minus the
+price of a bid.
 """
 
 import bisect
@@ -12,7 +13,7 @@ CANCEL = 1
 
 
 def rows(stream, flow_only=False):
-  """(kind, side, price, volume, order id) of the events of a stream."""
+  """Returns events as (kind, side, price, volume, order id)."""
   names = ("kind", "side", "price", "volume", "order_id")
   keep = stream.is_market_event if flow_only else slice(None)
   columns = [getattr(stream, name)[keep].tolist() for name in names]
@@ -28,7 +29,7 @@ class Book:
     self.traded = 0
 
   def apply(self, kind, side, price, volume, order_id):
-    """Applies an event; returns (order id, price, volume) of its fills."""
+    """Applies an event; returns fills: (order id, price, volume)."""
     key, fills = -price if side == BID else price, []
     if kind == CANCEL:
       self._take(side, key, order_id, volume)
@@ -61,11 +62,11 @@ class Book:
       self.keys[side].remove(key)
 
   def held(self, kind, side, price, volume, order_id):
-    """What rests of the order of an event."""
+    """Returns the resting volume of an event's order."""
     return self.sides[side][-price if side == BID else price][order_id]
 
   def orders(self):
-    """(side, price, volume, order id) of all orders, first to trade first."""
+    """Returns (side, price, volume, order id) by priority."""
     return [
       (side, abs(key), volume, order_id)
       for side in (ASK, BID)
@@ -74,7 +75,7 @@ class Book:
     ]
 
   def levels(self, side, depth):
-    """The best `depth` levels as prices and volumes, padded with 0."""
+    """Returns prices and volumes of `depth` levels, padded with 0."""
     keys = self.keys[side][:depth]
     pad = [0] * (depth - len(keys))
     volumes = [sum(self.sides[side][key].values()) for key in keys]

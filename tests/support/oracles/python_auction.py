@@ -1,4 +1,4 @@
-"""A trading day with call auctions in plain Python, to compare with.
+"""A trading day with call auctions in plain Python.
 
 An auction's price is, of all from the best ask to the best bid, the one
   1. that trades the largest volume;
@@ -27,11 +27,11 @@ Row = collections.namedtuple("Row", "price volume id")
 
 
 def uncross(bids, asks, reference: int) -> Auction | None:
-  """Returns the auction of two sides, None if they do not cross.
+  """Returns the auction of two sides; None if not crossed.
 
   Args:
     bids: rows with price, volume and id, first to trade first.
-    asks: likewise.
+    asks: the same.
     reference: a price.
   """
   if not bids or not asks or bids[0].price < asks[0].price:
@@ -65,7 +65,7 @@ def uncross(bids, asks, reference: int) -> Auction | None:
 
 
 def _pair(bids, asks, volume: int):
-  """Pairs the first orders of each side, up to a volume."""
+  """Pairs the orders of each side up to a volume."""
   queues = [[[row.id, row.volume] for row in side] for side in (bids, asks)]
   places = [0, 0]
   while volume:
@@ -79,7 +79,7 @@ def _pair(bids, asks, volume: int):
 
 
 class CallBook:
-  """A book that matches by price and time, or only collects for an auction."""
+  """A book that matches by price and time, or collects."""
 
   def __init__(self):
     self._levels = ({}, {})  # By side: {key: {order id: volume}}.
@@ -96,7 +96,7 @@ class CallBook:
     self._places[order_id] = side, key
 
   def take(self, order_id: int, volume: int) -> int:
-    """Takes volume off an order; returns what is left of it."""
+    """Takes volume off an order; returns the remainder."""
     side, key = self._places[order_id]
     level = self._levels[side][key]
     level[order_id] -= volume
@@ -111,7 +111,7 @@ class CallBook:
     return left
 
   def match(self, side: int, price: int, volume: int, order_id: int):
-    """Trades an order and rests what is left; returns its fills."""
+    """Trades an order and rests the remainder; returns fills."""
     other, fills = 1 - side, []
     limit = price if side == BID else -price
     while volume and self._keys[other] and self._keys[other][0] <= limit:
@@ -146,7 +146,7 @@ class CallBook:
 
 
 def replay(rows, is_call, reference: int):
-  """Yields (number of rows, book, fills) after every row and every auction.
+  """Yields (number of rows, book, fills) by row and auction.
 
   Args:
     rows: (time, kind, side, price, volume, id) each; a cancel must take all.

@@ -1,4 +1,4 @@
-"""A price-time order book in plain Python, to compare the matching engine with.
+"""A price-time order book in plain Python, an oracle.
 
 Written from the rules, with none of the means of `mars_jax.lob`: a side is a
 dict from price to a queue of `[id, volume]`, and matching is a loop.
@@ -14,7 +14,7 @@ Row = collections.namedtuple("Row", "price volume id")
 
 
 class PythonBook:
-  """One market; `capacity` is how many orders may rest on a side."""
+  """One book, with room for `capacity` orders on a side."""
 
   def __init__(self, capacity: int):
     self.capacity = capacity
@@ -32,7 +32,7 @@ class PythonBook:
     return self._trade_and_rest(message)
 
   def rows(self, side: int) -> list[Row]:
-    """Returns the resting orders of a side, first to trade first."""
+    """Returns the resting orders of a side by priority."""
     queues = self.queues[side]
     return [
       Row(price, volume, order_id)
@@ -41,7 +41,7 @@ class PythonBook:
     ]
 
   def levels(self, side: int) -> list[tuple[int, int]]:
-    """Returns `(price, volume)` of every price level of a side, best first."""
+    """Returns `(price, volume)` of a side's levels, best first."""
     queues = self.queues[side]
     return [
       (price, sum(volume for _, volume in queues[price]))

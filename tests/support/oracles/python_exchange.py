@@ -1,4 +1,4 @@
-"""An exchange in plain Python, to compare the matching engine with.
+"""An exchange in plain Python, oracle of the matching engine.
 
 Written from the rules, with none of the means of `mars_jax.lob`: a side is a
 list of resting orders in priority order, matching is a loop over price levels,
@@ -48,7 +48,7 @@ class Resting:
 
 
 class PythonExchange:
-  """One market; `capacity` is how many orders may rest on a side."""
+  """One exchange, with room for `capacity` orders on a side."""
 
   def __init__(self, rules: rules_lib.Rules, capacity: int, reference: int):
     self.rules = rules
@@ -59,11 +59,11 @@ class PythonExchange:
     self.resumes = 0
 
   def rows(self, side: int) -> list[Row]:
-    """Returns the resting orders of a side, first to trade first."""
+    """Returns the resting orders of a side by priority."""
     return [Row(o.price, o.volume, o.id, o.owner) for o in self.sides[side]]
 
   def phase(self, seconds: int) -> int:
-    """Returns what the venue does at a time."""
+    """Returns the phase at a time."""
     began = [name for start, name in self.rules.schedule if start <= seconds]
     return began[-1] if began else _Phase.CLOSED
 
@@ -81,7 +81,7 @@ class PythonExchange:
     return low, high
 
   def check(self, message: Message, seconds: int) -> int:
-    """Returns why the venue does not take a message, or `ACCEPTED`."""
+    """Returns the reason to reject a message, or `ACCEPTED`."""
     kind, rules = message.kind, self.rules
     phase = self.phase(seconds)
     if kind in (_Kind.CANCEL, _Kind.MODIFY):
@@ -109,7 +109,7 @@ class PythonExchange:
     return _Reason.ACCEPTED
 
   def apply(self, message: Message, seconds: int = 0) -> Result:
-    """Applies one message and returns what became of it."""
+    """Applies one message and returns its result."""
     if message.kind == _Kind.NONE:
       return Result(_Reason.ACCEPTED, 0, 0, 0, [])
     reason = self.check(message, seconds)
@@ -134,7 +134,7 @@ class PythonExchange:
       self.resumes = seconds + halt.seconds
 
   def _apply_taken(self, message: Message, matches: bool) -> Result:
-    """Applies a message that the venue takes."""
+    """Applies a message that passed the checks."""
     if message.volume <= 0:
       return Result(_Reason.NO_VOLUME, 0, 0, 0, [])
     if message.kind == _Kind.CANCEL:
@@ -144,7 +144,7 @@ class PythonExchange:
     return self._enter(message, matches)
 
   def _find(self, id_: int, sides: tuple[int, ...]):
-    """Returns the side list and the resting order of an id, or None."""
+    """Returns the side and order of an id, or None."""
     for side in sides:
       for order in self.sides[side]:
         if order.id == id_:
@@ -179,7 +179,7 @@ class PythonExchange:
     return result._replace(cancelled=result.cancelled + order.volume)
 
   def _enter(self, message: Message, matches: bool) -> Result:
-    """Trades a new order, and rests or drops what is left of it."""
+    """Trades a new order; its remainder rests or expires."""
     levels = self._crossed(message) if matches else []
     if message.kind == _Kind.POST_ONLY and levels:
       return Result(_Reason.WOULD_CROSS, 0, 0, 0, [])
@@ -208,7 +208,7 @@ class PythonExchange:
     return Result(reason, traded, rested, cancelled, fills)
 
   def _crossed(self, message: Message) -> list[list[Resting]]:
-    """Returns what an order may trade with by price level, best first."""
+    """Returns the orders crossed, by price level, best first."""
     levels = {}
     for order in self.sides[1 - message.side]:
       if message.kind != _Kind.MARKET:
@@ -242,7 +242,7 @@ class PythonExchange:
     return Plan(fills, cancels, left, False)
 
   def _split(self, message: Message, orders: list[Resting]):
-    """Returns the orders that its owner must not trade with, and the others."""
+    """Returns the orders of the same owner, and the others."""
     off = self.rules.self_trade is rules_lib.SelfTrade.OFF
     if off or message.owner < 0:
       return [], orders
@@ -250,7 +250,7 @@ class PythonExchange:
     return mine, [order for order in orders if order.owner != message.owner]
 
   def _share(self, orders: list[Resting], volume: int) -> list[int]:
-    """Returns what each order of a price gets of a volume."""
+    """Returns the share of each order of a price."""
     volumes = [order.volume for order in orders]
     if sum(volumes) <= volume:
       return volumes
@@ -282,7 +282,7 @@ class PythonExchange:
     ]
 
   def _rest(self, message: Message, volume: int) -> Resting | None:
-    """Puts an order into the book; returns the order that is lost for it."""
+    """Inserts an order; returns the order dropped for it."""
     orders = self.sides[message.side]
     sign = 1 if message.side == ASK else -1
     new = Resting(message.price, volume, message.id, message.owner)
@@ -291,7 +291,7 @@ class PythonExchange:
     return orders.pop() if len(orders) > self.capacity else None
 
   def indicate(self) -> tuple[int, int, int]:
-    """Returns the price, volume and imbalance of a call auction now."""
+    """Returns price, volume and imbalance of an auction now."""
     orders = [*self.sides[ASK], *self.sides[BID]]
     if not orders:
       return 0, 0, 0
@@ -314,7 +314,7 @@ class PythonExchange:
     return price, volume, self._demand(price) - self._supply(price)
 
   def uncross(self) -> Auction:
-    """Executes a call auction; its fills by side, first to trade first."""
+    """Executes a call auction; its fills by side and priority."""
     price, volume, imbalance = self.indicate()
     if volume == 0:
       return Auction(0, 0, 0, ([], []))
@@ -332,7 +332,7 @@ class PythonExchange:
     return Auction(price, volume, imbalance, fills)
 
   def _prices(self, low: int, high: int) -> list[int]:
-    """Returns all prices of the grid, from a tick below to a tick above."""
+    """Returns the grid from below `low` to above `high`."""
     prices = [low - self.tick(low - 1)]
     while prices[-1] <= high:
       prices.append(prices[-1] + self.tick(prices[-1]))
