@@ -67,9 +67,9 @@ def measure(
   """Times programs in turn.
 
   So noise of the machine affects all alike. Each is called once to warm up,
-  once to see how many calls make a repetition of `min_seconds`, and then for the
-  record. Every call begins with the books as they were at first; copying them
-  is not part of the time.
+  once to see how many calls make a repetition of `min_seconds`, and then for
+  the record. Every call begins with the books as they were at first; copying
+  them is not part of the time.
 
   Args:
     programs: what to time.
