@@ -142,7 +142,9 @@ def times(
   if not texts:
     first, last = int(stream.time[0]), int(stream.time[-1])
     return [first + (last - first) * 5 // 6]
-  return [time_of_day.parse_clock(text, named=repr(text)) for text in texts]
+  return [
+    time_of_day.parse_clock(text, named=f"start {text!r}") for text in texts
+  ]
 
 
 def load_model(path: str) -> lmm.Model | None:

@@ -322,7 +322,7 @@ def test_the_same_seed_gives_the_same_futures(folder, forecasts):
 
 @pytest.mark.parametrize(
   ("index", "message"),
-  [(2, "--start=noon is no time"), (3, "the start must lie between 00:00:0")],
+  [(2, "start 'noon' is no time"), (3, "the start must lie between 00:00:0")],
 )
 @pytest.mark.slow
 def test_a_start_that_cannot_be_is_one_line(folder, forecasts, index, message):
