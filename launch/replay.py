@@ -16,7 +16,7 @@ is not given. Of a file with several instruments all are replayed, unless one is
 named.
 
 The last line is a JSON object: events, fills, traded_volume (lots, also of
-auctions), checked and mismatches (by kind: trades, auctions, levels, left,
+auctions), checked and mismatches (by kind: trades, auctions, levels, remaining,
 orders), equal_levels (rows of the book equal up to 1, 5 and 10 levels), resyncs
 (events that correct the book where the feed is incomplete), rejected (by
 reason), dropped (orders for which a book had no room; it grows, so none),
@@ -47,8 +47,8 @@ _FORMAT = flags.DEFINE_enum(
 _INSTRUMENT = flags.DEFINE_string(
   "instrument", None, "Which one of a file of several; all if not given."
 )
-_VENUE = flags.DEFINE_enum(
-  "venue",
+_RULES = flags.DEFINE_enum(
+  "rules",
   None,
   sorted(venues.PRESETS),
   "Whose rules to replay under; by default those of the stream that is read"
@@ -63,7 +63,7 @@ _WHAT = {
   "trades": "orders that trade",
   "auctions": "call auctions",
   "levels": "rows of the book",
-  "left": "cancels",
+  "remaining": "cancels",
   "orders": "orders left",
 }
 _SUMS = (
@@ -107,7 +107,7 @@ def _replay(path: str, instrument: str | None) -> dict:
     path,
     format=_FORMAT.value,
     instrument=instrument or "",
-    rules=_VENUE.value,
+    rules=_RULES.value,
     corrections=_CORRECTIONS.value,
   )
   return dataclasses.asdict(result)

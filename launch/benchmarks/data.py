@@ -20,11 +20,10 @@ from array_record.python import array_record_module as array_record
 
 from mars_jax import feeds
 from mars_jax import records as records_lib
+from mars_jax import replay
 from mars_jax import types
 from mars_jax.data import pipeline
 from mars_jax.data import store
-from mars_jax.replay import recorder
-from mars_jax.replay import verify
 from mars_jax.tokens import features
 
 _BLOCK_SIZE = 1024  # Orders of a record of ArrayRecord.
@@ -101,10 +100,10 @@ def _measure_prepare(config, on_repeat):
     began = time.process_time()
     stream, checks = feeds.read_checked(config.path)
     read = time.process_time()
-    _, records = verify.verify_and_record(
+    _, records = replay.verify_and_record(
       stream,
       checks,
-      rules=recorder.feed_rules(stream),
+      rules=replay.feed_rules(stream),
       num_levels=features.SNAPSHOT_LEVELS,
     )
     replayed = time.process_time()

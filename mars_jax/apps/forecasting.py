@@ -14,13 +14,13 @@ import numpy as np
 
 from mars_jax import demo
 from mars_jax import records as records_lib
+from mars_jax import replay
 from mars_jax.apps import futures as futures_lib
 from mars_jax.apps import horizon as horizon_lib
 from mars_jax.apps import paths as paths_lib
 from mars_jax.apps import start as start_lib
 from mars_jax.feeds import events
 from mars_jax.feeds import registry
-from mars_jax.replay import recorder
 from mars_jax.tokens import features
 from mars_jax.utils import checks
 from mars_jax.utils import progress as progress_lib
@@ -214,7 +214,7 @@ def _real_future(
     rest = rest[: int(is_beyond.argmax()) + 1] if is_beyond.any() else rest
   if not len(rest):
     return market.past[:0]
-  real, _ = recorder.replay(
+  real, _ = replay.replay(
     rest, market.book, num_levels=features.SNAPSHOT_LEVELS
   )
   return real

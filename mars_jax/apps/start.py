@@ -16,11 +16,11 @@ import numpy as np
 from mars_jax import lmm
 from mars_jax import lob
 from mars_jax import records as records_lib
+from mars_jax import replay
 from mars_jax import sim
 from mars_jax.feeds import events
 from mars_jax.feeds import registry
 from mars_jax.lob import session
-from mars_jax.replay import recorder
 from mars_jax.tokens import encoding
 from mars_jax.tokens import features
 from mars_jax.utils import checks
@@ -204,7 +204,7 @@ def load_start(
   check_time(stream, time, min_orders=min_orders)
   tokenizer = None if model is None else model.tokenizer(stream.market)
   stream = before(stream, time)
-  past, book = recorder.replay(
+  past, book = replay.replay(
     stream,
     lob.init(replay_capacity),
     num_levels=features.SNAPSHOT_LEVELS,

@@ -2,10 +2,8 @@
 
 import dataclasses
 
+from mars_jax import replay as replay_lib
 from mars_jax.feeds import registry
-from mars_jax.replay import recorder
-from mars_jax.replay import verification
-from mars_jax.replay import verify
 from mars_jax.utils import progress as progress_lib
 
 
@@ -17,7 +15,7 @@ def replay(
   rules: str | None = None,
   corrections: bool = True,
   progress: bool = True,
-) -> verification.VerifyResult:
+) -> replay_lib.VerifyResult:
   """Replays one instrument and day, and compares it with its exchange.
 
   Args:
@@ -41,10 +39,10 @@ def replay(
     options["corrections"] = False
   stream, truth = registry.read_checked(data, format=format, **options)
   with progress_lib.replay_bar(len(stream), visible=progress) as on_progress:
-    result = verify.verify(
+    result = replay_lib.verify(
       stream,
       truth,
-      rules=recorder.feed_rules(stream, venue=rules),
+      rules=replay_lib.feed_rules(stream, rules=rules),
       on_progress=on_progress,
     )
   return dataclasses.replace(result, feed=dict(stream.counts))

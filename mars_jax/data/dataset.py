@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from mars_jax import lob
+from mars_jax import replay
 from mars_jax.data import manifest
 from mars_jax.data import pipeline
 from mars_jax.data import store
 from mars_jax.feeds import events
-from mars_jax.replay import recorder
 from mars_jax.tokens import encoding
 from mars_jax.tokens import features
 from mars_jax.utils import checks
@@ -140,7 +140,7 @@ def from_day(
     raise ValueError(
       f"data.market is {config.market!r}, but {stream.name} is of another"
     )
-  records, book = recorder.replay(
+  records, book = replay.replay(
     stream,
     lob.init(config.book_capacity),
     num_levels=features.SNAPSHOT_LEVELS,

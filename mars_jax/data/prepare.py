@@ -27,14 +27,12 @@ from typing import Any
 import numpy as np
 
 from mars_jax import records as records_lib
+from mars_jax import replay
 from mars_jax import types
 from mars_jax.data import jobs
 from mars_jax.data import store
 from mars_jax.feeds import events
 from mars_jax.feeds import registry
-from mars_jax.replay import recorder
-from mars_jax.replay import verification
-from mars_jax.replay import verify
 from mars_jax.tokens import encoding
 from mars_jax.tokens import features
 from mars_jax.utils import files
@@ -88,7 +86,7 @@ class DayReport:
     tick_size: price of a tick, in the currency of the market.
     lot_size: volume of a lot as it is kept, in shares or coins.
     feed: what the reader counted.
-    replay: `verification.VerifyResult` of the replay, as JSON has it.
+    replay: `replay.VerifyResult` of the replay, as JSON has it.
     orders: those that are kept, by kind: asks, bids, cancels.
     left_out: orders that are not kept since int32 cannot hold their price.
     num_bytes: of the file of orders.
@@ -172,10 +170,10 @@ def _prove(
       job.path, format=job.format, **options
     )
     read = time.time()
-    result, records = verify.verify_and_record(
+    result, records = replay.verify_and_record(
       stream,
       checks,
-      rules=recorder.feed_rules(stream),
+      rules=replay.feed_rules(stream),
       num_levels=config.num_levels,
       on_progress=on_progress,
     )
@@ -201,7 +199,7 @@ def _prove(
 
 
 def _find_fault(
-  result: verification.VerifyResult,
+  result: replay.VerifyResult,
   records: records_lib.Records,
   config: PrepareConfig,
 ) -> str:

@@ -1,8 +1,8 @@
-"""Plays an event stream through the matching engine, chunk by chunk.
+"""Replay of events through the matching engine, in chunks.
 
 Under the rules of any venue: where the schedule ends the phase of a call
-auction between two events, the auction is executed. `replay` and `verify` make
-something of what comes out.
+auction between two events, the auction is executed. `recorder` and
+`verification` build on it.
 """
 
 import collections.abc
@@ -28,13 +28,13 @@ _VIEW = 128  # Slots of a side that snapshots are taken of, at the start.
 
 @struct.dataclass
 class Output:
-  """What is kept of each event of a chunk, leaves `[T, ...]`."""
+  """The outcome of each event; leaves `[T, ...]`."""
 
   fills: types.Fills  # [T, F]
-  num_fills: jax.Array  # [T], of all fills, those beyond F as well
+  num_fills: jax.Array  # [T], of all fills, those beyond F included
   traded: jax.Array  # [T] lots
   cancelled: jax.Array  # [T] lots taken off resting orders, untraded
-  left: jax.Array  # [T] lots that rest of the order that it names
+  remaining: jax.Array  # [T] lots that rest of the order that it names
   is_crossed: jax.Array  # [T] bool, whether bids reach asks after it
   in_view: jax.Array  # [T] bool, whether the snapshot has all of its levels
   mid_before: jax.Array  # [T] ticks
@@ -49,8 +49,8 @@ class Chunk:
   Attributes:
     first, last: they are the events in `[first, last)`.
     phase: `[T]` `rules.Phase` in which each came.
-    output: what came of each, numpy leaves. The snapshot and mid after the last
-      are of the book after the auction, if one follows.
+    output: the outcome of each, numpy leaves. The snapshot and mid after the
+      last are of the book after the auction, if one follows.
     auction: the call auction that follows on the last of them, or None.
   """
 
@@ -65,14 +65,14 @@ class Replayer:
   """One replay in progress.
 
   Attributes:
-    market: the state after the last chunk.
+    exchange: the state after the last chunk.
     max_fills: fills of an event that are listed.
   """
 
   def __init__(
     self,
     stream: events.EventStream,
-    market: session.Exchange,
+    exchange: session.Exchange,
     *,
     rules: rules_lib.Rules,
     num_levels: int,
@@ -83,23 +83,23 @@ class Replayer:
 
     Args:
       stream: the events.
-      market: before them.
+      exchange: before them.
       rules: of the venue.
       num_levels: levels of the snapshots.
       max_fills: fills of an event to list.
       grows: whether the capacity of the book, and `max_fills`, grow as needed.
         If not, the book counts what it has no room for.
     """
-    self.market = market
+    self.exchange = exchange
     self.max_fills = max_fills
     self._stream, self._rules, self._grows = stream, rules, grows
     self._phase = phases(stream, rules)
     self._num_levels = num_levels
     self._view = _VIEW
-    zero = jnp.zeros([], market.book.price.dtype)
-    self._mid = lob.mid(market.book, fallback=zero)
+    zero = jnp.zeros([], exchange.book.price.dtype)
+    self._mid = lob.mid(exchange.book, fallback=zero)
 
-  def play(
+  def run(
     self, start: int = 0, *, ends_in_auction: bool = False
   ) -> collections.abc.Iterator[Chunk]:
     """Replays the events from `start` on.
@@ -110,18 +110,18 @@ class Replayer:
     for end, has_auction in self._segments(ends_in_auction):
       for first in range(start, end, CHUNK):
         last = min(first + CHUNK, end)
-        yield self._play(first, last, has_auction and last == end)
+        yield self._run_chunk(first, last, has_auction and last == end)
       start = max(start, end)
 
   def _segments(self, ends_in_auction):
-    """Yields where runs of events end, and whether an auction follows."""
-    collects = np.isin(self._phase, rules_lib.AUCTION_PHASES)
-    for end in np.flatnonzero(collects[:-1] & ~collects[1:]) + 1:
+    """Yields the ends of runs, and whether an auction follows."""
+    in_auction = np.isin(self._phase, rules_lib.AUCTION_PHASES)
+    for end in np.flatnonzero(in_auction[:-1] & ~in_auction[1:]) + 1:
       yield int(end), True
-    yield len(collects), bool(collects[-1] and ends_in_auction)
+    yield len(in_auction), bool(in_auction[-1] and ends_in_auction)
 
-  def _play(self, first, last, has_auction):
-    """Replays events of one phase, and the auction that ends it."""
+  def _run_chunk(self, first, last, has_auction):
+    """Replays events of one phase, and its closing auction."""
     orders = padded_orders(self._stream, first, last)
     seconds = _seconds(self._stream)[first:last]
     seconds = np.pad(seconds, (0, CHUNK - len(seconds)), mode="edge")
@@ -129,9 +129,9 @@ class Replayer:
     output = jax.tree.map(lambda x: np.array(x[: last - first]), output)
     outcome = None
     if has_auction:
-      self.market, outcome = _uncross(self.market, rules=self._rules)
-      self._mid = lob.mid(self.market.book, fallback=self._mid)
-      snapshot = lob.snapshot(self.market.book, num_levels=self._num_levels)
+      self.exchange, outcome = _uncross(self.exchange, rules=self._rules)
+      self._mid = lob.mid(self.exchange.book, fallback=self._mid)
+      snapshot = lob.snapshot(self.exchange.book, num_levels=self._num_levels)
       output.mid_after[-1] = self._mid
       output.snapshot.price[-1] = snapshot.price
       output.snapshot.volume[-1] = snapshot.volume
@@ -139,10 +139,10 @@ class Replayer:
     return Chunk(first, last, self._phase[first:last], output, outcome)
 
   def _matched(self, orders, seconds):
-    """Matches a chunk, with capacities that hold all of it if they may grow."""
+    """Matches a chunk, with capacities that grow if they may."""
     while True:
-      (market, mid), output = _replay_chunk(
-        (self.market, self._mid),
+      (exchange, mid), output = _replay_chunk(
+        (self.exchange, self._mid),
         orders,
         seconds,
         rules=self._rules,
@@ -150,16 +150,16 @@ class Replayer:
         num_levels=self._num_levels,
         view=self._view,
       )
-      book = self.market.book
+      book = self.exchange.book
       if self._grows and 0 < self.max_fills < output.num_fills.max():
         self.max_fills *= GROWTH
-      elif self._grows and market.book.dropped > book.dropped:
+      elif self._grows and exchange.book.dropped > book.dropped:
         book = lob.resize(book, GROWTH * book.price.shape[1])
-        self.market = self.market.replace(book=book)
+        self.exchange = self.exchange.replace(book=book)
       elif not output.in_view.all():
         self._view *= GROWTH
       else:
-        self.market, self._mid = market, mid
+        self.exchange, self._mid = exchange, mid
         return output
 
 
@@ -191,7 +191,7 @@ def orders_of(
 def padded_orders(
   stream: events.EventStream, start: int, end: int
 ) -> types.Order:
-  """Returns the orders of some events, padded to `CHUNK` with `NONE`."""
+  """Returns events as orders, padded to `CHUNK` with `NONE`."""
   orders = orders_of(stream, slice(start, end))
   padding = (0, CHUNK - len(orders.kind))
   padded = jax.tree.map(lambda leaf: np.pad(leaf, padding), orders)
@@ -209,12 +209,12 @@ def _replay_chunk(
   """Scans over orders and the seconds at which they came."""
 
   def step(carry, inputs):
-    market, mid_before = carry
+    exchange, mid_before = carry
     order, now = inputs
-    market, report = session.step(
-      market, order, now, rules=rules, max_fills=max_fills
+    exchange, report = session.step(
+      exchange, order, now, rules=rules, max_fills=max_fills
     )
-    book = market.book
+    book = exchange.book
     mid_after = lob.mid(book, fallback=mid_before)
     is_named = (book.id == order.id) & (book.volume > 0)
     ask, bid = book.price[types.Side.ASK, 0], book.price[types.Side.BID, 0]
@@ -224,20 +224,22 @@ def _replay_chunk(
       num_fills=report.num_fills,
       traded=report.traded,
       cancelled=report.cancelled,
-      left=jnp.where(is_named, book.volume, 0).sum(dtype=book.volume.dtype),
+      remaining=jnp.where(is_named, book.volume, 0).sum(
+        dtype=book.volume.dtype
+      ),
       is_crossed=(book.volume[:, 0] > 0).all() & (bid >= ask),
       in_view=in_view,
       mid_before=mid_before,
       mid_after=mid_after,
       snapshot=snapshot,
     )
-    return (market, mid_after), output
+    return (exchange, mid_after), output
 
   return jax.lax.scan(step, carry, (orders, seconds))
 
 
 def _snapshot(book, num_levels, view):
-  """Returns the best levels of the first slots, and whether these hold them.
+  """Returns the best levels, and whether all are in view.
 
   A book may be long, its best levels are a few orders: this is the quicker way.
   They are whole where a further level begins in view, or the book ends there.

@@ -1,13 +1,13 @@
-"""Writes orders as a pair of LOBSTER files; `feeds.lobster` reads them back.
+"""Writer of orders as a pair of LOBSTER files.
 
-A message for each thing that happens to a resting order, and the best levels
-after it (`feeds.lobster` has the columns). An order that trades is the
-executions of those that it takes, and a new order of what it leaves; one that
-the venue turned away is nothing. A modify is a reduction where it keeps its
-place, else a deletion and a new order.
+`feeds.lobster` reads them back, and has their columns. There is a message for
+each thing that happens to a resting order, and the best levels after it. An
+order that trades is the executions of those that it takes, and a new order of
+what it leaves; one that the venue rejected is nothing. A modify is a reduction
+where it keeps its place, else a deletion and a new order.
 
-Unlike LOBSTER's own files, which tell what happens within their levels, these
-tell all, and begin with what rests at the start: as new orders of that time.
+Unlike LOBSTER's own files, which show what happens within their levels, these
+show all, and begin with what rests at the start: as new orders of that time.
 
 A tick is written as a cent and a lot as a share, whatever they are worth.
 """
@@ -167,7 +167,7 @@ class Writer:
     self._write(kind, order_id, taken, side, _price(side, key))
 
   def _reduces(self, order_id, side, price, volume):
-    """Makes a resting order smaller if a modify may; tells whether it may."""
+    """Reduces a resting order if a modify may; returns whether."""
     held = self._held(order_id)
     stays = self._where[order_id][1] == _key(side, price) and volume <= held
     if not (stays and self._keeps_priority):
@@ -193,7 +193,7 @@ class Writer:
     return done
 
   def _lose_worst(self, side):
-    """Deletes the order of the lowest priority, as a full side does."""
+    """Deletes a full side's order of the lowest priority."""
     level = self._book.levels[side][self._book.keys[side][-1]]
     order_id = next(reversed(level))
     self._take(order_id, level[order_id])
@@ -218,7 +218,7 @@ class Writer:
     )
 
   def _levels(self, side):
-    """Returns (price, volume) of the best levels, as the files have them."""
+    """Returns (price, volume) of the best levels, in file units."""
     keys = self._book.keys[side][: self._num_levels]
     totals = self._book.totals[side]
     shown = [(_price(side, key) * _UNITS, totals[key]) for key in keys]
@@ -227,7 +227,7 @@ class Writer:
 
 
 def _key(side, price):
-  """Returns the key of a price: the less, the better for its side."""
+  """Returns the key of a price: less is better."""
   return -price if side == types.Side.BID else price
 
 

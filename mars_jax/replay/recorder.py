@@ -1,9 +1,9 @@
-"""Replays an event stream through the matching engine.
+"""Records of the orders of an event stream, replayed.
 
 The exchange's own orders, matched by our rules, give back its book: what each
 order met (the mid before it) and what it left (the best levels after it).
-`records` are the market's orders of what an `engine.Replayer` plays; `replay`
-plays a stream into a book of fixed capacity, as a simulation would.
+`records` are the market's orders among what an `engine.Replayer` replays;
+`replay` matches a stream into a book of fixed capacity, as a simulation would.
 """
 
 import collections.abc
@@ -23,10 +23,12 @@ from mars_jax.lob import venues
 from mars_jax.replay import engine
 
 
-def start(
+def initial_exchange(
   stream: events.EventStream, *, capacity: int, reference: int
 ) -> tuple[session.Exchange, int]:
-  """Puts the orders that rest at the start in place.
+  """Returns the exchange before the first market event.
+
+  The orders that rest at the start are in its book.
 
   Args:
     stream: the events; those before the first of the market's own are the book
@@ -35,7 +37,7 @@ def start(
     reference: ticks, the previous close.
 
   Returns:
-    The market, and how many events that was.
+    The exchange, and how many events that was.
   """
   is_start = ~stream.is_market_event & (stream.kind == types.OrderKind.LIMIT)
   count = int(np.logical_and.accumulate(is_start).sum())
@@ -49,7 +51,7 @@ def start(
 def records(
   stream: events.EventStream, chunk: engine.Chunk, *, num_levels: int
 ) -> records_lib.Records:
-  """Returns the records of the orders of a chunk that become tokens.
+  """Returns the records of a chunk's orders that become tokens.
 
   These are the market's own in continuous trading. Those of call auctions are
   none: nothing answers them until the auction ends, and MarS, which counts time
@@ -76,7 +78,7 @@ def replay(
   num_levels: int,
   on_progress: collections.abc.Callable[[int], None] = lambda num_events: None,
 ) -> tuple[records_lib.Records, lob.Book]:
-  """Matches a stream under the rules of its venue, into a fixed capacity.
+  """Matches a stream under its rules, into a fixed capacity.
 
   Args:
     stream: the events.
@@ -101,14 +103,14 @@ def replay(
       f" {book.volume.dtype}; use a larger lot size, or launch/replay.py"
     )
   held = np.asarray(book.volume, np.int64).sum(axis=1)
-  most = most_volume(stream, held)
+  most = max_side_volume(stream, held)
   if most > np.iinfo(book.volume.dtype).max:
     raise ValueError(
       f"{stream.name}: one side could hold {most} lots, more than"
       f" {book.volume.dtype} can count; use a larger lot size"
     )
   last_price = lob.mid(book, fallback=jnp.zeros([], book.price.dtype))
-  player = engine.Replayer(
+  replayer = engine.Replayer(
     stream,
     session.init(book, reference=last_price),
     # The previous close, of which the price limits are a share, is not known.
@@ -118,29 +120,29 @@ def replay(
     grows=False,
   )
   parts = []
-  for chunk in player.play():
+  for chunk in replayer.run():
     parts.append(records(stream, chunk, num_levels=num_levels))
     on_progress(chunk.last - chunk.first)
-  return records_lib.concatenate(parts), player.market.book
+  return records_lib.concatenate(parts), replayer.exchange.book
 
 
 def feed_rules(
-  stream: events.EventStream, *, venue: str | None = None
+  stream: events.EventStream, *, rules: str | None = None
 ) -> rules_lib.Rules:
-  """Returns the rules to replay a feed by: those of a venue, less its lot.
+  """Returns the rules to replay a feed by.
 
-  Of an order that trades at once a feed may tell no more than what it traded,
-  which need not be round.
+  The lot is 1, not the venue's own: of an order that trades at once a feed may
+  give no more than what it traded, which need not be round.
 
   Args:
     stream: of the feed.
-    venue: one of `lob.PRESETS`; the stream's if not given.
+    rules: the name of a preset, of `lob.PRESETS`; the stream's if not given.
   """
-  return dataclasses.replace(venues.PRESETS[venue or stream.rules], lot=1)
+  return dataclasses.replace(venues.PRESETS[rules or stream.rules], lot=1)
 
 
-def most_volume(stream: events.EventStream, held: np.ndarray) -> int:
-  """Returns a bound of what one side holds at any time, in lots.
+def max_side_volume(stream: events.EventStream, held: np.ndarray) -> int:
+  """Returns an upper bound of the lots on one side.
 
   What trades is not taken off: that would need the matching.
 

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from absl import flags as absl_flags
 
+from mars_jax import replay
 from mars_jax import sim
 from mars_jax.apps import agents
 from mars_jax.apps import experiment as experiment_lib
@@ -21,7 +22,6 @@ from mars_jax.baselines import zero_intelligence
 from mars_jax.feeds import events
 from mars_jax.feeds.lobster import reader
 from mars_jax.lob import venues
-from mars_jax.replay import verify
 from tests.support import paths
 from tests.support.sim import synthetic_start
 
@@ -138,7 +138,7 @@ def test_bars_and_accounts_add_up(straight, folder):
 def test_order_files_replay_without_a_difference(number, straight, folder):
   path = folder / "x_orders" / f"{number:04}"
   stream, checks = reader.read_checked(path)
-  result = verify.verify(stream, checks, rules=venues.CONTINUOUS)
+  result = replay.verify(stream, checks, rules=venues.CONTINUOUS)
   assert not result.mismatches
   assert result.checked["levels"] > 100
   assert result.dropped == 0

@@ -7,11 +7,11 @@ import pytest
 
 from mars_jax import lob
 from mars_jax import records as records_lib
+from mars_jax import replay
 from mars_jax import types
 from mars_jax.baselines import calibration
 from mars_jax.baselines import ngrams
 from mars_jax.baselines import zero_intelligence
-from mars_jax.replay import recorder
 from mars_jax.tokens import bins
 from mars_jax.tokens import encoding
 from mars_jax.tokens import features
@@ -192,7 +192,7 @@ def _simulated(rates):
   stream = zero_intelligence.stream(
     seed=1, rates=rates, num_orders=_NUM_ORDERS, capacity=_CAPACITY
   )
-  return recorder.replay(stream, lob.init(_CAPACITY), num_levels=48)[0]
+  return replay.replay(stream, lob.init(_CAPACITY), num_levels=48)[0]
 
 
 @pytest.mark.parametrize("is_one_lot", [True, False])

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from mars_jax import lob
+from mars_jax import replay
 from mars_jax import types
 from mars_jax.baselines import zero_intelligence
-from mars_jax.replay import verify
 from tests.support.oracles import python_book
 
 ASK, BID = types.Side.ASK, types.Side.BID
@@ -112,7 +112,7 @@ def test_volume_is_conserved_and_ids_are_unique(flow):
 def _verified(flow):
   """The verification of a flow, as of a feed, and the records of its replay."""
   stream, checks = _stream(flow)
-  result, records = verify.verify_and_record(
+  result, records = replay.verify_and_record(
     stream, checks, rules=lob.PRESETS[stream.rules], num_levels=1
   )
   assert result.mismatches == {}

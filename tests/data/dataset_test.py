@@ -12,11 +12,11 @@ from tests.support.train import prepared_data
 pytest.importorskip("polars")
 
 from mars_jax import lob
+from mars_jax import replay
 from mars_jax.data import dataset as dataset_lib
 from mars_jax.data import manifest
 from mars_jax.data import pipeline
 from mars_jax.feeds import events
-from mars_jax.replay import recorder
 from mars_jax.tokens import encoding
 from mars_jax.utils import files
 
@@ -74,7 +74,7 @@ def test_a_day_in_memory_is_that_of_the_replay_with_bins_of_its_start(
   in_memory, stream
 ):
   (train,) = in_memory.parts["train"]
-  records, _ = recorder.replay(stream, lob.init(256), num_levels=6)
+  records, _ = replay.replay(stream, lob.init(256), num_levels=6)
   jax.tree.map(
     np.testing.assert_array_equal,
     vars(train.day.read(0, 1200)),

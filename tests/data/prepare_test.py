@@ -116,7 +116,7 @@ def test_a_good_day_is_kept_with_its_report(data_set):
     assert (report.market, report.instrument) == ("Bitstamp", "BTC/USD")
     assert report.replay["events"] == report.num_orders + 120
     assert report.num_orders == NUM_ORDERS == sum(report.orders.values())
-    assert report.replay["checked"]["left"] == report.feed["cancels"]
+    assert report.replay["checked"]["remaining"] == report.feed["cancels"]
     assert report.replay["mismatches"] == {}
     assert report.orders["cancels"] == report.feed["cancels"]
 

@@ -12,6 +12,7 @@ pytest.importorskip("polars")
 
 import databento_dbn as dbn
 
+from mars_jax import replay
 from mars_jax import types
 from mars_jax.feeds import compressed
 from mars_jax.feeds import events
@@ -19,7 +20,6 @@ from mars_jax.feeds import registry
 from mars_jax.feeds.databento import parse
 from mars_jax.feeds.databento import reader
 from mars_jax.lob import venues
-from mars_jax.replay import verify
 from tests.support.feeds import databento_writer as writer
 from tests.support.feeds import missing_packages
 from tests.support.feeds.databento_writer import LAST
@@ -102,9 +102,9 @@ def test_what_is_read_is_what_was_sent(tmp_path, by_fill):
 def test_replay_has_no_mismatch(tmp_path):
   market = writer.Market(snapshot=40).run(700)
   stream, checks = reader.read_checked(write(tmp_path, market.records))
-  result = verify.verify(stream, checks, rules=venues.PRESETS[stream.rules])
+  result = replay.verify(stream, checks, rules=venues.PRESETS[stream.rules])
   assert not result.mismatches
-  assert set(result.checked) == {"trades", "left", "orders"}
+  assert set(result.checked) == {"trades", "remaining", "orders"}
   assert result.fills == len(market.fills)
   assert result.orders_left == sum(len(market.book.rows(s)) for s in (0, 1))
 

@@ -10,11 +10,11 @@ import datetime
 import numpy as np
 import pytest
 
+from mars_jax import replay
 from mars_jax import types
 from mars_jax.feeds import events
 from mars_jax.feeds.itch import reader
 from mars_jax.lob import venues
-from mars_jax.replay import verify
 from tests.support.feeds import itch_market
 from tests.support.feeds import itch_writer as writer
 from tests.support.oracles import plain_book
@@ -124,13 +124,13 @@ def test_counts_of_the_simulated_day_add_up(day):
 def test_replay_of_the_simulated_day_differs_nowhere(day):
   path, _, markets = day
   stream, checks = reader.read_checked(path, instrument="AAA")
-  result = verify.verify(stream, checks, rules=venues.PRESETS["nasdaq"])
+  result = replay.verify(stream, checks, rules=venues.PRESETS["nasdaq"])
   assert not result.mismatches, result.examples
   assert not result.rejected
   assert result.dropped == result.crossed == 0
   assert result.fills == len(markets["AAA"].trades)
   assert result.checked == {
-    "left": int((stream.kind == CANCEL).sum()),
+    "remaining": int((stream.kind == CANCEL).sum()),
     "trades": stream.counts["aggressive_orders"],
     "orders": len(checks.orders.side),
   }
@@ -300,7 +300,7 @@ def test_executions_out_of_turn_are_cancels_that_are_no_flow(tmp_path):
   assert stream.is_market_event.tolist() == [False] * 4 + [True]
   assert stream.counts["out_of_turn_executions"] == 4
   assert trades(checks) == [(8, 4, 0, 1001, 10), (8, 4, 1, 1001, 30)]
-  result = verify.verify(
+  result = replay.verify(
     reader.read_checked(tmp_path / writer.NAME)[0],
     checks,
     rules=venues.PRESETS["nasdaq"],

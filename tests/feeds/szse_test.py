@@ -9,10 +9,10 @@ import pytest
 
 pytest.importorskip("polars")
 
+from mars_jax import replay
 from mars_jax import types
 from mars_jax.feeds import events
 from mars_jax.feeds.szse import reader
-from mars_jax.replay import verify
 from tests.support.feeds import szse_writer
 
 ASK, BID = types.Side.ASK, types.Side.BID
@@ -103,7 +103,7 @@ def trades_of(checks):
 def replayed(stream, checks):
   """What the replay under Shenzhen's rules gives, the previous close known."""
   checks = dataclasses.replace(checks, reference=szse_writer.REFERENCE)
-  return verify.verify(stream, checks, rules=szse_writer.RULES)
+  return replay.verify(stream, checks, rules=szse_writer.RULES)
 
 
 @LAYOUTS
@@ -160,7 +160,7 @@ def test_a_simulated_day_comes_back_and_replays_exactly(tmp_path, seed, names):
   assert result.checked == {
     "auctions": 2,
     "trades": stream.counts["aggressive_orders"],
-    "left": stream.counts["cancels"],
+    "remaining": stream.counts["cancels"],
     "orders": sum(len(day.exchange.rows(side)) for side in (ASK, BID)),
   }
 

@@ -359,5 +359,5 @@ def test_a_replay_ends_with_json_and_tells_by_its_status_what_differs(tmp_path):
   assert found["mismatches"] == found["rejected"] == {}
   assert found["dropped"] == found["resyncs"] == 0
   assert found["orders_left"] == 1
-  assert mistaken["mismatches"]["left"] == 1
+  assert mistaken["mismatches"]["remaining"] == 1
   assert "event 3 takes 20 and leaves 10" in wrong.stdout

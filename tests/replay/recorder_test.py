@@ -8,10 +8,10 @@ import pytest
 
 from mars_jax import lob
 from mars_jax import records as records_lib
+from mars_jax import replay
 from mars_jax import types
 from mars_jax.feeds import events
 from mars_jax.replay import engine
-from mars_jax.replay import recorder
 
 ASK, BID = types.Side.ASK, types.Side.BID
 LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
@@ -59,7 +59,7 @@ def small_chunks(monkeypatch):
 def run(stream, book=None, **kwargs):
   """Replays with three levels."""
   book = lob.init(8) if book is None else book
-  return recorder.replay(stream, book, num_levels=3, **kwargs)
+  return replay.replay(stream, book, num_levels=3, **kwargs)
 
 
 def assert_same(have, want):

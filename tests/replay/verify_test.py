@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("polars")
 
 from mars_jax import lob
+from mars_jax import replay
 from mars_jax import types
 from mars_jax.feeds import events
 from mars_jax.feeds import registry
@@ -20,7 +21,7 @@ from mars_jax.lob import rules
 from mars_jax.lob import session
 from mars_jax.lob import venues
 from mars_jax.replay import engine
-from mars_jax.replay import verify
+from mars_jax.replay import verification
 from tests.support import paths
 
 ASK, BID = types.Side.ASK, types.Side.BID
@@ -41,7 +42,7 @@ def replayed(path, **options):
   """The stream of a path, and what its replay under its venue's rules gives."""
   stream, checks = registry.read_checked(path, **options)
   venue = dataclasses.replace(venues.PRESETS[stream.rules], lot=1)
-  return stream, verify.verify(stream, checks, rules=venue)
+  return stream, replay.verify(stream, checks, rules=venue)
 
 
 def assert_exact(result, **checked):
@@ -54,7 +55,7 @@ def assert_exact(result, **checked):
 
 def test_bme_day_fills_796_times_and_ends_with_no_order_left():
   _, result = replayed(real("bme/acciona_2019-05-21.csv"))
-  assert_exact(result, left=8_816)
+  assert_exact(result, remaining=8_816)
   assert result.fills == 796
   assert result.traded_volume == 44_041
   assert result.orders_left == result.resyncs == 0
@@ -67,7 +68,7 @@ def test_coinbase_ends_with_the_exchange_s_book_order_by_order():
   except ConnectionError as error:
     pytest.skip(f"needs the Coinbase sample: {error}")
   _, result = replayed(path)
-  assert_exact(result, trades=307, left=11_600, orders=66_833)
+  assert_exact(result, trades=307, remaining=11_600, orders=66_833)
   assert result.fills == 501
   assert result.capacity == 65_536
   assert result.orders_left == 66_833
@@ -76,7 +77,7 @@ def test_coinbase_ends_with_the_exchange_s_book_order_by_order():
 @pytest.mark.slow
 def test_bitstamp_trades_as_the_exchange_did(bitstamp_sample):
   _, result = replayed(bitstamp_sample)
-  assert_exact(result, trades=170, left=49_105)
+  assert_exact(result, trades=170, remaining=49_105)
   assert result.fills == 284
   assert result.traded_volume == 15_029_842
 
@@ -86,7 +87,7 @@ def test_bitstamp_trades_as_the_exchange_did(bitstamp_sample):
   [
     ("GOOG_2012-06-21_10", 145_840, 62_008, 3_939 + 4_870, {}),
     # The delete of order 1270: the feed executed half of it out of its turn.
-    ("AAPL_2012-06-21_30", 85_767, 38_045, 514 + 648, {"left": 1}),
+    ("AAPL_2012-06-21_30", 85_767, 38_045, 514 + 648, {"remaining": 1}),
   ],
 )
 @pytest.mark.slow
@@ -95,8 +96,8 @@ def test_lobster_rows_are_equal_on_all_levels(
 ):
   path = real(f"lobster/LOBSTER_SampleFile_{name}.zip")
   stream, result = replayed(path)
-  assert result.checked == {"levels": num_rows, "left": num_deletes}
-  assert result.equal_levels == dict.fromkeys(verify.DEPTHS, num_rows)
+  assert result.checked == {"levels": num_rows, "remaining": num_deletes}
+  assert result.equal_levels == dict.fromkeys(verification.DEPTHS, num_rows)
   assert result.mismatches == wrong
   assert result.resyncs == num_resyncs
   assert result.dropped == 0
@@ -136,7 +137,7 @@ def test_shanghai_day_from_the_empty_book_to_the_closing_auction(
 ):
   _, result = replayed(real(path), instrument=code)
   levels = {"levels": 4_889} if code == "600519" else {}
-  assert_exact(result, trades=takers, left=deletes, auctions=2, **levels)
+  assert_exact(result, trades=takers, remaining=deletes, auctions=2, **levels)
   assert result.traded_volume == traded
   assert result.last_price == close
   assert len(result.auctions) == 2
@@ -255,19 +256,19 @@ CHECKS = events.GroundTruth(
 
 def verified(stream=TINY, **changes):
   checks = dataclasses.replace(CHECKS, **changes)
-  return verify.verify(stream, checks, rules=SHANGHAI)
+  return replay.verify(stream, checks, rules=SHANGHAI)
 
 
 def test_tiny_day_agrees_with_itself():
   result = verified()
-  assert_exact(result, trades=1, auctions=1, levels=2, left=1, orders=1)
+  assert_exact(result, trades=1, auctions=1, levels=2, remaining=1, orders=1)
   assert result.auctions == [(2, 101, 4)]
   assert (result.fills, result.traded_volume, result.last_price) == (1, 5, 101)
   assert (result.events, result.orders_left) == (5, 1)
 
 
 def test_records_are_the_continuous_orders_with_the_book_round_them():
-  _, records = verify.verify_and_record(
+  _, records = replay.verify_and_record(
     TINY, CHECKS, rules=SHANGHAI, num_levels=1
   )
   assert records.order.id.tolist() == [2, 3, 3]  # Not those of the auction.
@@ -284,7 +285,7 @@ def test_gaps_are_told_of_one_session_only():
   # 70 s apart; then over the lunch break; then past the end of trading.
   seconds = [34_300, 34_370, 41_000, 47_000, 47_001, 53_900]
   rows = [(second, LIMIT, BID, 99, 1, i) for i, second in enumerate(seconds)]
-  result = verify.verify(
+  result = replay.verify(
     make_stream(rows), events.GroundTruth(), rules=SHANGHAI
   )
   assert (result.gaps, result.longest_gap) == (2, 6_630.0)
@@ -310,7 +311,7 @@ def changed(arrays, name, index, value):
     ("levels", {"levels": changed(LEVELS, "price", (0, ASK, 0), 102)}),
     ("levels", {"levels": changed(LEVELS, "volume", (1, BID, 0), 4)}),
     ("orders", {"orders": changed(CHECKS.orders, "volume", 0, 2)}),
-    ("left", {"remaining": np.array([-1, -1, -1, -1, 1])}),
+    ("remaining", {"remaining": np.array([-1, -1, -1, -1, 1])}),
   ],
 )
 def test_one_wrong_number_of_the_feed_is_one_mismatch_in_words(kind, wrong):
@@ -345,19 +346,19 @@ def test_closing_auction_is_held_where_the_feed_tells_of_it():
     ]
   )
   held = events.Trades(*(np.array([x]) for x in (2, True, 1, 0, 100, 5)))
-  result = verify.verify(
+  result = replay.verify(
     stream, events.GroundTruth(trades=held), rules=SHANGHAI
   )
   assert_exact(result, auctions=1)
   assert result.auctions == [(2, 100, 5)]
-  result = verify.verify(stream, events.GroundTruth(), rules=SHANGHAI)
+  result = replay.verify(stream, events.GroundTruth(), rules=SHANGHAI)
   assert result.auctions == []
   assert result.orders_left == 2
 
 
 def test_orders_that_the_rules_refuse_are_counted_by_reason():
   checks = events.GroundTruth(reference=100)
-  result = verify.verify(TINY, checks, rules=venues.A_SHARES)
+  result = replay.verify(TINY, checks, rules=venues.A_SHARES)
   assert result.rejected == {"off lot": 3, "unknown id": 1}
 
 
@@ -367,7 +368,7 @@ def test_levels_beyond_the_slots_in_view_are_seen(monkeypatch, view):
   # A level of three orders before the next one, and a book that ends in view.
   rows = [(0, LIMIT, BID, 100, 1, i) for i in range(3)]
   rows += [(1, LIMIT, BID, 99, 5, 3), (2, LIMIT, ASK, 101, 2, 4)]
-  _, records = verify.verify_and_record(
+  _, records = replay.verify_and_record(
     make_stream(rows),
     events.GroundTruth(),
     rules=venues.CONTINUOUS,
@@ -381,13 +382,13 @@ def test_levels_beyond_the_slots_in_view_are_seen(monkeypatch, view):
 def test_capacities_grow_and_start_orders_are_not_matched_one_by_one(
   monkeypatch,
 ):
-  monkeypatch.setattr(verify, "_CAPACITY", 2)
-  monkeypatch.setattr(verify, "_MAX_FILLS", 1)
+  monkeypatch.setattr(verification, "_CAPACITY", 2)
+  monkeypatch.setattr(verification, "_MAX_FILLS", 1)
   rows = [(0, LIMIT, BID, 100 - i, 1, i) for i in range(7)]
   rows += [(1, LIMIT, BID, 50, 1, 7), (1, LIMIT, BID, 49, 1, 8)]
   rows += [(2, LIMIT, ASK, 90, 20, 9)]
   stream = make_stream(rows, is_market_event=np.arange(10) >= 7, dtype=np.int64)
-  result = verify.verify(stream, events.GroundTruth(), rules=venues.CONTINUOUS)
+  result = replay.verify(stream, events.GroundTruth(), rules=venues.CONTINUOUS)
   assert (result.fills, result.dropped, result.capacity) == (7, 0, 32)
   assert result.orders_left == 3
 
