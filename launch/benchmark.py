@@ -229,7 +229,7 @@ def _measure_data() -> dict:
   """Returns the results of `data.run`."""
   if _DATA.value is None:
     raise ValueError("--data is missing: a file, or bitstamp-sample")
-  config = data.DataConfig(
+  config = data.DataBenchmark(
     path=_DATA.value,
     window=_WINDOW.value,
     windows=_WINDOWS.value,

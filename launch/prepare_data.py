@@ -1,4 +1,4 @@
-r"""Makes training data of a market's orders, and proves it right.
+r"""Makes proven training data of a market's orders.
 
 Reads every file, replays each instrument and day through the matching engine,
 and compares the replay with whatever the feed has to check by: trades, call
@@ -42,6 +42,7 @@ from absl import flags
 
 from mars_jax import feeds
 from mars_jax.data import build as build_lib
+from mars_jax.data import day_report
 from mars_jax.data import executors
 from mars_jax.data import jobs as jobs_lib
 from mars_jax.data import manifest
@@ -68,7 +69,7 @@ _SCHEDULER = flags.DEFINE_string(
   " starts one here.",
 )
 _STRICT = flags.DEFINE_bool(
-  "strict", False, "Stop at the first day that is no good."
+  "strict", False, "Stop at the first day that is quarantined."
 )
 _MAX_MISMATCH_SHARE = flags.DEFINE_float(
   "max_mismatch_share",
@@ -107,7 +108,7 @@ flags.mark_flag_as_required("out")
 
 
 def main(*paths: str) -> None:
-  """Prepares, fits and shows; the top of this file says what."""
+  """Prepares the days, builds the data set, and prints both."""
   paths = [*paths, *_listed_paths()]
   if not paths:
     raise ValueError("name the files to prepare; --help shows examples")
@@ -144,20 +145,21 @@ def main(*paths: str) -> None:
     reports = _prepare(jobs, config, executor)
     _print_days(reports)
     if all(report.reason for report in reports):
-      raise ValueError("no day is good; the table says why")
+      raise ValueError("all days are quarantined; the table says why")
     with common.CONSOLE.status("fitting bins, drawing order images"):
-      data_set = build_lib.build(
+      data_set = build_lib.build_dataset(
         out, reports, prepare_config=config, split=split, executor=executor
       )
   _print_splits(data_set)
-  totals = _totals(reports, time.time() - began)
+  totals = day_report.totals(reports)
+  totals["seconds"] = time.time() - began
   print(json.dumps(totals))
   if totals["quarantined"]:
     sys.exit(1)
 
 
 def _check_absolute(paths: list[str]) -> None:
-  """Raises unless workers that run elsewhere find the same files."""
+  """Raises unless workers elsewhere find the same files."""
   for path in paths:
     is_name = path != _OUT.value and not os.path.exists(path)  # A sample's.
     if not os.path.isabs(path) and not is_name:
@@ -168,7 +170,7 @@ def _check_absolute(paths: list[str]) -> None:
 
 
 def _executor(num_tasks: int):
-  """Gives what runs so many tasks: a single one in this process."""
+  """Returns an executor; a single task runs in this process."""
   workers = _WORKERS.value or os.cpu_count()
   return executors.executor(
     workers=min(workers, num_tasks), scheduler=_SCHEDULER.value
@@ -187,34 +189,31 @@ def _listed_paths() -> list[str]:
 
 
 def _prepare(
-  jobs: list[jobs_lib.Job],
+  todo: list[jobs_lib.Job],
   config: prepare.PrepareConfig,
   executor: concurrent.futures.Executor,
-) -> list[prepare.DayReport]:
-  """Runs the jobs with a progress bar; returns the report of each."""
-  began, num_events, reports = time.time(), 0, {}
-  with progress_lib.bar("prepare", len(jobs)) as show:
+) -> list[day_report.DayReport]:
+  """Runs the jobs with a progress bar."""
+  began, done = time.time(), collections.Counter()
+  with progress_lib.bar("prepare", len(todo)) as show:
 
-    def on_progress(more: int) -> None:
-      nonlocal num_events
-      num_events += more
-      speed = num_events / (time.time() - began)
-      show(len(reports), f"{num_events:,} events, {speed:,.0f}/s")
+    def on_progress(num_events: int, num_days: int) -> None:
+      done.update(events=num_events, days=num_days)
+      speed = done["events"] / (time.time() - began)
+      show(done["days"], f"{done['events']:,} events, {speed:,.0f}/s")
 
-    is_here = isinstance(executor, executors.InlineExecutor)
-    arguments = (_OUT.value, config, *([on_progress] if is_here else []))
-    done = (executor.submit(prepare.run, job, *arguments) for job in jobs)
-    for future in done if is_here else concurrent.futures.as_completed([*done]):
-      report = future.result()
-      if report.reason and _STRICT.value:
-        raise ValueError(f"{report.source} is no good: {report.reason}")
-      reports[report.job] = report
-      on_progress(0 if is_here else report.replay.get("events", 0))
-  return [reports[job.name] for job in jobs]
+    return prepare.prepare_days(
+      todo,
+      _OUT.value,
+      config,
+      executor=executor,
+      is_strict=_STRICT.value,
+      on_progress=on_progress,
+    )
 
 
-def _print_days(reports: list[prepare.DayReport]) -> None:
-  """Prints a row a day, and why days are quarantined."""
+def _print_days(reports: list[day_report.DayReport]) -> None:
+  """Prints a row a day, and the reasons of quarantine."""
   header = ("day", "events", "orders", "checked", "wrong", "B/order", "s")
   common.print_table("Days", header, map(_row, reports))
   for report in reports:
@@ -226,7 +225,7 @@ def _print_days(reports: list[prepare.DayReport]) -> None:
       common.CONSOLE.print(text, highlight=False, markup=False)
 
 
-def _row(report: prepare.DayReport) -> tuple[str, ...]:
+def _row(report: day_report.DayReport) -> tuple[str, ...]:
   """Returns a day in the columns of the table."""
   name = f"{report.market} {report.instrument} {report.day}".strip()
   replay = report.replay or {"events": 0, "checked": {}, "mismatches": {}}
@@ -243,7 +242,7 @@ def _row(report: prepare.DayReport) -> tuple[str, ...]:
 
 
 def _print_splits(data_set: manifest.Manifest) -> None:
-  """Prints how many orders of each market are in each split."""
+  """Prints the number of orders by market and split."""
   counts = collections.defaultdict(collections.Counter)
   for day in data_set.days:
     for name, (first, last) in day.splits.items():
@@ -256,23 +255,6 @@ def _print_splits(data_set: manifest.Manifest) -> None:
       for market in data_set.markets
     ),
   )
-
-
-def _totals(reports: list[prepare.DayReport], seconds: float) -> dict:
-  """Returns what all days add up to."""
-  good = [report for report in reports if not report.reason]
-  num_orders = sum(report.num_orders for report in good)
-  num_events = sum(report.replay["events"] for report in good)
-  in_jobs = sum(sum(report.seconds.values()) for report in good)
-  return {
-    "days": len(good),
-    "quarantined": len(reports) - len(good),
-    "events": num_events,
-    "orders": num_orders,
-    "bytes_per_order": sum(report.num_bytes for report in good) / num_orders,
-    "events_per_second_and_core": num_events / in_jobs,
-    "seconds": seconds,
-  }
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measures what the orders of a day take on disk, and how fast they are read.
+"""Benchmark of the orders of a day on disk: size and speed.
 
 `mars_jax.data.store` is compared with containers that others use: a column a
 file, mapped into memory, and ArrayRecord, which Grain reads. There as well a
@@ -21,15 +21,15 @@ from array_record.python import array_record_module as array_record
 from mars_jax import feeds
 from mars_jax import records as records_lib
 from mars_jax import replay
-from mars_jax import types
+from mars_jax.data import codec
 from mars_jax.data import pipeline
 from mars_jax.data import store
+from mars_jax.data import windows as windows_lib
 from mars_jax.tokens import features
 
 _BLOCK_SIZE = 1024  # Orders of a record of ArrayRecord.
 _THREADS = (0, 2)  # Of the pipeline.
 _STEPS = ("read", "replay and compare", "both")
-_INTEGERS = (np.int8, np.int16, np.int32, np.int64)
 # What a model takes: 6 FLOPs a parameter and token, forward and backward.
 _FLOPS = 989e12  # Of an H100 SXM a second, dense bfloat16, by its data sheet.
 _UTILISATION = 0.4
@@ -40,8 +40,8 @@ Read = collections.abc.Callable[[int, int], records_lib.Records]
 
 
 @dataclasses.dataclass(frozen=True)
-class DataConfig:
-  """What to measure; `launch/benchmark.py` explains each, by its flag."""
+class DataBenchmark:
+  """Settings, each explained by its flag in `launch/benchmark.py`."""
 
   path: str
   window: int
@@ -52,7 +52,7 @@ class DataConfig:
 
   @property
   def num_repeats(self) -> int:
-    """How often `run` calls `on_repeat`."""
+    """Number of calls of `on_repeat` by `run`."""
     return 1 + self.repeats * (1 + len(_CONTAINERS) + len(_THREADS))
 
 
@@ -65,10 +65,10 @@ class Container(typing.Protocol):
     """Writes a file, or a folder."""
 
   def open(self, path: pathlib.Path) -> Read:
-    """Returns what reads the orders in `[start, stop)`."""
+    """Returns a function that reads the orders in `[start, stop)`."""
 
 
-def run(config: DataConfig, on_repeat: OnRepeat) -> dict:
+def run(config: DataBenchmark, on_repeat: OnRepeat) -> dict:
   """Measures.
 
   Args:
@@ -91,9 +91,9 @@ def run(config: DataConfig, on_repeat: OnRepeat) -> dict:
 
 
 def _measure_prepare(config, on_repeat):
-  """Returns the name and the records of a day, and events a second, a core.
+  """Returns a day's name and records, and events a second.
 
-  All is done once more than it counts, to compile first.
+  Speeds are of one core. All is done once more than it counts, to compile first.
   """
   seconds = []
   for _ in range(config.repeats + 1):
@@ -121,7 +121,7 @@ def _measure_prepare(config, on_repeat):
 
 
 def measure(
-  records: records_lib.Records, config: DataConfig, on_repeat: OnRepeat
+  records: records_lib.Records, config: DataBenchmark, on_repeat: OnRepeat
 ) -> dict:
   """Measures with the records of a day; see `run`."""
   if len(records) < 2 * config.window:
@@ -173,7 +173,7 @@ class _Columns:
 
 
 class _ArrayRecord:
-  """A block of orders a record, each of which can be read alone."""
+  """Blocks of orders, each a record that can be read alone."""
 
   def __init__(self, name, compression):
     self.name = name
@@ -226,52 +226,31 @@ _CONTAINERS = (
 
 
 def _narrow_columns(records):
-  """Returns all that is in records, `[T, ...]` each, as small integers."""
-  order, levels = records.order, records.snapshot
-  columns = (
-    *(records.time, order.kind, order.side, order.price - records.mid_before),
-    *(order.volume, order.id, records.traded, records.mid_before),
-    records.mid_after - records.mid_before,
-    levels.price - records.mid_after[:, None, None],
-    levels.volume,
-  )
-  return [_narrow(column) for column in columns]
+  """Returns all that is in records, `[T, n]` each, as small integers.
 
-
-def _narrow(column):
-  """Returns a column in the smallest integers that can hold it."""
-  for dtype in _INTEGERS:
-    limits = np.iinfo(dtype)
-    if limits.min <= column.min() and column.max() <= limits.max:
-      return column.astype(dtype)
+  They are the columns of the store, and all prices are ticks from a mid.
+  """
+  day_time, values = codec.to_columns(records)  # [T], [C, T]
+  *_, level_price, _ = codec.groups(len(values))
+  values[level_price] -= values[codec.MID_AFTER]
+  values[codec.MID_AFTER] -= values[codec.MID_BEFORE]
+  groups = [values[rows] for rows in codec.groups(len(values))]
+  columns = [day_time[None], *groups]
+  return [np.ascontiguousarray(codec.narrow(x).T) for x in columns]
 
 
 def _widen(columns):
   """Returns the records of the columns of `_narrow_columns`."""
-  day_time, *columns = columns
-  kind, side, distance, volume, id_, traded, before, move, away, volumes = (
-    column.astype(np.int32) for column in columns
-  )
-  after = before + move
-  return records_lib.Records(
-    time=np.array(day_time),
-    order=types.Order(
-      kind=kind,
-      side=side,
-      price=before + distance,
-      volume=volume,
-      id=id_,
-      owner=np.full_like(id_, types.NO_OWNER),
-    ),
-    mid_before=before,
-    mid_after=after,
-    snapshot=types.Snapshot(price=after[:, None, None] + away, volume=volumes),
-    traded=traded,
-  )
+  day_time, *groups = columns
+  values = np.concatenate([x.T for x in groups], dtype=np.int32)  # [C, T]
+  *_, level_price, _ = codec.groups(len(values))
+  values[codec.MID_AFTER] += values[codec.MID_BEFORE]
+  values[level_price] += values[codec.MID_AFTER]
+  return codec.from_columns(day_time[:, 0].astype(np.int64), values)
 
 
 def _measure_container(container, folder, records, config, on_repeat):
-  """Returns the bytes of an order, and windows a second, a core."""
+  """Returns bytes an order, and windows a second of a core."""
   path = folder / container.name
   began = time.process_time()
   container.write(path, records)
@@ -298,7 +277,7 @@ def _measure_container(container, folder, records, config, on_repeat):
 
 
 def _check_equal(name, found, records):
-  """Raises an error unless a container gave back what was written."""
+  """Raises ValueError unless a container gave back the records."""
   for one, other in zip(
     jax.tree.leaves(vars(found)), jax.tree.leaves(vars(records)), strict=True
   ):
@@ -307,9 +286,13 @@ def _check_equal(name, found, records):
 
 
 def _measure_pipeline(folder, records, num_threads, config, on_repeat):
-  """Returns how many orders a second come in batches, a core."""
-  part = pipeline.Part(store.DayFile(folder / _OURS.name), "", 0, len(records))
-  windows = pipeline.by_market([part], [""], config.window, config.window // 2)
+  """Returns the orders a second of a core, in batches."""
+  part = windows_lib.Part(
+    store.DayFile(folder / _OURS.name), "", 0, len(records)
+  )
+  windows = windows_lib.by_market(
+    [part], [""], config.window, config.window // 2
+  )
   batches = pipeline.batches(
     windows,
     batch_size=config.batch_size,
@@ -328,7 +311,7 @@ def _measure_pipeline(folder, records, num_threads, config, on_repeat):
 
 
 def _speeds(work, amount, config, on_repeat):
-  """Returns what is done a second and core, of each repetition."""
+  """Returns the work a second and core of each repetition."""
   work()
   speeds = []
   for _ in range(config.repeats):
@@ -340,7 +323,7 @@ def _speeds(work, amount, config, on_repeat):
 
 
 def _summary(speeds, name):
-  """Returns the median under a name, and the extremes as `_min` and `_max`."""
+  """Returns the median, and the extremes as `_min` and `_max`."""
   return {
     name: float(np.median(speeds)),
     f"{name}_min": min(speeds),

@@ -19,6 +19,7 @@ import numpy as np
 from mars_jax import lmm
 from mars_jax import sim
 from mars_jax.data import pipeline
+from mars_jax.data import windows as windows_lib
 from mars_jax.lmm.nn import layers
 from mars_jax.lmm.order import embed
 from mars_jax.lmm.order import model as model_lib
@@ -195,7 +196,7 @@ def make_tokenizer(config: lmm.LmmConfig) -> features.Tokenizer:
   )
 
 
-def _batch(num_windows: int, num_orders: int) -> pipeline.Item:
+def _batch(num_windows: int, num_orders: int) -> windows_lib.Item:
   """Returns random windows, as `pipeline.batches` does."""
   rng = np.random.default_rng(0)
 

@@ -1,4 +1,6 @@
-"""Makes one data set of many prepared days: splits, bins, order images.
+"""Builder of one data set from many prepared days.
+
+It splits the orders, fits the bins, and draws the order images.
 
 Prices are in ticks and volumes in lots, which differ from market to market, so
 that each market has bins of its own. They are quantiles of a stream: the days
@@ -22,6 +24,7 @@ import numpy as np
 from flax import serialization
 from flax import traverse_util
 
+from mars_jax.data import day_report
 from mars_jax.data import manifest
 from mars_jax.data import prepare
 from mars_jax.data import store
@@ -38,7 +41,7 @@ _BATCH = 16  # Days of which one worker merges the histograms.
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SplitConfig:
-  """Which orders are for training, validation and test.
+  """Split of the orders: training, validation and test.
 
   The instruments of `test_instruments` are for test only. The others are split
   by date where `valid_from` is given, and else by time within each day, which
@@ -77,7 +80,7 @@ class SplitConfig:
 
 
 def _check_date(name: str, value: str | None) -> None:
-  """Raises ValueError unless a date is written like those of the days."""
+  """Raises ValueError unless a date is like 2023-01-31."""
   try:
     is_date = value is None or str(datetime.date.fromisoformat(value)) == value
   except ValueError:
@@ -86,15 +89,15 @@ def _check_date(name: str, value: str | None) -> None:
     raise ValueError(f"{name} = {value!r} is no date like 2023-01-31")
 
 
-def build(
+def build_dataset(
   out: pathlib.Path | str,
-  reports: collections.abc.Sequence[prepare.DayReport],
+  reports: collections.abc.Sequence[day_report.DayReport],
   *,
   prepare_config: prepare.PrepareConfig,
   split: SplitConfig,
   executor: concurrent.futures.Executor,
 ) -> manifest.Manifest:
-  """Makes a data set of days that have been prepared.
+  """Builds a data set of days that have been prepared.
 
   Args:
     out: its folder, where the days are.
@@ -145,14 +148,14 @@ def _check_distinct(reports) -> None:
 
 
 def _splits(
-  out: pathlib.Path, report: prepare.DayReport, split: SplitConfig
+  out: pathlib.Path, report: day_report.DayReport, split: SplitConfig
 ) -> dict[str, tuple[int, int]]:
   """Returns {split: (first, last)} of a day."""
   count = report.num_orders
   if report.instrument in split.test_instruments:
     return {"test": (0, count)}
   if split.valid_from is None:
-    time = store.DayFile(out / report.folder / prepare.ORDERS).time
+    time = store.DayFile(out / report.folder / day_report.ORDERS).time
     shares = np.cumsum([split.train_fraction, split.valid_fraction])
     ends = np.searchsorted(time, time[0] + (time[-1] - time[0]) * shares)
     ends[shares > 1 - 1e-9] = count  # Then the last order is no test.
@@ -196,11 +199,11 @@ def _fit(out, days, executor) -> dict[str, manifest.MarketBins]:
 def _histograms(
   out: str, days: list[manifest.DayEntry]
 ) -> dict[str, histogram.Histogram]:
-  """Returns the histograms of what is binned, over the training orders."""
+  """Returns the histograms of training orders, by binned field."""
   parts = []
   for day in days:
     first, last = day.splits["train"]
-    path = pathlib.Path(out) / day.report.folder / prepare.ORDERS
+    path = pathlib.Path(out) / day.report.folder / day_report.ORDERS
     records = store.DayFile(path).read(0, last)
     values = encoding.values(records, first)
     values["image"] = image.price_offsets(
@@ -220,11 +223,11 @@ def _merge(one, other):
 
 
 def _write_images(
-  out: str, report: prepare.DayReport, market_bins: manifest.MarketBins
+  out: str, report: day_report.DayReport, market_bins: manifest.MarketBins
 ) -> dict[str, Any]:
-  """Writes the images of a day; returns what the manifest says of them."""
+  """Writes a day's images; returns their entry of the manifest."""
   root = pathlib.Path(out)
-  day = store.DayFile(root / report.folder / prepare.ORDERS)
+  day = store.DayFile(root / report.folder / day_report.ORDERS)
   records = day.read(0, len(day))
   minute, images, num_cut = image.minute_images(
     records.time,
@@ -264,15 +267,15 @@ def _save_npz(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def _save_manifest(out, days, bad, images, configs) -> None:
-  """Writes what is in the data set, with the digest of every file."""
+  """Writes the manifest, with the digest of every file."""
   digests = {manifest.BINS: files.digest(out / manifest.BINS)}
   for day, made in zip(days, images, strict=True):
-    orders = f"{day.report.folder}/{prepare.ORDERS}"
+    orders = f"{day.report.folder}/{day_report.ORDERS}"
     digests[orders] = day.report.orders_sha256
     digests[f"{manifest.IMAGES}/{day.report.job}.npz"] = made.pop("sha256")
   about = {
     "version": manifest.VERSION,
-    "days_version": prepare.VERSION,
+    "days_version": day_report.VERSION,
     "configs": configs,
     "days": [
       {

@@ -1,4 +1,7 @@
-"""The orders of markets, split: of a day in memory, or of prepared files."""
+"""Data sets of split orders, of one or many days.
+
+`from_day` replays one day in memory; `from_folder` opens prepared files, of
+many days and markets."""
 
 import collections.abc
 import dataclasses
@@ -12,6 +15,7 @@ from mars_jax import replay
 from mars_jax.data import manifest
 from mars_jax.data import pipeline
 from mars_jax.data import store
+from mars_jax.data import windows as windows_lib
 from mars_jax.feeds import events
 from mars_jax.tokens import encoding
 from mars_jax.tokens import features
@@ -21,7 +25,7 @@ from mars_jax.utils import files
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataConfig:
-  """What is read, and how it is cut up.
+  """Place of the orders, and their split.
 
   Attributes:
     path: the folder of a data set, as `from_folder` takes it, or one day of
@@ -61,7 +65,7 @@ class Dataset:
 
   name: str
   source: dict[str, Any]
-  parts: dict[str, list[pipeline.Part]]
+  parts: dict[str, list[windows_lib.Part]]
   tokenizers: dict[str, features.Tokenizer]
   num_dropped: int = 0
 
@@ -83,36 +87,36 @@ class Dataset:
     return tuple(self.tokenizers)
 
   def tokenizer_list(self, scheme: str) -> list[features.Tokenizer]:
-    """Returns the bins by the numbers of the markets, for `pipeline.tokens`.
+    """Returns the bins for `pipeline.tokens`, by market number.
 
     Args:
       scheme: of the tokens, `LmmConfig.inputs`.
     """
     return [bins.replace(scheme=scheme) for bins in self.tokenizers.values()]
 
-  def market_parts(self, split: str, market: str) -> list[pipeline.Part]:
-    """Returns the parts of a split that are of a market."""
+  def market_parts(self, split: str, market: str) -> list[windows_lib.Part]:
+    """Returns the parts of a split and market."""
     return [part for part in self.parts[split] if part.market == market]
 
   def train_windows(
     self, config: pipeline.BatchConfig
-  ) -> dict[str, pipeline.Windows]:
-    """Returns the windows of each market to train on, for `pipeline.batches`.
+  ) -> dict[str, windows_lib.Windows]:
+    """Returns the training windows by market, for `pipeline.batches`.
 
-    A market that has none is left out; `orders_in_no_window` tells.
+    A market that has none is left out; see `orders_in_no_window`.
     """
     windows = self._windows(config)
     return {name: source for name, source in windows.items() if len(source)}
 
   def orders_in_no_window(self, config: pipeline.BatchConfig) -> int:
-    """Returns how many orders for training `train_windows` leaves out."""
+    """Returns the number of training orders in no window."""
     return sum(w.num_left_out for w in self._windows(config).values())
 
   def _windows(
     self, config: pipeline.BatchConfig
-  ) -> dict[str, pipeline.Windows]:
-    """Returns the windows to train on, of markets without one as well."""
-    return pipeline.by_market(
+  ) -> dict[str, windows_lib.Windows]:
+    """Returns the training windows, of every market."""
+    return windows_lib.by_market(
       self.parts["train"],
       self.markets,
       config.window_length,
@@ -126,7 +130,9 @@ def from_day(
   config: DataConfig,
   on_progress: collections.abc.Callable[[int], None] = lambda num_events: None,
 ) -> Dataset:
-  """Replays one day in memory and fits the bins on its training part.
+  """Returns a data set of one day, replayed in memory.
+
+  The bins are fitted on the training part.
 
   Args:
     stream: the day.
@@ -154,8 +160,8 @@ def from_day(
     name=stream.name,
     source={"file": pathlib.Path(config.path).name},
     parts={
-      "train": [pipeline.Part(day, stream.market, 0, num_train)],
-      "valid": [pipeline.Part(day, stream.market, num_train, len(day))],
+      "train": [windows_lib.Part(day, stream.market, 0, num_train)],
+      "valid": [windows_lib.Part(day, stream.market, num_train, len(day))],
     },
     tokenizers={stream.market: encoding.fit(records[:num_train])},
     num_dropped=int(book.dropped),

@@ -1,4 +1,4 @@
-"""Where the days of a data set are prepared: here, on all cores, on a cluster.
+"""Executors of jobs: this process, all cores, a cluster.
 
 All are `concurrent.futures.Executor`s, and the work is the same function.
 """
@@ -35,7 +35,7 @@ class InlineExecutor(concurrent.futures.Executor):
 def executor(
   *, workers: int = 1, scheduler: str | None = None, timeout: float = 30.0
 ) -> collections.abc.Iterator[concurrent.futures.Executor]:
-  """Gives an executor.
+  """Yields an executor.
 
   Args:
     workers: processes on this machine; one is this process itself.
@@ -68,7 +68,7 @@ def executor(
 
 @contextlib.contextmanager
 def _dask_client(scheduler, workers, timeout):
-  """Gives a client of a scheduler, whose workers leave accelerators alone."""
+  """Yields a client of a scheduler with workers on CPUs."""
   try:
     import distributed
   except ModuleNotFoundError as error:
@@ -92,7 +92,7 @@ def _dask_client(scheduler, workers, timeout):
 
 
 def _start_worker() -> None:
-  """Keeps a worker to the CPU, and from outliving its parent."""
+  """Keeps a worker on the CPU, ending with its parent."""
   stay_on_cpu()
 
   def follow():
@@ -103,7 +103,7 @@ def _start_worker() -> None:
 
 
 def stay_on_cpu() -> None:
-  """Has JAX use the CPU, before it is used at all.
+  """Makes JAX use the CPU, before its first use.
 
   Replaying a day is one small step after another, which no accelerator is quick
   at, and a process that takes one keeps most of its memory.

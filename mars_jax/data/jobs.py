@@ -1,4 +1,4 @@
-"""What there is to prepare in files of a feed: a job an instrument and file."""
+"""Jobs of preparation: one an instrument and file."""
 
 import collections.abc
 import concurrent.futures
@@ -34,7 +34,7 @@ class Job:
 
   @property
   def name(self) -> str:
-    """The name of its folder: legible, and of this job alone."""
+    """Name of its folder: legible, and unique to the job."""
     digest = hashlib.sha256(repr(self).encode()).hexdigest()
     parts = [pathlib.PurePath(self.path).name, self.instrument or ""]
     words = [re.sub(r"[^\w.-]+", "-", part)[:80] for part in parts if part]
@@ -49,7 +49,7 @@ def find_jobs(
   format: str | None = None,
   instruments: collections.abc.Collection[str] = (),
 ) -> list[Job]:
-  """Finds what there is to prepare.
+  """Finds the jobs in files.
 
   A file of many instruments is split first where it can be (`registry.split`),
   in one pass, to below `out`, where a later run finds the parts.
@@ -92,7 +92,7 @@ def _find(path, *, out, format, instruments):
 def _split(
   path: str, out: pathlib.Path, format: str, instruments: list[str]
 ) -> pathlib.Path:
-  """Returns a folder with a part an instrument; it is whole or not there."""
+  """Returns a folder with one part an instrument, made atomically."""
   # A name of its own for each content of the file.
   parts = [*instruments, files.digest(*registry.files(path))]
   folder = out / SPLIT / Job(path, format, " ".join(parts)).name
@@ -109,7 +109,7 @@ def _split(
 
 
 def clean(out: pathlib.Path | str) -> None:
-  """Removes what runs that were killed have left unfinished."""
+  """Removes unfinished files of runs that were killed."""
   for partial in pathlib.Path(out).glob(f"**/{files.PARTIAL}*"):
     if partial.is_dir():
       shutil.rmtree(partial, ignore_errors=True)

@@ -1,11 +1,11 @@
-"""A data set of prepared days: its folder, what is in it, and opening it.
+"""Manifest of a data set of prepared days.
 
 A data set is a folder that `build` makes:
   manifest.json  what is in it, and how it was made; written last.
   bins.npz       the bins of each market, fitted on its training split alone.
-  days/          the orders of each day, and a report (`prepare`).
+  days/          the orders of each day, and a report (`day_report`).
   images/        the order images of each day, by minute (`tokens.image`).
-  quarantine/    the reports of days that are no good.
+  quarantine/    the reports of days that were quarantined.
 """
 
 import dataclasses
@@ -15,16 +15,16 @@ import pathlib
 import numpy as np
 from flax import traverse_util
 
-from mars_jax.data import pipeline
-from mars_jax.data import prepare
+from mars_jax.data import day_report
 from mars_jax.data import store
+from mars_jax.data import windows as windows_lib
 from mars_jax.feeds import events
 from mars_jax.tokens import bins
 from mars_jax.tokens import features
 from mars_jax.tokens import image
 from mars_jax.utils import files
 
-VERSION = 1
+VERSION = 2
 SPLITS = ("train", "valid", "test")
 MANIFEST, BINS, IMAGES = "manifest.json", "bins.npz", "images"
 
@@ -51,13 +51,13 @@ class DayEntry:
     splits: {split: (first, last)}, its orders in `[first, last)`.
   """
 
-  report: prepare.DayReport
+  report: day_report.DayReport
   splits: dict[str, tuple[int, int]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-  """A data set that is ready to train on; see `load`.
+  """Contents of a data set, ready to train on.
 
   Attributes:
     folder: where it is.
@@ -68,7 +68,7 @@ class Manifest:
 
   folder: pathlib.Path
   days: tuple[DayEntry, ...]
-  quarantined: tuple[prepare.DayReport, ...]
+  quarantined: tuple[day_report.DayReport, ...]
   bins: dict[str, MarketBins]
 
   @property
@@ -78,12 +78,12 @@ class Manifest:
 
   def open(self, day: DayEntry) -> store.DayFile:
     """Opens the orders of a day."""
-    return store.DayFile(self.folder / day.report.folder / prepare.ORDERS)
+    return store.DayFile(self.folder / day.report.folder / day_report.ORDERS)
 
-  def parts(self, split: str) -> list[pipeline.Part]:
-    """Returns the stretches of orders of a split, for the pipeline."""
+  def parts(self, split: str) -> list[windows_lib.Part]:
+    """Returns the stretches of orders of a split."""
     return [
-      pipeline.Part(self.open(day), day.report.market, *day.splits[split])
+      windows_lib.Part(self.open(day), day.report.market, *day.splits[split])
       for day in self.days
       if split in day.splits
     ]
@@ -118,7 +118,7 @@ def load(folder: pathlib.Path | str) -> Manifest:
     raise events.DataError(path, None, f"{reason}; prepare the data again")
   days = []
   for entry in manifest["days"]:
-    report = prepare.load_report(folder / entry["folder"])
+    report = day_report.load(folder / entry["folder"])
     if report is None:
       raise events.DataError(folder / entry["folder"], None, "no such day")
     splits = {name: tuple(rows) for name, rows in entry["splits"].items()}
@@ -126,7 +126,7 @@ def load(folder: pathlib.Path | str) -> Manifest:
   bad = filter(
     None,
     (
-      prepare.load_report(folder / entry["folder"])
+      day_report.load(folder / entry["folder"])
       for entry in manifest["quarantined"]
     ),
   )

@@ -1,19 +1,20 @@
-"""One instrument and day of a feed: read, proven, and kept as training data.
+"""Preparation of days of a feed: read, prove, keep.
 
-A job (`jobs`) is one instrument of one file, and `run` all that is done to it:
+A job (`jobs`) is one instrument of one file, and `prepare_day` all its work:
 the reader makes events of it, the matching engine replays them and is compared
 with whatever the feed has to check by, and the orders of continuous trading,
-each with the book round it, go to disk with a report. A day that cannot be
-read, or whose replay differs, is quarantined: its report says why, and nothing
-else of it is kept. `build` makes a data set of many such days.
+each with the book round it, go to disk with a report (`day_report`). A day that
+cannot be read, or whose replay differs, is quarantined: its report says why,
+and nothing else of it is kept. `build` makes a data set of many such days.
 
-`run` is a function of its job alone, so that jobs may run anywhere and in any
-order. What it writes is a folder that is there whole or not at all, under the
+`prepare_day` is a function of its job alone, so that jobs may run anywhere and
+in any order. It writes a folder that is there whole or not at all, under the
 name of the job; a job whose folder is there, made from the same bytes under the
 same config, is not run again.
 """
 
 import collections.abc
+import concurrent.futures
 import dataclasses
 import hashlib
 import json
@@ -22,13 +23,14 @@ import pathlib
 import shutil
 import tempfile
 import time
-from typing import Any
 
 import numpy as np
 
 from mars_jax import records as records_lib
 from mars_jax import replay
 from mars_jax import types
+from mars_jax.data import day_report
+from mars_jax.data import executors
 from mars_jax.data import jobs
 from mars_jax.data import store
 from mars_jax.feeds import events
@@ -37,23 +39,19 @@ from mars_jax.tokens import encoding
 from mars_jax.tokens import features
 from mars_jax.utils import files
 
-VERSION = 1  # Of the folders; another one is made anew.
-DAYS, QUARANTINE = "days", "quarantine"  # Where the folders of jobs go.
-ORDERS, REPORT = "orders.mars", "report.json"  # Of a folder.
 _KINDS = ("asks", "bids", "cancels")  # By those of `tokens.vocab`.
 _INT32_MAX = 2**31 - 1
-_PRICE_LIMIT = 2**30  # Ticks, of `lob`.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PrepareConfig:
-  """How days are prepared.
+  """Settings of the preparation of days.
 
   Attributes:
     num_levels: levels of each side that are kept after every order.
     max_mismatch_share: the share of what is compared with the feed that may
-      differ, above which a day is quarantined, and of events that the clearing
-      house may reject.
+      differ, above which a day is quarantined, and of events that the matching
+      engine may reject.
   """
 
   num_levels: int = features.SNAPSHOT_LEVELS
@@ -71,65 +69,12 @@ class PrepareConfig:
       )
 
 
-@dataclasses.dataclass(frozen=True)
-class DayReport:
-  """What became of a job.
-
-  Attributes:
-    job: its name.
-    source: its path.
-    key: digest of all that the outcome depends on.
-    source_sha256: digest of the bytes of its files.
-    reason: why the day is quarantined; empty if it is good.
-    market, instrument, day: of the stream; empty if it cannot be read.
-    venue: whose rules it was replayed by, of `lob.PRESETS`.
-    tick_size: price of a tick, in the currency of the market.
-    lot_size: volume of a lot as it is kept, in shares or coins.
-    feed: what the reader counted.
-    replay: `replay.VerifyResult` of the replay, as JSON has it.
-    orders: those that are kept, by kind: asks, bids, cancels.
-    left_out: orders that are not kept since int32 cannot hold their price.
-    num_bytes: of the file of orders.
-    orders_sha256: its digest.
-    seconds: to read, replay and write; differs from run to run.
-  """
-
-  job: str
-  source: str
-  key: str
-  source_sha256: str
-  reason: str = ""
-  market: str = ""
-  instrument: str = ""
-  day: str = ""
-  venue: str = ""
-  tick_size: float = 0.0
-  lot_size: float = 0.0
-  feed: dict[str, int] = dataclasses.field(default_factory=dict)
-  replay: dict[str, Any] = dataclasses.field(default_factory=dict)
-  orders: dict[str, int] = dataclasses.field(default_factory=dict)
-  left_out: int = 0
-  num_bytes: int = 0
-  orders_sha256: str = ""
-  seconds: dict[str, float] = dataclasses.field(default_factory=dict)
-
-  @property
-  def num_orders(self) -> int:
-    """How many orders are kept."""
-    return sum(self.orders.values())
-
-  @property
-  def folder(self) -> str:
-    """The folder of the job, from that of the data set."""
-    return f"{QUARANTINE if self.reason else DAYS}/{self.job}"
-
-
-def run(
+def prepare_day(
   job: jobs.Job,
   out: str,
   config: PrepareConfig,
   on_progress: collections.abc.Callable[[int], None] = lambda num_events: None,
-) -> DayReport:
+) -> day_report.DayReport:
   """Prepares one instrument and day, unless that is done already.
 
   Args:
@@ -139,7 +84,7 @@ def run(
     on_progress: called with the number of events just replayed.
 
   Returns:
-    Its report, which is in its folder as well.
+    Its report, which is also in its folder.
 
   Raises:
     OSError: if there is no such file, or the disk is full, say; nothing of the
@@ -147,22 +92,76 @@ def run(
     ImportError: if the extra that a reader needs is not installed.
   """
   sha256 = files.digest(*registry.files(job.path))
-  parts = [VERSION, dataclasses.asdict(job), dataclasses.asdict(config), sha256]
+  parts = [
+    day_report.VERSION,
+    dataclasses.asdict(job),
+    dataclasses.asdict(config),
+    sha256,
+  ]
   key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-  blank = DayReport(job.name, job.path, key, sha256)
+  blank = day_report.DayReport(job.name, job.path, key, sha256)
   root = pathlib.Path(out)
-  for folder in (root / DAYS / job.name, root / QUARANTINE / job.name):
-    if report := load_report(folder, key):
+  for folder in (
+    root / day_report.DAYS / job.name,
+    root / day_report.QUARANTINE / job.name,
+  ):
+    if report := day_report.load(folder, key):
       return report
     shutil.rmtree(folder, ignore_errors=True)
   report, records = _prove(job, blank, config, on_progress)
   return _write(root, report, records)
 
 
+def prepare_days(
+  todo: collections.abc.Sequence[jobs.Job],
+  out: str,
+  config: PrepareConfig,
+  *,
+  executor: concurrent.futures.Executor,
+  is_strict: bool = False,
+  on_progress: collections.abc.Callable[
+    [int, int], None
+  ] = lambda num_events, num_days: None,
+) -> list[day_report.DayReport]:
+  """Prepares many days.
+
+  Args:
+    todo: the jobs.
+    out: folder of the data set.
+    config: how.
+    executor: runs the jobs, each a task.
+    is_strict: whether a day that is quarantined ends it all.
+    on_progress: called with the numbers of events and of days just done: as
+      they are replayed if the executor is this process, else day by day.
+
+  Returns:
+    The report of each job, in the order of the jobs.
+
+  Raises:
+    ValueError: if a day is quarantined, and `is_strict`.
+    OSError, ImportError: as of `prepare_day`.
+  """
+  is_here = isinstance(executor, executors.InlineExecutor)
+  arguments = [str(out), config]
+  if is_here:
+    arguments.append(lambda num_events: on_progress(num_events, 0))
+  futures = (executor.submit(prepare_day, job, *arguments) for job in todo)
+  reports = {}
+  for done in (
+    futures if is_here else concurrent.futures.as_completed([*futures])
+  ):
+    report = done.result()
+    if report.reason and is_strict:
+      raise ValueError(f"{report.source} is quarantined: {report.reason}")
+    reports[report.job] = report
+    on_progress(0 if is_here else report.replay.get("events", 0), 1)
+  return [reports[job.name] for job in todo]
+
+
 def _prove(
-  job: jobs.Job, blank: DayReport, config: PrepareConfig, on_progress
-) -> tuple[DayReport, records_lib.Records | None]:
-  """Reads and replays; the records are None where the day is no good."""
+  job: jobs.Job, blank: day_report.DayReport, config: PrepareConfig, on_progress
+) -> tuple[day_report.DayReport, records_lib.Records | None]:
+  """Reads and replays; returns no records of a bad day."""
   began = time.time()
   options = {} if job.instrument is None else {"instrument": job.instrument}
   try:
@@ -186,7 +185,7 @@ def _prove(
     market=stream.market,
     instrument=stream.instrument,
     day=stream.day,
-    venue=stream.rules,
+    rules=stream.rules,
     tick_size=stream.tick_size,
     lot_size=stream.lot_size * factor,
     feed=dict(stream.counts),
@@ -203,7 +202,7 @@ def _find_fault(
   records: records_lib.Records,
   config: PrepareConfig,
 ) -> str:
-  """Returns why a day is no good, or nothing."""
+  """Returns the reason to quarantine a day, or nothing."""
   most = config.max_mismatch_share
   differ = sum(result.mismatches.values())
   compared = sum(result.checked.values())
@@ -226,7 +225,7 @@ def _find_fault(
 def narrow(
   records: records_lib.Records,
 ) -> tuple[records_lib.Records, int, int]:
-  """Returns records in int32, in lots as many times larger as that needs.
+  """Returns records in int32, in larger lots if need be.
 
   A volume becomes the nearest number of the larger lots, and at least one.
 
@@ -242,10 +241,12 @@ def narrow(
   """
   if records.traded.dtype == np.int32 or not len(records):
     return records, 1, 0
-  near = np.abs(records.order.price) < _PRICE_LIMIT
+  near = np.abs(records.order.price) < types.MAX_PRICE
   kept = records[near]
-  if np.abs(kept.snapshot.price).max() >= _PRICE_LIMIT:
-    reason = f"a price among the best levels is not below {_PRICE_LIMIT} ticks"
+  if np.abs(kept.snapshot.price).max() >= types.MAX_PRICE:
+    reason = (
+      f"a price among the best levels is not below {types.MAX_PRICE} ticks"
+    )
     raise events.DataError("the book", None, reason)
   largest = max(
     int(x.max()) for x in (kept.order.volume, kept.snapshot.volume, kept.traded)
@@ -283,9 +284,11 @@ def _count(records: records_lib.Records) -> dict[str, int]:
 
 
 def _write(
-  root: pathlib.Path, report: DayReport, records: records_lib.Records | None
-) -> DayReport:
-  """Writes the folder of a job, whole or not at all."""
+  root: pathlib.Path,
+  report: day_report.DayReport,
+  records: records_lib.Records | None,
+) -> day_report.DayReport:
+  """Writes the folder of a job atomically."""
   began = time.time()
   target = root / report.folder
   target.parent.mkdir(parents=True, exist_ok=True)
@@ -295,7 +298,7 @@ def _write(
     folder = pathlib.Path(own) / report.job
     folder.mkdir()
     if records is not None:
-      info = store.write(folder / ORDERS, records)
+      info = store.write(folder / day_report.ORDERS, records)
       report = dataclasses.replace(
         report,
         num_bytes=info.num_bytes,
@@ -303,25 +306,11 @@ def _write(
         seconds={**report.seconds, "write": time.time() - began},
       )
     text = json.dumps(dataclasses.asdict(report), indent=1)
-    (folder / REPORT).write_text(text + "\n")
+    (folder / day_report.REPORT).write_text(text + "\n")
     try:
       os.rename(folder, target)
     except OSError:  # What a run that was cut off had begun may end just now.
-      if done := load_report(target, report.key):
+      if done := day_report.load(target, report.key):
         return done
       raise
   return report
-
-
-def load_report(
-  folder: pathlib.Path, key: str | None = None
-) -> DayReport | None:
-  """Returns the report in a folder; None without one, or of another key."""
-  path = folder / REPORT
-  if not path.exists():
-    return None
-  try:
-    report = DayReport(**json.loads(path.read_text()))
-  except (TypeError, ValueError):  # Of another version.
-    return None
-  return report if key in (None, report.key) else None

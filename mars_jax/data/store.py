@@ -1,11 +1,8 @@
-"""The orders of one instrument and day on disk: exact, small, read anywhere.
+"""Files of the orders of one instrument and day.
 
-A day is one file of blocks of successive orders. A block holds columns, one
-after another, each in the smallest integers that can hold it, compressed as one
-zstd frame with a checksum. The price is kept as ticks from the mid; time, id,
-mids and levels, most of which stay as they are from order to order, as the
-difference to the order before. `launch/benchmark.py data` compares this with
-other containers.
+Exact, small, and read anywhere. A day is one file of blocks of successive
+orders, each of which `codec` turns into bytes, compressed as one zstd frame
+with a checksum. `launch/benchmark.py data` compares this with other containers.
 
 The file, little-endian: a header (`_HEADER`); where each block begins, and at
 last the file's size, uint64 each; the CRC-32 of all that, uint32; the blocks.
@@ -22,7 +19,7 @@ import zlib
 import numpy as np
 
 from mars_jax import records as records_lib
-from mars_jax import types
+from mars_jax.data import codec
 from mars_jax.feeds import events
 from mars_jax.utils import files
 from mars_jax.utils.compression import zstd
@@ -36,16 +33,12 @@ _OPTIONS = {
   zstd.CompressionParameter.compression_level: 9,
   zstd.CompressionParameter.checksum_flag: 1,
 }
-_NUM_PLAIN = 5  # Columns that are kept as they are, not as differences.
-_NUM_SINGLE = 8  # Columns before the levels.
-_PRICE, _MID_BEFORE = 4, 6  # Among them.
-_INT32, _INT64, _UINT64 = np.dtype("<i4"), np.dtype("<i8"), np.dtype("<u8")
-_INTEGERS = [np.dtype(f"<i{width}") for width in (1, 2, 4, 8)]
+_UINT64 = np.dtype("<u8")
 
 
 @dataclasses.dataclass(frozen=True)
 class DayInfo:
-  """What `write` wrote.
+  """Description of a file that `write` wrote.
 
   Attributes:
     num_orders: in the file.
@@ -80,7 +73,7 @@ def write(
   Args:
     path: of the file, in a folder that exists.
     records: of the whole day, in order, `[T, 2, L]` with any L; there may be
-      none. All are nobody's, as those of a feed are.
+      none. None has an owner, as in a feed.
     block_size: orders that are compressed as one.
 
   Raises:
@@ -88,7 +81,7 @@ def write(
   """
   blocks = []
   for start in range(0, len(records), block_size):
-    block = _encode(*_columns(records[start : start + block_size]))
+    block = codec.encode(*codec.to_columns(records[start : start + block_size]))
     blocks.append(zstd.compress(block, options=_OPTIONS))
   start = _HEADER.size + _UINT64.itemsize * (len(blocks) + 1) + _CRC.size
   header = _Header(
@@ -113,7 +106,7 @@ class DayFile:
   """
 
   def __init__(self, path: pathlib.Path | str):
-    """Names the file, which is opened when something of it is asked for."""
+    """Names the file; each read opens it."""
     self.path = pathlib.Path(path)
 
   def __len__(self) -> int:
@@ -127,12 +120,14 @@ class DayFile:
 
   @property
   def open_mid(self) -> int:
-    """Ticks, of the book that the first order met; 0 if there is no order."""
+    """Mid before the first order, ticks; 0 without orders."""
     return self._header.open_mid
 
   @property
   def time(self) -> np.ndarray:
-    """int64 `[T]` nanoseconds since midnight, of all orders: reads them all."""
+    """Times of all orders, int64 `[T]` nanoseconds since midnight.
+
+    This reads the whole file."""
     return self.read(0, len(self)).time
 
   def read(self, start: int, stop: int) -> records_lib.Records:
@@ -152,18 +147,18 @@ class DayFile:
     first, last = start // size, -(-stop // size)
     num_orders = min(last * size, header.num_orders) - first * size
     time = np.empty(num_orders, np.int64)
-    num_columns = _NUM_SINGLE + 4 * header.num_levels
+    num_columns = codec.NUM_SINGLE + 4 * header.num_levels
     values = np.empty((num_columns, num_orders), np.int32)
     for index, block in enumerate(self._read_blocks(first, last)):
       rows = slice(index * size, (index + 1) * size)
       try:
-        _decode(zstd.decompress(block), time[rows], values[:, rows])
+        codec.decode(zstd.decompress(block), time[rows], values[:, rows])
       except (ValueError, zstd.ZstdError) as error:
         row = (first + index) * size
         reason = f"the block that begins here is broken: {error}"
         raise events.DataError(self.path, row, reason) from error
     rows = slice(start - first * size, stop - first * size)
-    return _records(time[rows], values[:, rows])
+    return codec.from_columns(time[rows], values[:, rows])
 
   def _read_blocks(self, first, last):
     """Returns blocks in a row, compressed."""
@@ -183,7 +178,7 @@ class DayFile:
 
 
 class MemoryDay:
-  """The orders of a day in memory, read as those of a `DayFile` are."""
+  """Orders of a day in memory, read like a `DayFile`."""
 
   path = "a day in memory"  # For messages.
 
@@ -202,7 +197,7 @@ class MemoryDay:
 
   @property
   def open_mid(self) -> int:
-    """Ticks, of the book that the first order met; 0 if there is no order."""
+    """Mid before the first order, ticks; 0 without orders."""
     return int(self._records.mid_before[0]) if len(self) else 0
 
   def read(self, start: int, stop: int) -> records_lib.Records:
@@ -214,125 +209,6 @@ class MemoryDay:
     if not 0 <= start <= stop <= len(self):
       raise IndexError(f"{self.path}: orders {start} to {stop} of {len(self)}")
     return self._records[start:stop]
-
-
-def _columns(records):
-  """Returns the times `[T]` and the other columns, int32 `[C, T]`."""
-  order, snapshot = records.order, records.snapshot
-  if (order.owner != types.NO_OWNER).any():
-    raise ValueError("orders with an owner cannot be stored")
-  single = {
-    "kind": order.kind,
-    "side": order.side,
-    "volume": order.volume,
-    "traded": records.traded,
-    "price": order.price,
-    "id": order.id,
-    "mid_before": records.mid_before,
-    "mid_after": records.mid_after,
-  }
-  values = [_as_int32(name, column)[None] for name, column in single.items()]
-  for name in ("price", "volume"):
-    levels = _as_int32(f"level {name}", getattr(snapshot, name))
-    values.append(levels.reshape(len(records), 2 * levels.shape[-1]).T)
-  values = np.concatenate(values)
-  values[_PRICE] -= values[_MID_BEFORE]
-  return records.time.astype(np.int64), values
-
-
-def _records(time, values):
-  """Returns records of the columns of `_columns`."""
-  single, levels = np.split(values, [_NUM_SINGLE])
-  kind, side, volume, traded, distance, id_, before, after = single
-  levels = levels.reshape(2, 2, len(levels) // 4, len(time))
-  price, volumes = levels.transpose(0, 3, 1, 2)
-  return records_lib.Records(
-    time=time,
-    order=types.Order(
-      kind=kind,
-      side=side,
-      price=distance + before,
-      volume=volume,
-      id=id_,
-      owner=np.full_like(id_, types.NO_OWNER),
-    ),
-    mid_before=before,
-    mid_after=after,
-    snapshot=types.Snapshot(price=price, volume=volumes),
-    traded=traded,
-  )
-
-
-def _as_int32(name, column):
-  """Returns a column of numbers as int32, which must hold them."""
-  column = np.asarray(column)
-  limits = np.iinfo(np.int32)
-  if column.dtype != np.int32 and len(column):
-    low, high = column.min(), column.max()
-    if low < limits.min or high > limits.max:
-      raise ValueError(f"{name}: numbers from {low} to {high} exceed int32")
-  return column.astype(np.int32)
-
-
-def _groups(num_columns):
-  """Returns the columns that share a type: a slice for each."""
-  levels = (num_columns - _NUM_SINGLE) // 2
-  return [
-    *(slice(column, column + 1) for column in range(_NUM_SINGLE)),
-    slice(_NUM_SINGLE, _NUM_SINGLE + levels),
-    slice(_NUM_SINGLE + levels, num_columns),
-  ]
-
-
-def _encode(time, values):
-  """Returns a block, not compressed: the columns of `_columns` as bytes.
-
-  First what the differences start from; then the width of the integers of the
-  times and of each group; then these. A difference wraps, and the sum back.
-  """
-  changing = values[_NUM_PLAIN:]
-  steps = np.diff(changing, axis=1, prepend=changing[:, :1])
-  columns = np.concatenate([values[:_NUM_PLAIN], steps])
-  groups = [np.diff(time, prepend=time[:1])]
-  groups += [columns[rows] for rows in _groups(len(values))]
-  groups = [_narrow(group) for group in groups]
-  return b"".join(
-    [
-      time[:1].astype(_INT64).tobytes(),
-      changing[:, 0].astype(_INT32).tobytes(),
-      bytes(group.itemsize for group in groups),
-      *(group.tobytes() for group in groups),
-    ]
-  )
-
-
-def _narrow(values):
-  """Returns integers in the smallest type that holds them all."""
-  low, high = values.min(), values.max()
-  for dtype in _INTEGERS:
-    limits = np.iinfo(dtype)
-    if limits.min <= low and high <= limits.max:
-      return values.astype(dtype)
-
-
-def _decode(data, time, values):
-  """Fills the times `[T]` and the columns `[C, T]` of a block."""
-  groups = _groups(len(values))
-  changing = values[_NUM_PLAIN:]
-  first_time = np.frombuffer(data, _INT64, 1)
-  first = np.frombuffer(data, _INT32, len(changing), first_time.nbytes)
-  offset = first_time.nbytes + first.nbytes
-  widths = data[offset : offset + 1 + len(groups)]
-  offset += len(widths)
-  targets = [time[None], *(values[rows] for rows in groups)]
-  for width, target in zip(widths, targets, strict=True):
-    found = np.frombuffer(data, f"<i{width}", target.size, offset)
-    target[:] = found.reshape(target.shape)
-    offset += found.nbytes
-  time[0] = first_time[0]
-  np.cumsum(time, out=time)
-  changing[:, 0] = first
-  np.cumsum(changing, axis=1, out=changing)
 
 
 def _pack_header(header):

@@ -23,6 +23,7 @@ from jax.experimental import multihost_utils
 from mars_jax import lmm
 from mars_jax.data import dataset as dataset_lib
 from mars_jax.data import pipeline
+from mars_jax.data import windows as windows_lib
 from mars_jax.tokens import features
 from mars_jax.train import checkpoint
 from mars_jax.train import loss as loss_lib
@@ -139,7 +140,7 @@ def init_state(
 def train_step(
   state: TrainState,
   tokenizers: collections.abc.Sequence[features.Tokenizer],
-  batch: pipeline.Item,
+  batch: windows_lib.Item,
   *,
   seed: int,
   config: lmm.LmmConfig,
@@ -154,7 +155,7 @@ def train_step(
   Args:
     state: before the step.
     tokenizers: of the markets of the batch, by their numbers.
-    batch: of items of `pipeline.Windows`, leaves `[B, ...]`.
+    batch: of items of `windows_lib.Windows`, leaves `[B, ...]`.
     seed: of the run; static.
     config: of the model; static.
     optimizer: static.

@@ -17,6 +17,7 @@ from mars_jax.baselines import ngrams
 from mars_jax.data import dataset as dataset_lib
 from mars_jax.data import pipeline
 from mars_jax.data import store
+from mars_jax.data import windows as windows_lib
 from mars_jax.tokens import features
 from mars_jax.train import loss
 from mars_jax.train import sharding
@@ -198,15 +199,17 @@ def _thinned(spans, max_orders):
 
 def _padded(
   number: int, day: store.DayFile, first: int, stop: int, size: int
-) -> pipeline.Item:
+) -> windows_lib.Item:
   """Returns an item of some orders of a day, the last repeated up to a size."""
-  item = pipeline.read(day, first, stop)
+  item = windows_lib.read(day, first, stop)
   rows = np.minimum(np.arange(size), stop - first - 1)
   padded = {name: leaf[rows] for name, leaf in item.items()}
   return {"market": np.int32(number), **padded}
 
 
-def _stack(items: collections.abc.Sequence[pipeline.Item]) -> pipeline.Item:
+def _stack(
+  items: collections.abc.Sequence[windows_lib.Item],
+) -> windows_lib.Item:
   """Returns a batch."""
   return jax.tree.map(lambda *leaves: np.stack(leaves), *items)
 
@@ -218,7 +221,7 @@ def _score(tokenizers, params, batch, *, config):
 
 
 def _order_indices(
-  part: pipeline.Part, tokenizer: features.Tokenizer
+  part: windows_lib.Part, tokenizer: features.Tokenizer
 ) -> np.ndarray:
   """Returns the indices of the orders of a part, int32 `[stop - start]`."""
   chunks = [np.zeros(0, np.int32)]  # A part may be empty.

@@ -1,4 +1,4 @@
-"""Checks of arguments and configs, with errors that say what to give."""
+"""Checks of arguments and configs, with clear errors."""
 
 import collections.abc
 from typing import Any

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and whether they are the same."""
+"""Atomic writes of files, and digests of their bytes."""
 
 import collections.abc
 import contextlib
@@ -8,14 +8,18 @@ import pathlib
 import tempfile
 import uuid
 
-PARTIAL = ".partial-"  # What a file or folder is called while it is written.
+PARTIAL = ".partial-"  # Begins the name of a file or folder in the making.
 
 
 @contextlib.contextmanager
 def replacing(
   path: pathlib.Path,
 ) -> collections.abc.Iterator[pathlib.Path]:
-  """Gives the name of a file to write, which becomes `path` once it is."""
+  """Yields a path to write, which then becomes `path`.
+
+  So `path` is there whole or not at all; a write
+  that fails leaves nothing.
+  """
   partial = path.with_name(f"{PARTIAL}{path.name}.{uuid.uuid4().hex}")
   try:
     yield partial
@@ -45,9 +49,10 @@ def check_writable(path: pathlib.Path) -> None:
 
 
 def digest(*paths: pathlib.Path) -> str:
-  """Returns the SHA-256 of a file, or of names and digests of several.
+  """Returns the SHA-256 of files.
 
-  A folder stands for the files in it.
+  Of several it is that of their names and digests. A folder stands for the
+  files in it.
   """
   files = [f for path in paths for f in sorted(path.rglob("*")) or [path]]
   files = [file for file in files if file.is_file()]

@@ -22,7 +22,7 @@ def nanoseconds(time: types.Timestamp) -> np.ndarray:
 
 
 def parse_clock(text: str, *, named: str) -> int:
-  """Returns a time of day, as 14:30:00 or 14:30:00.5, in nanoseconds.
+  """Returns a time of day, as 14:30:00.5, in nanoseconds.
 
   Args:
     text: the time.

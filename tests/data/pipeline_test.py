@@ -12,6 +12,7 @@ import pytest
 from mars_jax import types
 from mars_jax.data import pipeline
 from mars_jax.data import store
+from mars_jax.data import windows as windows_lib
 from mars_jax.tokens import encoding
 from mars_jax.tokens import features
 from mars_jax.utils import time_of_day
@@ -54,9 +55,9 @@ def parts(days):
   Their orders have the volumes 0 to 69, 75 to 111 and 120 to 124.
   """
   return [
-    pipeline.Part(days[0], "A", 0, 70),
-    pipeline.Part(days[1], "A", 5, 42),
-    pipeline.Part(days[2], "A", 0, 5),
+    windows_lib.Part(days[0], "A", 0, 70),
+    windows_lib.Part(days[1], "A", 5, 42),
+    windows_lib.Part(days[2], "A", 0, 5),
   ]
 
 
@@ -66,7 +67,7 @@ def volumes(windows):
 
 
 def test_windows_hold_successive_orders_of_one_part(parts):
-  windows = pipeline.Windows(parts, LENGTH, 5)
+  windows = windows_lib.Windows(parts, LENGTH, 5)
   starts = [*range(0, 63, 5), *range(75, 105, 5)]
   assert volumes(windows) == [list(range(s, s + LENGTH)) for s in starts]
   assert windows[0].keys() == {"market", *LEAVES}
@@ -79,26 +80,26 @@ def test_windows_hold_successive_orders_of_one_part(parts):
 
 @pytest.mark.parametrize("stride", [1, 3, 5, 8, 11])
 def test_orders_in_no_window_are_counted(parts, stride):
-  windows = pipeline.Windows(parts, LENGTH, stride)
+  windows = windows_lib.Windows(parts, LENGTH, stride)
   seen = set(np.ravel(volumes(windows)).tolist())
   assert windows.num_left_out == 70 + 37 + 5 - len(seen)
 
 
 def test_an_item_that_is_not_there_is_an_error(parts):
-  windows = pipeline.Windows(parts, LENGTH, 5)
+  windows = windows_lib.Windows(parts, LENGTH, 5)
   for index in (-1, len(windows)):
     with pytest.raises(IndexError):
       windows[index]
 
 
 def test_no_parts_have_no_windows():
-  assert len(pipeline.Windows([], LENGTH, 1, pack=True)) == 0
+  assert len(windows_lib.Windows([], LENGTH, 1, pack=True)) == 0
 
 
 @pytest.mark.parametrize("stride", [1, 5, 8])
 def test_packing_loses_no_order(parts, stride):
-  packed = pipeline.Windows(parts, LENGTH, stride, pack=True)
-  plain = pipeline.Windows(parts, LENGTH, stride)
+  packed = windows_lib.Windows(parts, LENGTH, stride, pack=True)
+  plain = windows_lib.Windows(parts, LENGTH, stride)
   assert packed.num_left_out == 0
   assert volumes(packed)[: len(plain)] == volumes(plain)
   left_out = set(range(70)) | set(range(75, 112)) | set(range(120, 125))
@@ -122,13 +123,13 @@ def test_packing_loses_no_order(parts, stride):
 
 def test_packing_puts_spans_together():
   # By hand: 7 alone, 5 with 3, 4 with 2 and 2, where the least room is left.
-  rows = pipeline._packed([4, 2, 7, 0, 5, 3, 2], 8)
+  rows = windows_lib._packed([4, 2, 7, 0, 5, 3, 2], 8)
   assert rows == [[2], [4, 5], [0, 1, 6]]
 
 
 def test_packing_wastes_little_and_overfills_nothing():
   sizes = np.random.default_rng(0).integers(0, 65, 5_000).tolist()
-  rows = pipeline._packed(sizes, 64)
+  rows = windows_lib._packed(sizes, 64)
   used = [sum(sizes[span] for span in row) for row in rows]
   assert max(used) <= 64
   spans = sorted(span for row in rows for span in row)
@@ -146,19 +147,19 @@ def test_packing_wastes_little_and_overfills_nothing():
 )
 def test_windows_that_cannot_be_are_an_error(length, stride, pack, message):
   with pytest.raises(ValueError, match=message):
-    pipeline.Windows([], length, stride, pack=pack)
+    windows_lib.Windows([], length, stride, pack=pack)
 
 
 def test_a_part_that_cannot_be_is_an_error(days):
   with pytest.raises(ValueError, match="orders 3 to 2 are no part"):
-    pipeline.Part(days[0], "A", 3, 2)
+    windows_lib.Part(days[0], "A", 3, 2)
 
 
 def test_a_day_with_too_few_levels_is_an_error(tmp_path):
   store.write(tmp_path / "day", day_records.make(20, num_levels=4))
-  part = pipeline.Part(store.DayFile(tmp_path / "day"), "A", 0, 20)
+  part = windows_lib.Part(store.DayFile(tmp_path / "day"), "A", 0, 20)
   with pytest.raises(ValueError, match="has 4 price levels .* 6 are needed"):
-    pipeline.Windows([part], LENGTH, 1)[0]
+    windows_lib.Windows([part], LENGTH, 1)[0]
 
 
 def test_a_day_in_memory_is_as_one_on_disk(records, days):
@@ -166,7 +167,7 @@ def test_a_day_in_memory_is_as_one_on_disk(records, days):
     in_memory = store.MemoryDay(day)
     assert len(in_memory) == len(on_disk)
     both = [
-      pipeline.Windows([pipeline.Part(d, "A", 3, len(d))], LENGTH, 7)
+      windows_lib.Windows([windows_lib.Part(d, "A", 3, len(d))], LENGTH, 7)
       for d in (in_memory, on_disk)
     ]
     for index in range(len(both[0])):
@@ -177,14 +178,14 @@ def test_a_day_in_memory_is_as_one_on_disk(records, days):
 def test_a_day_in_memory_has_the_errors_of_one_on_disk():
   day = store.MemoryDay(day_records.make(20, num_levels=4))
   with pytest.raises(ValueError, match="memory has 4 price levels .* 6 are"):
-    pipeline.read(day, 0, 20)
+    windows_lib.read(day, 0, 20)
   for start, stop in ((-1, 3), (5, 4), (0, 21)):
     with pytest.raises(IndexError, match="memory: orders"):
       day.read(start, stop)
 
 
 def test_windows_can_be_pickled(parts):
-  windows = pipeline.Windows(parts, LENGTH, 5, pack=True)
+  windows = windows_lib.Windows(parts, LENGTH, 5, pack=True)
   copy = pickle.loads(pickle.dumps(windows))
   assert volumes(copy) == volumes(windows)
 
@@ -197,11 +198,11 @@ def test_tokens_of_items_are_those_of_the_whole_day(records, days, pack):
     encoding.encode(tokenizer, day)
     for tokenizer, day in zip(tokenizers, records, strict=False)
   ]
-  by_market = pipeline.by_market(
+  by_market = windows_lib.by_market(
     [
-      pipeline.Part(days[1], "B", 3, 50),
-      pipeline.Part(days[0], "A", 0, 70),
-      pipeline.Part(days[1], "B", 0, 3),
+      windows_lib.Part(days[1], "B", 3, 50),
+      windows_lib.Part(days[0], "A", 0, 70),
+      windows_lib.Part(days[1], "B", 0, 3),
     ],
     MARKETS,
     LENGTH,
@@ -229,8 +230,8 @@ def test_intervals_are_those_of_the_tokens_however_long(tmp_path):
   orders = day_records.make(len(nanoseconds))
   orders = dataclasses.replace(orders, time=np.cumsum(nanoseconds))
   store.write(tmp_path / "day", orders)
-  part = pipeline.Part(store.DayFile(tmp_path / "day"), "A", 0, len(orders))
-  (item,) = pipeline.Windows([part], len(orders), 1)
+  part = windows_lib.Part(store.DayFile(tmp_path / "day"), "A", 0, len(orders))
+  (item,) = windows_lib.Windows([part], len(orders), 1)
   time = time_of_day.timestamps(orders.time)
   earlier, later = (
     jax.tree.map(lambda x, s=rows: x[s], time)
@@ -243,15 +244,15 @@ def test_intervals_are_those_of_the_tokens_however_long(tmp_path):
 
 def test_parts_are_put_by_market(days):
   parts = [
-    pipeline.Part(day, name, 0, 20)
+    windows_lib.Part(day, name, 0, 20)
     for day, name in zip(days, "BAB", strict=True)
   ]
-  found = pipeline.by_market(parts, ("B", "C", "A"), LENGTH, LENGTH)
+  found = windows_lib.by_market(parts, ("B", "C", "A"), LENGTH, LENGTH)
   assert list(found) == ["A", "B"]
   assert [len(found[name]) for name in "AB"] == [2, 4]
   assert [int(found[name][0]["market"]) for name in "AB"] == [2, 0]
   with pytest.raises(ValueError, match=r"\['B'\] are none of A, C"):
-    pipeline.by_market(parts, ("A", "C"), LENGTH, LENGTH)
+    windows_lib.by_market(parts, ("A", "C"), LENGTH, LENGTH)
 
 
 class Numbers:
@@ -280,7 +281,7 @@ def numbers(batches, num_batches):
 
 
 def test_batches_stack_items(parts):
-  sources = pipeline.by_market(parts, MARKETS, LENGTH, 5)
+  sources = windows_lib.by_market(parts, MARKETS, LENGTH, 5)
   batch = next(make_batches(sources))
   assert batch["market"].shape == (4,)
   assert batch["kind"].shape == (4, LENGTH)

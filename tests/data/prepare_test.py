@@ -24,6 +24,7 @@ pytest.importorskip("polars")
 from mars_jax import records as records_lib
 from mars_jax import types
 from mars_jax.data import build as build_lib
+from mars_jax.data import day_report
 from mars_jax.data import executors
 from mars_jax.data import jobs as jobs_lib
 from mars_jax.data import manifest
@@ -77,10 +78,10 @@ def find_jobs(paths, out, instruments=()):
 def build(out, todo, *, split=None, executor=None):
   """Prepares jobs, and makes a data set of them."""
   executor = executor or executors.InlineExecutor()
-  futures = [executor.submit(prepare.run, j, str(out), CONFIG) for j in todo]
-  return build_lib.build(
+  reports = prepare.prepare_days(todo, out, CONFIG, executor=executor)
+  return build_lib.build_dataset(
     out,
-    [future.result() for future in futures],
+    reports,
     prepare_config=CONFIG,
     split=split or build_lib.SplitConfig(),
     executor=executor,
@@ -93,7 +94,7 @@ def contents(out):
   for path in sorted(pathlib.Path(out).rglob("*")):
     if path.is_file():
       data = path.read_bytes()
-      if path.name == prepare.REPORT:
+      if path.name == day_report.REPORT:
         report = json.loads(data)
         report["seconds"] = report["replay"]["seconds"] = None
         data = json.dumps(report).encode()
@@ -126,7 +127,7 @@ def test_a_broken_day_is_quarantined_with_its_reason_and_no_orders(data_set):
   (report,) = data.quarantined
   assert "broken.csv, row 201: action is none of created" in report.reason
   assert [path.name for path in (out / report.folder).iterdir()] == [
-    prepare.REPORT
+    day_report.REPORT
   ]
 
 
@@ -199,7 +200,7 @@ def test_a_data_set_that_is_loaded_is_the_one_that_was_built(data_set):
 def test_a_file_that_was_changed_afterwards_is_found(captures, tmp_path):
   data = build(tmp_path, jobs(captures, "day0.csv"))
   manifest.check(tmp_path)
-  path = tmp_path / data.days[0].report.folder / prepare.ORDERS
+  path = tmp_path / data.days[0].report.folder / day_report.ORDERS
   changed = bytearray(path.read_bytes())
   changed[len(changed) // 2] ^= 1
   path.write_bytes(changed)
@@ -213,18 +214,53 @@ def test_a_day_that_is_done_is_not_done_again_but_a_changed_one_is(
   source = tmp_path / "day.csv"
   source.write_bytes((captures / "day0.csv").read_bytes())
   (job,), out = jobs(tmp_path, "day.csv"), str(tmp_path / "out")
-  report = prepare.run(job, out, CONFIG)
+  report = prepare.prepare_day(job, out, CONFIG)
   with monkeypatch.context() as patch:
     patch.setattr(registry, "read_checked", None)
-    assert prepare.run(job, out, CONFIG) == report
+    assert prepare.prepare_day(job, out, CONFIG) == report
   source.write_bytes((captures / "broken.csv").read_bytes())
-  assert prepare.run(job, out, CONFIG).reason
+  assert prepare.prepare_day(job, out, CONFIG).reason
   assert not (tmp_path / "out" / report.folder).exists()
   source.write_bytes((captures / "day0.csv").read_bytes())
-  again = prepare.run(job, out, CONFIG)
+  again = prepare.prepare_day(job, out, CONFIG)
   assert dataclasses.replace(again, seconds={}, replay={}) == (
     dataclasses.replace(report, seconds={}, replay={})
   )
+
+
+def test_days_are_reported_in_the_order_of_their_jobs(captures, tmp_path):
+  todo = jobs(captures, "day1.csv", "broken.csv", "day0.csv")
+  done = []
+  reports = prepare.prepare_days(
+    todo,
+    tmp_path,
+    CONFIG,
+    executor=executors.InlineExecutor(),
+    on_progress=lambda *numbers: done.append(numbers),
+  )
+  assert [report.job for report in reports] == [job.name for job in todo]
+  assert [bool(report.reason) for report in reports] == [False, True, False]
+  num_events, num_days = np.sum(done, axis=0)
+  totals = day_report.totals(reports)
+  assert (totals["days"], totals["quarantined"]) == (2, 1)
+  assert num_days == 3
+  assert num_events == totals["events"] == 2 * (NUM_ORDERS + 120)
+  assert totals["orders"] == 2 * NUM_ORDERS
+  size = sum(report.num_bytes for report in reports)
+  assert totals["bytes_per_order"] == size / (2 * NUM_ORDERS)
+
+
+def test_the_first_broken_day_ends_a_strict_preparation(captures, tmp_path):
+  todo = jobs(captures, "broken.csv", "day0.csv")
+  with pytest.raises(ValueError, match="broken.csv is quarantined: .*row 201"):
+    prepare.prepare_days(
+      todo,
+      tmp_path,
+      CONFIG,
+      executor=executors.InlineExecutor(),
+      is_strict=True,
+    )
+  assert not (tmp_path / day_report.DAYS).exists()
 
 
 class Killed(BaseException):
@@ -318,7 +354,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing_half_written(
   try:
     (job,) = jobs(captures, "day0.csv")
     with pytest.raises(OSError, match="No space left"):
-      prepare.run(job, str(small), CONFIG)
+      prepare.prepare_day(job, str(small), CONFIG)
     assert not list(small.rglob("*.*"))
   finally:
     subprocess.run(["umount", str(small)], check=True)
@@ -395,7 +431,7 @@ def test_a_day_that_cannot_be_replayed_is_quarantined(
 
   monkeypatch.setattr(registry, "read_checked", empty)
   (job,) = jobs(captures, "day0.csv")
-  report = prepare.run(job, str(tmp_path), CONFIG)
+  report = prepare.prepare_day(job, str(tmp_path), CONFIG)
   assert "no events to replay" in report.reason
 
 
@@ -412,11 +448,11 @@ def test_a_day_that_differs_from_its_feed_is_quarantined(
 
   monkeypatch.setattr(registry, "read_checked", wrong)
   (job,) = jobs(captures, "day0.csv")
-  report = prepare.run(job, str(tmp_path), CONFIG)
+  report = prepare.prepare_day(job, str(tmp_path), CONFIG)
   count = report.feed["cancels"]
   assert f"{count} of " in report.reason
-  assert "the first: left: event" in report.reason
-  assert not (tmp_path / prepare.DAYS).exists()
+  assert "the first: remaining: event" in report.reason
+  assert not (tmp_path / day_report.DAYS).exists()
 
 
 def test_jobs_are_told_from_files_and_instruments(captures, tmp_path):
@@ -442,7 +478,7 @@ def test_a_file_of_a_whole_market_is_split_once(tmp_path):
   assert find_jobs([path], tmp_path) == todo
   assert [file.stat().st_mtime_ns for file in files] == written
   (job,) = find_jobs([path], tmp_path, instruments=["BB/W"])
-  report = prepare.run(job, str(tmp_path), CONFIG)
+  report = prepare.prepare_day(job, str(tmp_path), CONFIG)
   assert report.reason == ""
   assert (report.instrument, report.day) == ("BB/W", "2020-01-30")
 
@@ -496,7 +532,7 @@ def test_numbers_too_large_for_int32_get_larger_lots_or_are_left_out():
 def test_a_synthetic_day_is_prepared_like_any_other(tmp_path, monkeypatch):
   monkeypatch.setattr(engine, "CHUNK", 4096)
   (job,) = find_jobs(["synthetic-0"], tmp_path)
-  report = prepare.run(job, str(tmp_path), CONFIG)
+  report = prepare.prepare_day(job, str(tmp_path), CONFIG)
   assert report.reason == ""
   assert (report.market, report.num_orders) == ("Synthetic", 20_000)
   assert report.replay["checked"]["orders"] == report.replay["orders_left"]

@@ -31,9 +31,9 @@ def test_the_example_of_the_guide_to_data_runs(tmp_path, monkeypatch):
   out = tmp_path / "out" / "data"
   todo = [jobs.Job("synthetic-0")]
   config = prepare.PrepareConfig()
-  build.build(
+  build.build_dataset(
     out,
-    [prepare.run(job, str(out), config) for job in todo],
+    [prepare.prepare_day(job, str(out), config) for job in todo],
     prepare_config=config,
     split=build.SplitConfig(),
     executor=executors.InlineExecutor(),

@@ -18,8 +18,8 @@ sys.path.append(str(paths.ROOT / "launch"))
 from benchmarks import lmm as lmm_benchmark
 
 from mars_jax import lmm
-from mars_jax.data import pipeline
 from mars_jax.data import store
+from mars_jax.data import windows as windows_lib
 from mars_jax.train import cost
 from tests.support.train import day_records
 
@@ -93,8 +93,8 @@ def test_json_is_the_last_line(result):
 
 def test_the_windows_are_like_those_of_data():
   records = day_records.make(40)
-  part = pipeline.Part(store.MemoryDay(records), "A", 0, 40)
-  wanted = pipeline.Windows([part], 17, 17)[0]
+  part = windows_lib.Part(store.MemoryDay(records), "A", 0, 40)
+  wanted = windows_lib.Windows([part], 17, 17)[0]
   found = lmm_benchmark._batch(3, 17)
   assert found.keys() == wanted.keys()
   for name, leaf in wanted.items():

@@ -36,7 +36,7 @@ def test_real_days_are_kept(
   if not path.exists():
     pytest.skip(f"needs {path.name} in MARS_paths.DATA")
   job = jobs.Job(str(path), None, instrument)
-  report = prepare.run(job, str(tmp_path), prepare.PrepareConfig())
+  report = prepare.prepare_day(job, str(tmp_path), prepare.PrepareConfig())
   assert report.reason == ""
   assert report.orders == orders
   assert report.replay["checked"] == checked

@@ -17,6 +17,7 @@ from mars_jax import records as records_lib
 from mars_jax import types
 from mars_jax.data import pipeline
 from mars_jax.data import store
+from mars_jax.data import windows as windows_lib
 from mars_jax.tokens import vocab
 from mars_jax.train import checkpoint
 from mars_jax.train import loss
@@ -380,8 +381,8 @@ class TestLoop:
   def test_trains_on_the_parts_of_several_days(self, dataset, tmp_path):
     days = [store.MemoryDay(day_records.make(90, seed=i)) for i in range(3)]
     parts = {
-      "train": [pipeline.Part(day, "A", 0, 70) for day in days],
-      "valid": [pipeline.Part(day, "A", 70, 90) for day in days],
+      "train": [windows_lib.Part(day, "A", 0, 70) for day in days],
+      "valid": [windows_lib.Part(day, "A", 70, 90) for day in days],
     }
     several = dataclasses.replace(dataset, parts=parts)
     _, reports = _run(several, tmp_path)

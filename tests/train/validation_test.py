@@ -12,8 +12,8 @@ from mars_jax import lmm
 from mars_jax.baselines import ngrams
 from mars_jax.baselines import zero_intelligence
 from mars_jax.data import dataset as dataset_lib
-from mars_jax.data import pipeline
 from mars_jax.data import store
+from mars_jax.data import windows as windows_lib
 from mars_jax.tokens import encoding
 from mars_jax.tokens import vocab
 from mars_jax.train import validation
@@ -59,12 +59,12 @@ def dataset(records, tmp_path_factory):
     source={},
     parts={
       "train": [
-        pipeline.Part(days[2], "A", 0, 150),
-        pipeline.Part(days[6], "A", 0, 400),
-        pipeline.Part(days[0], "A", 0, 0),
+        windows_lib.Part(days[2], "A", 0, 150),
+        windows_lib.Part(days[6], "A", 0, 400),
+        windows_lib.Part(days[0], "A", 0, 0),
       ],
       "valid": [
-        pipeline.Part(day, "A", *bounds)
+        windows_lib.Part(day, "A", *bounds)
         for day, (_, bounds) in zip(days, DAYS, strict=True)
         if bounds
       ],

@@ -1,4 +1,4 @@
-"""A small data set of prepared days, of one market or of two."""
+"""A small data set of one market or two."""
 
 import pathlib
 
@@ -15,13 +15,13 @@ _BME_HEADER = "ordtype;uid;is_buy;qty;price;timestamp"
 
 
 def make(folder: pathlib.Path, *, num_days: int, num_orders: int, bme=False):
-  """Writes captures of Bitstamp, and prepares them in the folder "prepared".
+  """Writes captures and prepares them in the folder "prepared".
 
   Args:
     folder: for all of it.
     num_days: of Bitstamp.
     num_orders: of each of them.
-    bme: whether there is a day of BME as well, of 60 orders.
+    bme: whether there is also a day of BME, of 60 orders.
 
   Returns:
     The folder of the data set.
@@ -38,22 +38,22 @@ def make(folder: pathlib.Path, *, num_days: int, num_orders: int, bme=False):
     path.write_text("\n".join([_BME_HEADER, *map(_bme_row, range(60))]))
     todo.append(jobs.Job(str(path), "bme"))
   out = folder / "prepared"
-  config = prepare.PrepareConfig()
+  config, executor = prepare.PrepareConfig(), executors.InlineExecutor()
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(engine, "CHUNK", 512)  # A replay is padded to that.
-    reports = [prepare.run(job, str(out), config) for job in todo]
-  build.build(
+    reports = prepare.prepare_days(todo, out, config, executor=executor)
+  build.build_dataset(
     out,
     reports,
     prepare_config=config,
     split=build.SplitConfig(),
-    executor=executors.InlineExecutor(),
+    executor=executor,
   )
   return out
 
 
 def _bme_row(number):
-  """A limit order that rests, a second after the one before."""
+  """A resting limit order, a second after the one before."""
   is_buy = number % 2 == 0
   price = 95 - number / 20 if is_buy else 97 + number / 20
   time = f"2019-05-21 09:00:{number:02}.000"

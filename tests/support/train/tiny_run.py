@@ -9,6 +9,7 @@ from mars_jax import lmm
 from mars_jax.data import dataset as dataset_lib
 from mars_jax.data import pipeline
 from mars_jax.data import store
+from mars_jax.data import windows as windows_lib
 from mars_jax.tokens import encoding
 from mars_jax.train import optimizer as optimizer_lib
 from mars_jax.train import sharding
@@ -60,8 +61,8 @@ def dataset() -> dataset_lib.Dataset:
   for market, records in days.items():
     day, size = store.MemoryDay(records), len(records)
     split = size * 3 // 4
-    parts["train"].append(pipeline.Part(day, market, 0, split))
-    parts["valid"].append(pipeline.Part(day, market, split, size))
+    parts["train"].append(windows_lib.Part(day, market, 0, split))
+    parts["valid"].append(windows_lib.Part(day, market, split, size))
   return dataset_lib.Dataset(
     name="two days",
     source={"days": 2},
