@@ -1,7 +1,7 @@
-"""Benchmark of the orders of a day on disk: size and speed.
+"""Benchmark of a day's orders on disk: size and speed.
 
 `mars_jax.data.store` is compared with containers that others use: a column a
-file, mapped into memory, and ArrayRecord, which Grain reads. There as well a
+file, mapped into memory, and ArrayRecord, which Grain reads. There, too, a
 number is stored in the smallest integers that can hold its column, prices as
 ticks from the mid. All must give back the orders as they were.
 """
@@ -93,7 +93,7 @@ def run(config: DataBenchmark, on_repeat: OnRepeat) -> dict:
 def _measure_prepare(config, on_repeat):
   """Returns a day's name and records, and events a second.
 
-  Speeds are of one core. All is done once more than it counts, to compile first.
+  Speeds are of one core. The first repetition, which compiles, does not count.
   """
   seconds = []
   for _ in range(config.repeats + 1):
@@ -173,7 +173,7 @@ class _Columns:
 
 
 class _ArrayRecord:
-  """Blocks of orders, each a record that can be read alone."""
+  """Blocks of orders, each a record of its own."""
 
   def __init__(self, name, compression):
     self.name = name
@@ -226,7 +226,7 @@ _CONTAINERS = (
 
 
 def _narrow_columns(records):
-  """Returns all that is in records, `[T, n]` each, as small integers.
+  """Returns the columns of records, `[T, n]` small integers each.
 
   They are the columns of the store, and all prices are ticks from a mid.
   """
@@ -250,7 +250,7 @@ def _widen(columns):
 
 
 def _measure_container(container, folder, records, config, on_repeat):
-  """Returns bytes an order, and windows a second of a core."""
+  """Returns bytes an order, and windows a second."""
   path = folder / container.name
   began = time.process_time()
   container.write(path, records)

@@ -20,6 +20,7 @@ from mars_jax.apps import futures
 from mars_jax.sim import agents
 from mars_jax.sim.agents import external
 from mars_jax.tokens import vocab
+from mars_jax.utils import stats
 from mars_jax.utils import time_of_day
 
 _CHUNK = 128  # Events of a trajectory in one compiled call.
@@ -209,15 +210,12 @@ def _test(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
   shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
   variance = shares.var(axis=0, ddof=1)
   shares = shares[:, variance > 0] / np.sqrt(variance[variance > 0])
-  size = len(one)
-  scale = 1 / size + 1 / len(other)
-  rng = np.random.default_rng(0)
+  scale = 1 / len(one) + 1 / len(other)
 
-  def distance(rows):
-    gap = shares[rows[:size]].mean(axis=0) - shares[rows[size:]].mean(axis=0)
+  def distance(one, other):
+    gap = one.mean(axis=0) - other.mean(axis=0)
     return float((gap**2).sum() / scale)
 
-  found = distance(np.arange(len(shares)))
-  shuffled = [distance(rng.permutation(len(shares))) for _ in range(_SHUFFLES)]
-  as_far = sum(x >= found for x in shuffled)
-  return found, (1 + as_far) / (1 + _SHUFFLES)
+  return stats.permutation_test(
+    *np.split(shares, [len(one)]), distance, num_shuffles=_SHUFFLES
+  )

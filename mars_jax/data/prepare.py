@@ -37,6 +37,7 @@ from mars_jax.feeds import events
 from mars_jax.feeds import registry
 from mars_jax.tokens import encoding
 from mars_jax.tokens import features
+from mars_jax.utils import checks
 from mars_jax.utils import files
 
 _KINDS = ("asks", "bids", "cancels")  # By those of `tokens.vocab`.
@@ -58,11 +59,8 @@ class PrepareConfig:
   max_mismatch_share: float = 1e-4
 
   def __post_init__(self):
-    if self.num_levels < features.SNAPSHOT_LEVELS:
-      raise ValueError(
-        f"num_levels = {self.num_levels} must be >="
-        f" {features.SNAPSHOT_LEVELS}, of which tokens are made"
-      )
+    # Tokens are made of so many.
+    checks.at_least(features.SNAPSHOT_LEVELS, num_levels=self.num_levels)
     if not 0 <= self.max_mismatch_share < 1:
       raise ValueError(
         f"max_mismatch_share = {self.max_mismatch_share} must be in [0, 1)"
@@ -234,19 +232,17 @@ def narrow(
 
   Returns:
     The records, how many old lots a new one is, a power of ten, and how many
-    orders are left out since their price is 2**30 ticks or more.
+    orders are left out since their price exceeds `types.MAX_PRICE`.
 
   Raises:
     events.DataError: if such a price is among the best levels.
   """
   if records.traded.dtype == np.int32 or not len(records):
     return records, 1, 0
-  near = np.abs(records.order.price) < types.MAX_PRICE
+  near = np.abs(records.order.price) <= types.MAX_PRICE
   kept = records[near]
-  if np.abs(kept.snapshot.price).max() >= types.MAX_PRICE:
-    reason = (
-      f"a price among the best levels is not below {types.MAX_PRICE} ticks"
-    )
+  if np.abs(kept.snapshot.price).max() > types.MAX_PRICE:
+    reason = f"a price among the best levels exceeds {types.MAX_PRICE} ticks"
     raise events.DataError("the book", None, reason)
   largest = max(
     int(x.max()) for x in (kept.order.volume, kept.snapshot.volume, kept.traded)

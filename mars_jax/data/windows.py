@@ -14,6 +14,7 @@ from mars_jax import types
 from mars_jax.data import store
 from mars_jax.tokens import encoding
 from mars_jax.tokens import features
+from mars_jax.utils import checks
 
 Item = dict[str, np.ndarray]
 
@@ -84,8 +85,7 @@ class Windows:
       ValueError: if a number is not positive, or packing is asked for where
         windows lie apart.
     """
-    if min(length, stride) < 1:
-      raise ValueError(f"length {length} and stride {stride} must be >= 1")
+    checks.at_least(1, length=length, stride=stride)
     if pack and stride > length:
       raise ValueError(f"pack needs stride {stride} <= length {length}")
     self._parts = tuple(parts)

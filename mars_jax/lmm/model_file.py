@@ -7,7 +7,6 @@ and one JSON text with the model's config and its card.
 
 import dataclasses
 import json
-import os
 import pathlib
 from typing import Any
 
@@ -20,6 +19,7 @@ from mars_jax.lmm.order import config as config_lib
 from mars_jax.lmm.order import model as model_lib
 from mars_jax.tokens import bins
 from mars_jax.tokens import features
+from mars_jax.utils import files
 
 _ABOUT = "about"  # The name of the JSON text.
 
@@ -67,13 +67,8 @@ def save(path: pathlib.Path | str, model: Model) -> None:
   }
   about = {"config": dataclasses.asdict(model.config), "card": model.card}
   arrays = traverse_util.flatten_dict(jax.device_get(tree), sep="/")
-  partial = path.with_name(path.name + ".part")
-  try:
-    with open(partial, "wb") as file:
-      np.savez_compressed(file, **arrays, **{_ABOUT: json.dumps(about)})
-    os.replace(partial, path)
-  finally:
-    partial.unlink(missing_ok=True)
+  with files.replacing(path) as partial, open(partial, "wb") as file:
+    np.savez_compressed(file, **arrays, **{_ABOUT: json.dumps(about)})
 
 
 def load(path: pathlib.Path | str) -> Model:

@@ -19,6 +19,7 @@ import optax
 from optax import contrib
 
 from mars_jax import lmm
+from mars_jax.utils import checks
 
 _MUON_RMS = 0.2  # Of a step at learning rate 1, as AdamW's are.
 _MATRICES = {
@@ -54,13 +55,11 @@ class OptimizerConfig:
   max_grad_norm: float
 
   def __post_init__(self):
-    if self.name not in ("adamw", "muon"):
-      raise ValueError(f"name = {self.name!r} is none of adamw, muon")
+    checks.one_of("name", self.name, ("adamw", "muon"))
     for name in ("learning_rate", "max_grad_norm"):
       if not getattr(self, name) > 0:
         raise ValueError(f"{name} = {getattr(self, name)} must be positive")
-    if not self.weight_decay >= 0:
-      raise ValueError(f"weight_decay = {self.weight_decay} must be >= 0")
+    checks.at_least(0, weight_decay=self.weight_decay)
     if not 0 <= self.beta2 < 1:
       raise ValueError(f"beta2 = {self.beta2} must be in [0, 1)")
     if not 0 <= self.warmup_steps < self.num_steps:

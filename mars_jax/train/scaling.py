@@ -39,6 +39,8 @@ import itertools
 import numpy as np
 from scipy import optimize
 
+from mars_jax.utils import stats
+
 MAX_EPOCHS = 4  # From [4].
 DELTA = 1e-3  # Of the Huber loss, in ln L; from [1].
 _UNIT = 1e-6  # In which the loss is minimised: sums are then near 1.
@@ -161,7 +163,7 @@ def bootstrap(
   rng = np.random.default_rng(seed)
   laws = []
   while len(laws) < num_samples:
-    rows = rng.integers(len(x), size=len(x))
+    rows = stats.bootstrap_rows(rng, len(x))
     if _tells(x[rows], has_floor):
       theta = _solve(z[rows], np.log(loss[rows]), starts, delta)
       laws.append(_law(theta, centre))
@@ -174,10 +176,8 @@ def interval(
   *,
   level: float = 0.95,
 ) -> tuple[float, float]:
-  """Returns the percentiles of a value of each law that hold `level` of all."""
-  values = [value(law) for law in laws]
-  low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-  return float(low), float(high)
+  """Returns the percentile interval of a value over laws."""
+  return stats.percentile_interval([value(law) for law in laws], level=level)
 
 
 def _check(x: np.ndarray, loss: np.ndarray, has_floor: bool) -> None:

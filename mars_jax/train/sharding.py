@@ -29,6 +29,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from mars_jax import lmm
+from mars_jax.utils import checks
 
 Tree = Any
 DATA, MODEL = AXES = ("data", "model")
@@ -71,13 +72,8 @@ class ParallelConfig:
   accumulation: int = 1
 
   def __post_init__(self):
-    for name in ("model", "accumulation"):
-      if getattr(self, name) < 1:
-        raise ValueError(f"{name} = {getattr(self, name)} must be >= 1")
-    if self.strategy not in STRATEGIES:
-      raise ValueError(
-        f"strategy = {self.strategy!r} is none of {', '.join(STRATEGIES)}"
-      )
+    checks.at_least(1, model=self.model, accumulation=self.accumulation)
+    checks.one_of("strategy", self.strategy, STRATEGIES)
 
 
 def make_mesh(

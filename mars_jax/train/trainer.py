@@ -31,6 +31,7 @@ from mars_jax.train import optimizer as optimizer_lib
 from mars_jax.train import progress
 from mars_jax.train import sharding
 from mars_jax.train import validation
+from mars_jax.utils import checks
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,16 +59,14 @@ class TrainConfig:
   tensorboard: bool = False
 
   def __post_init__(self):
-    for name in (
-      "eval_every",
-      "checkpoint_every",
-      "max_to_keep",
-      "max_skipped",
-    ):
-      if getattr(self, name) < 1:
-        raise ValueError(f"{name} = {getattr(self, name)} must be >= 1")
-    if self.eval_orders < 0:
-      raise ValueError(f"eval_orders = {self.eval_orders} must be >= 0")
+    checks.at_least(
+      1,
+      eval_every=self.eval_every,
+      checkpoint_every=self.checkpoint_every,
+      max_to_keep=self.max_to_keep,
+      max_skipped=self.max_skipped,
+    )
+    checks.at_least(0, eval_orders=self.eval_orders)
 
 
 # The sections of configs/*.py, and what each one makes.

@@ -6,7 +6,6 @@ import math
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from mars_jax import lmm
@@ -27,62 +26,6 @@ _NAMES = (*vocab.FIELDS, "all")
 _MARKETS = ("BME", "Bitstamp")
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
-
-
-def _autoregressive(num_series, length, factor):
-  """Series `[length, num_series]` of mean 0, x_t = factor x_(t-1) + noise."""
-  rng = np.random.default_rng(0)
-  x = rng.normal(size=(length, num_series))
-  x[0] /= math.sqrt(1 - factor**2)
-  for t in range(1, length):
-    x[t] += factor * x[t - 1]
-  return x
-
-
-def _coverage(series, block):
-  """The share of series whose interval has the true mean, 0, in it."""
-  found = np.array([stats.mean_interval(x, block) for x in series.T])
-  return np.mean(np.abs(found[:, 0]) < found[:, 1])
-
-
-def test_the_interval_of_dependent_values_is_neither_too_narrow_nor_too_wide():
-  series = _autoregressive(400, 4096, factor=0.9)
-  # Three standard errors of a share of 400 are 0.033.
-  assert _coverage(series, block=256) == pytest.approx(0.95, abs=0.033)
-  # As if independent: too narrow by sqrt(1.9 / 0.1), to cover 0.347.
-  assert _coverage(series, block=1) == pytest.approx(0.347, abs=0.08)
-
-
-def test_the_interval_is_students_where_batches_are_equal():
-  x = np.array([1.0, 3.0, 2.0, 6.0, 4.0, 8.0])  # Means 2, 4, 6.
-  mean, half = stats.mean_interval(x, 2)
-  assert mean == 4
-  assert half == pytest.approx(4.302653 * 2 / math.sqrt(3))  # t of 2 degrees.
-
-
-def test_no_value_is_left_out():
-  mean, half = stats.mean_interval(np.arange(11.0), 3)
-  assert mean == 5
-  assert half > 0
-
-
-def test_one_batch_tells_nothing_of_its_error():
-  mean, half = stats.mean_interval(np.ones(7), 4)
-  assert mean == 1
-  assert math.isnan(half)
-
-
-@pytest.mark.parametrize("nats, block", [([], 1), ([[1.0]], 1), ([1.0], 0)])
-def test_what_is_no_series_is_refused(nats, block):
-  with pytest.raises(ValueError, match="no series|must be >= 1"):
-    stats.mean_interval(np.array(nats), block)
-
-
-def test_series_are_pooled_by_their_sizes():
-  assert stats.pooled([(1.0, 0.4), (2.0, 0.2)], [300, 100]) == (
-    pytest.approx(1.25),
-    pytest.approx(math.hypot(0.3, 0.05)),
-  )
 
 
 def _params():
