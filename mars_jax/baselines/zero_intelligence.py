@@ -28,6 +28,7 @@ from mars_jax import types
 from mars_jax.feeds import events
 from mars_jax.feeds import registry
 from mars_jax.tokens import features
+from mars_jax.utils import preset_rates
 
 LIMIT, MARKET, CANCEL = 0, 1, 2  # Rows of `Rates.volume`.
 QUANTILES = (np.arange(1024) + 0.5) / 1024  # That these rows hold.
@@ -74,25 +75,22 @@ class SyntheticDay:
 
 def _preset() -> Rates:
   """Returns the rates of `PRESET`."""
-  distance = np.arange(1, 33)
-  volume = np.ceil(np.log1p(-QUANTILES) / np.log(0.8))
+  size = preset_rates.MAX_DISTANCE
   return Rates(
-    limit=(distance**-0.5).astype(np.float32),
-    market=np.float32(1),
-    cancel=np.full(32, 0.2, np.float32),
-    volume=np.tile(volume.astype(np.int32), (3, 1)),
-    unseen=np.zeros(32, np.float32),
+    limit=preset_rates.limit().astype(np.float32),
+    market=np.float32(preset_rates.MARKET),
+    cancel=np.full(size, preset_rates.CANCEL, np.float32),
+    volume=np.tile(preset_rates.volume(len(QUANTILES)), (3, 1)),
+    unseen=np.zeros(size, np.float32),
     other=np.float32(0),
   )
 
 
 PRESET = _preset()
-"""A liquid market, of no data: its own numbers, chosen for a stable book.
+"""The liquid market of `utils.preset_rates`.
 
-Limit orders at distance d come `d**-0.5` times a second and side, to 32 ticks,
-market orders once; a cancel comes after 5 s in the mean; volumes are geometric
-with a mean of 5 lots. That makes 40 orders a second, 45 % of them cancels, some
-45 resting orders on a side, and a spread of 1.4 ticks.
+It has 40 orders a second, 45 % of them cancels, some 45 resting orders on a
+side, and a spread of 1.4 ticks.
 """
 
 

@@ -3,8 +3,8 @@
 Limit orders at each distance from the best price of the other side, market
 orders, and a cancel of each of the agent's own resting orders come at given
 rates (Farmer, Patelli and Zovko, PNAS 102, 2005; in the form of Cont, Stoikov
-and Talreja, Operations Research 58(3), 2010). `data.synthetic` has the same
-flow without a simulator, and its `Rates` name their fields alike.
+and Talreja, Operations Research 58(3), 2010). `baselines.zero_intelligence` has
+the same flow without a simulator, and its `Rates` name their fields alike.
 
 The rate of cancels changes with the book while an agent sleeps. So it wakes up
 at a rate that nothing can exceed meanwhile, and does nothing in the share of
@@ -24,26 +24,21 @@ from mars_jax import types
 from mars_jax.sim import clock
 from mars_jax.sim.agents import base
 from mars_jax.sim.agents import common
+from mars_jax.utils import preset_rates
 
 _LIMIT, _MARKET = 0, 1  # Rows of `ZeroIntelligenceConfig.volume`.
 _SIGN = np.array([1, -1], np.int32)  # By `Side`: away from the other side.
 
 
-def _limit() -> np.ndarray:
-  return np.arange(1, 33) ** -0.5
-
-
 def _volume() -> np.ndarray:
-  quantiles = (np.arange(64) + 0.5) / 64
-  geometric = np.ceil(np.log1p(-quantiles) / np.log(0.8))  # Mean 5.
-  return np.tile(geometric.astype(np.int32), (2, 1))
+  return np.tile(preset_rates.volume(64), (2, 1))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ZeroIntelligenceConfig:
   """Rates of all agents of the kind together; the two sides are alike.
 
-  The defaults are those of `data.synthetic.PRESET`.
+  The defaults are those of `utils.preset_rates`.
 
   Attributes:
     limit: `[D]` limit orders per second and side, at 1 to D ticks from the best
@@ -55,10 +50,10 @@ class ZeroIntelligenceConfig:
       likely. Further rows are of no concern: a cancel takes all of an order.
   """
 
-  limit: np.ndarray = dataclasses.field(default_factory=_limit)
-  market: float = 1.0
+  limit: np.ndarray = dataclasses.field(default_factory=preset_rates.limit)
+  market: float = preset_rates.MARKET
   cancel: np.ndarray = dataclasses.field(
-    default_factory=lambda: np.full(1, 0.2)
+    default_factory=lambda: np.full(1, preset_rates.CANCEL)
   )
   volume: np.ndarray = dataclasses.field(default_factory=_volume)
 
