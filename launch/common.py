@@ -1,4 +1,4 @@
-"""What the launch scripts share: errors, tables, progress bars, data sets."""
+"""Shared parts of the launch scripts: errors, tables, data sets."""
 
 import collections.abc
 import pathlib
@@ -32,7 +32,9 @@ _DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
 def run(
   main: collections.abc.Callable[..., None], *, takes_arguments: bool = False
 ) -> None:
-  """Runs a script: what its user can mend is one line and exit status 1.
+  """Runs a script, with one line for a user's error.
+
+  The exit status is then 1.
 
   Args:
     main: called with the arguments of the command line that are no flags.
@@ -82,7 +84,7 @@ def _one_line(error: Exception) -> str:
 def outputs(
   prefix: str, endings: collections.abc.Sequence[str]
 ) -> tuple[pathlib.Path, ...]:
-  """Returns the paths of a script's outputs, whose folder it makes.
+  """Returns the paths of outputs, after making their folder.
 
   Call it before anything is computed.
 
@@ -100,14 +102,14 @@ def outputs(
 
 
 def load(config: dataset_lib.DataConfig) -> dataset_lib.Dataset:
-  """Opens what is prepared, or reads and replays a day; says what it is.
+  """Opens or makes a data set, and prints its name.
 
   Args:
     config: where it is, and how a day is replayed and split.
 
   Raises:
-    OSError, ValueError, events.DataError: as of `feeds.read` and of
-      `dataset.load` and `dataset.prepare`.
+    OSError, ValueError, events.DataError: as of `feeds.read`,
+      `dataset.from_folder` and `dataset.from_day`.
   """
   folder = pathlib.Path(config.path).expanduser()
   if (folder / manifest.MANIFEST).exists():
@@ -134,7 +136,7 @@ def print_table(
   header: collections.abc.Sequence[str],
   rows: collections.abc.Iterable[collections.abc.Sequence[str]],
 ) -> None:
-  """Prints rows of text, the first column to the left, others to the right."""
+  """Prints rows of text; the first column is aligned left."""
   table = rich.table.Table(
     title=title, title_justify="left", show_header=any(header)
   )

@@ -1,7 +1,7 @@
-"""Measures the rates of zero-intelligence flow, and scores orders by them.
+"""Rates of zero-intelligence flow, measured on real days.
 
 `calibrate` gives the `zero_intelligence.Rates` of a replayed day, and `nats`
-what the model makes of real orders: what a learned model has to beat.
+scores real orders by that model: a learned model has to beat it.
 """
 
 import jax
@@ -90,7 +90,7 @@ def nats(
   *,
   clock: int = 1,
 ) -> np.ndarray:
-  """Scores each order by how likely the model has it as the next one.
+  """Scores orders by the zero-intelligence model's likelihood.
 
   Given the book that the order meets, as far as the snapshot before it shows
   it, a kind and price bin has its share of all rates, the volume is drawn from
@@ -141,7 +141,7 @@ def nats(
 
 
 def _shares(rates, seen, kind, low, high):
-  """Returns the rates that decide on a kind and a price, `[T]` each.
+  """Returns the rates of orders by kind and price, `[T]`.
 
   Args:
     rates: of the model.
@@ -157,7 +157,7 @@ def _shares(rates, seen, kind, low, high):
   reach = [(low - bid, high - bid), (ask - high, ask - low)]  # By side, ticks.
 
   def within(rate):
-    """Returns what comes by distance from both sides, `[2, T]`."""
+    """Returns the rates within reach of both sides, `[2, T]`."""
     reached = np.concatenate([[0], np.cumsum(rate, dtype=np.float64)])
     ends = [np.clip((near - 1, far), 0, len(rate)) for near, far in reach]
     return np.stack([reached[far] - reached[near] for near, far in ends])
@@ -189,7 +189,7 @@ def _shares(rates, seen, kind, low, high):
 
 
 def _interval_chances(interval_bins, rate, clock):
-  """Returns the probability of each interval bin at rates `[T]` a second.
+  """Returns the probability of each interval bin, at rates `[T]`.
 
   Orders that come as a Poisson process and are stamped by the tick of a clock
   that they fall in: of x orders a tick, the next one is k or more ticks later
@@ -209,7 +209,7 @@ def _floored(chances):
 
 @struct.dataclass
 class _Observed:
-  """Each order but the first, and the book that it meets, `[T - 1]`.
+  """Orders but the first, `[T - 1]`, with their books.
 
   Attributes:
     process: `zero_intelligence.LIMIT`, `MARKET` or `CANCEL`.
@@ -272,7 +272,7 @@ def _observe_day(records):
 
 
 def _last_seen(price, is_there, fallback):
-  """Returns each price of `[T, 2]`, or the last one that was there."""
+  """Returns prices `[T, 2]`, gaps filled by the last one."""
   row = np.where(is_there, np.arange(len(price))[:, None], -1)
   row = np.maximum.accumulate(row, axis=0)
   seen = np.take_along_axis(price, np.maximum(row, 0), axis=0)
@@ -280,7 +280,10 @@ def _last_seen(price, is_there, fallback):
 
 
 def _volumes(seen):
-  """Returns `Rates.volume`; of a process without orders that of all orders."""
+  """Returns `Rates.volume`.
+
+  A process without orders gets the volumes of all orders.
+  """
   if seen.volume.max() > np.iinfo(np.int32).max:
     raise ValueError(f"a volume of {seen.volume.max()} lots exceeds int32")
   found = [seen.volume[seen.process == row] for row in range(3)]

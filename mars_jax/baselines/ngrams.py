@@ -1,4 +1,4 @@
-"""What the order model must beat: counts of single orders and of pairs.
+"""N-gram baselines: counts of single orders and of pairs.
 
 Both are smoothed after Witten and Bell (1991): with n observations of t
 distinct orders, the share t / (n + t) goes to a coarser model. The unigram's
@@ -26,7 +26,7 @@ def unigram_nats(train: np.ndarray, test: np.ndarray) -> np.ndarray:
 
 
 def bigram_nats(train: np.ndarray, test: np.ndarray) -> np.ndarray:
-  """Scores each order by how often it followed the one before it.
+  """Scores orders by how often each followed its predecessor.
 
   Args:
     train: int32 `[n]`, successive order indices to count.
@@ -65,5 +65,5 @@ def _unigram(train: np.ndarray) -> np.ndarray:
 
 
 def _add_one(counts: np.ndarray) -> np.ndarray:
-  """Returns probabilities over the last axis, one count added to each."""
+  """Returns probabilities over the last axis, add-one smoothed."""
   return (counts + 1) / (counts + 1).sum(axis=-1, keepdims=True)

@@ -41,7 +41,7 @@ _PREFIX = "synthetic-"  # Of the names of days that `feeds` reads.
 
 @struct.dataclass
 class Rates:
-  """How often what comes; the two sides are alike.
+  """Poisson rates of each order kind; sides are alike.
 
   The distance of an order, 1 to D, is in ticks from the best price of the other
   side. One of `limit` must be positive, and all rates together must make from
@@ -61,7 +61,7 @@ class Rates:
 
 @struct.dataclass
 class SyntheticDay:
-  """The orders of one market, and its book before and after them."""
+  """Orders of one market, and its book before and after."""
 
   start: lob.Book  # leaves [2, N]
   order: types.Order  # leaves [T]; the price of a market order: its last fill's
@@ -102,7 +102,9 @@ def simulate(
   capacity: int,
   mid: jax.Array | int = 10_000,
 ) -> SyntheticDay:
-  """Simulates one market. Batch with `jax.vmap`, over keys or rates too.
+  """Simulates one market.
+
+  Batch with `jax.vmap`, over keys or rates too.
 
   Each process has an exponential clock, and the first to ring sends its order;
   so the time until then is exponential with the sum of all rates, and the share
@@ -160,7 +162,7 @@ def _start(rates, capacity, mid):
 
 
 def _next_order(rates, book, best, next_id, uniform):
-  """Draws the order that comes next, and the microseconds until then.
+  """Draws the next order, and the microseconds until then.
 
   Args:
     rates, book: of the market.
@@ -205,7 +207,7 @@ def _next_order(rates, book, best, next_id, uniform):
 
 
 def _pick(reached, uniform, count):
-  """Draws one of the first `count` by running sums of their weights, `[n]`."""
+  """Draws one of the first `count` by cumulative weights `[n]`."""
   index = (reached <= uniform * reached[-1]).sum(dtype=jnp.int32)
   return jnp.minimum(index, count - 1)  # Where rounding lets it slip by.
 
@@ -216,7 +218,7 @@ _jit_simulate = jax.jit(simulate, static_argnames=("num_orders", "capacity"))
 def to_stream(
   flow: SyntheticDay, *, instrument: str, day: str
 ) -> tuple[events.EventStream, events.GroundTruth]:
-  """Returns a simulated day, as the reader of a feed would.
+  """Returns a simulated day, as a reader would.
 
   A tick is a cent, a lot is a share, and the day starts at midnight.
 

@@ -1,1 +1,1 @@
-"""Orders as tokens: bins, the alphabet, and the features of one token."""
+"""Orders as tokens: alphabet, bins, features, images."""

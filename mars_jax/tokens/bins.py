@@ -1,4 +1,4 @@
-"""Quantile bins: integers to a few symbols and back (paper App. B.2.1).
+"""Quantile bins: integers to symbols and back (App. B.2.1).
 
 The rule is that of the official code's `BinConverter`: a value more frequent
 than one bin's share gets a bin of its own, and what lies between such values is
@@ -56,7 +56,7 @@ def fit(values: np.ndarray, num_bins: int) -> Bins:
 
 
 def fit_counts(values: np.ndarray, counts: np.ndarray, num_bins: int) -> Bins:
-  """Fits quantile bins to values that have been counted; else as `fit`.
+  """Fits quantile bins to counted values; else as `fit`.
 
   Args:
     values: integers `[n]`, n > 0, ascending, each once, as those of
@@ -84,7 +84,7 @@ def fit_counts(values: np.ndarray, counts: np.ndarray, num_bins: int) -> Bins:
 
 
 def _last_of_each_bin(counts: np.ndarray, num_bins: int) -> list[int]:
-  """Returns the position of the greatest value of each bin, in order."""
+  """Returns the index of each bin's greatest value, in order."""
   frequent = np.flatnonzero(counts > counts.sum() / num_bins)
   frequent = frequent[np.argsort(-counts[frequent], kind="stable")]
   for num_own in range(len(frequent), -1, -1):
@@ -108,7 +108,10 @@ def _last_of_each_bin(counts: np.ndarray, num_bins: int) -> list[int]:
 
 
 def _shares(weights: np.ndarray, total: int) -> np.ndarray:
-  """Splits `total` by weight, at least one each, by largest remainder."""
+  """Splits `total` by weight, at least one each.
+
+  Rounding is by the largest remainder.
+  """
   if not len(weights):
     return np.zeros(0, int)
   ideal = weights / weights.sum() * (total - len(weights))
@@ -126,7 +129,7 @@ def _samples(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def encode(bins: Bins, value: jax.Array) -> jax.Array:
-  """Returns the int32 bin of each value `[...]`; all integers have one."""
+  """Returns the int32 bin of each value `[...]`."""
   return jnp.searchsorted(bins.edges, value, method="compare_all")
 
 
@@ -146,10 +149,11 @@ def decode(bins: Bins, index: jax.Array, uniform: jax.Array) -> jax.Array:
 
 
 def bounds(bins: Bins, index: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """Returns the least and greatest value of bins, int32 `[...]` each.
+  """Returns the bounds of bins, int32 `[...]` each.
 
-  The first bin starts at -2**29 and the last ends at 2**29. Empty bins have the
-  bounds of the last bin that is not, as they decode like it.
+  These are the least and the greatest value. The first bin starts at -2**29 and
+  the last ends at 2**29. Empty bins have the bounds of the last bin that is
+  not, as they decode like it.
   """
   far = jnp.full(1, _FAR, jnp.int32)
   edges = jnp.clip(bins.edges, -_FAR, _FAR - 1)

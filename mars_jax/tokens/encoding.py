@@ -1,4 +1,7 @@
-"""Records of a market to tokens: fits the bins, encodes every order."""
+"""Encoding of a market's records as tokens.
+
+It fits the bins and encodes every order.
+"""
 
 import jax
 import numpy as np
@@ -16,13 +19,13 @@ FIELD_BINS = {
   "interval": vocab.NUM_INTERVALS,
   "level_volume": vocab.NUM_VOLUMES,
 }
-"""How many bins each field of `features.Tokenizer` has."""
+"""The number of bins of each field of `features.Tokenizer`."""
 
 
 def intervals(time: np.ndarray) -> np.ndarray:
-  """Returns `[T]` int32 microseconds since the order before; first is 0.
+  """Returns int32 `[T]` microseconds since the order before.
 
-  On the host what `features.interval` is in compiled code.
+  The first is 0. This is `features.interval` on the host.
   """
   nanoseconds = np.diff(time, prepend=time[:1])
   most = features.MAX_SECONDS * 1_000_000
@@ -32,11 +35,12 @@ def intervals(time: np.ndarray) -> np.ndarray:
 def values(
   records: records_lib.Records, first: int = 0
 ) -> dict[str, np.ndarray]:
-  """Returns the integers that are binned, by the names of `Tokenizer`.
+  """Returns the integers to bin, by the fields of `Tokenizer`.
 
   Args:
     records: of one day, from its first on.
-    first: the record from which on they count.
+    first: the first record to return; those before it only give it an
+      interval.
 
   Returns:
     Of each order one of every name, but for `level_volume`: of each level that
@@ -76,7 +80,7 @@ def fit_values(found: dict[str, np.ndarray]) -> features.Tokenizer:
 def encode(
   tokenizer: features.Tokenizer, records: records_lib.Records
 ) -> features.TokenFeatures:
-  """Returns the tokens of all records of one day, numpy leaves `[T]`.
+  """Returns the tokens of one day's records, numpy leaves `[T]`.
 
   The first record opens the day: mid-price changes count from there.
   """

@@ -1,4 +1,4 @@
-"""What the order model reads: one token an order (paper App. B.2.1).
+"""Input of the order model: a token each (App. B.2.1).
 
 A token is the order and the book right after it: the binned volumes of the five
 best levels of each side, the mid-price change, and the time. The model predicts
@@ -8,14 +8,14 @@ Added to the paper's: how far each level is from the mid. Without it the model
 cannot tell an order that improves the best price from one that trades, nor a
 dense book from a thin one.
 
-There are two schemes of what a token says of the book. "levels": the volumes of
+A token describes the book in one of two schemes. "levels": the volumes of
 bid1 to bid5, ask1 to ask5, and the mid's change in ticks since the open, as the
 paper has it. "ticks", of the released code and weights: the volumes at the ten
 prices from five ticks below the mid to four above, and the change in basis
 points. In both an empty level is 0 and a bin b is b + 1, as in that code.
 
 Choices where the paper is silent: the mid's change since the previous order is
-given as well, which stays meaningful however far the market has moved from its
+also given, which stays meaningful however far the market has moved from its
 open; and so are the numbers themselves of which price, volume and interval are
 bins.
 """
@@ -43,7 +43,7 @@ MAX_SECONDS = 2_000  # Intervals saturate here, to stay within int32.
 
 @struct.dataclass
 class Tokenizer:
-  """The bins of all fields, fitted on the training part of one market."""
+  """Bins of all fields, fitted on a market's training part."""
 
   price: bins_lib.Bins  # 32 bins of ticks from the mid before the order
   volume: bins_lib.Bins  # 32 bins of lots
@@ -57,7 +57,7 @@ class Tokenizer:
 
 @struct.dataclass
 class TokenFeatures:
-  """The input of one token, or of `[T]`, or `[B, T]`."""
+  """Input of tokens, leaves `[]`, `[T]` or `[B, T]`."""
 
   index: jax.Array  # [T] int32, the order, in [0, vocab.NUM_ORDERS)
   volumes: jax.Array  # [T, 10] int32, by level or tick, in [0, 32]
@@ -73,7 +73,7 @@ class TokenFeatures:
 
 
 def interval(earlier: types.Timestamp, later: types.Timestamp) -> jax.Array:
-  """Returns the int32 microseconds between two moments, at most 2,000 s."""
+  """Returns int32 microseconds between moments, at most 2,000 s."""
   # A second more than needed, since the nanoseconds can take one off again.
   seconds = jnp.minimum(later.seconds - earlier.seconds, MAX_SECONDS + 1)
   nanoseconds = later.nanoseconds - earlier.nanoseconds
@@ -148,10 +148,13 @@ def _bids_then_asks(levels: jax.Array) -> jax.Array:
 
 
 def _volumes_by_tick(snapshot: types.Snapshot, mid: jax.Array) -> jax.Array:
-  """Returns the lots at mid - 5 to mid + 4 ticks, `[..., 10]`."""
+  """Returns the lots at ticks near the mid, `[..., 10]`.
+
+  From mid - 5 to mid + 4 ticks.
+  """
   best = jax.tree.map(lambda x: x[..., :SNAPSHOT_LEVELS], snapshot)
   slots = best.price - mid[..., None, None] + _TICKS_BELOW
-  # A price has orders of one side only, so that nothing is summed in truth.
+  # A price has orders of one side only, so that no two volumes are added.
   is_there = slots[..., None] == jnp.arange(
     _NUM_TICKS, dtype=jnp.int32
   ).reshape(*(1,) * slots.ndim, _NUM_TICKS)
@@ -160,9 +163,10 @@ def _volumes_by_tick(snapshot: types.Snapshot, mid: jax.Array) -> jax.Array:
 
 
 def _basis_points(mid: jax.Array, open_mid: jax.Array) -> jax.Array:
-  """Returns the change since the open, cut to 20 % as in the released code.
+  """Returns the change since the open in basis points, clipped.
 
-  There it is relative to the first trade of continuous trading, here to the mid
+  It is clipped at 20 %, as in the released code. There it is relative to the
+  first trade of continuous trading, here to the mid
   before the first order.
   """
   change = (mid - open_mid).astype(jnp.float32) * 10_000

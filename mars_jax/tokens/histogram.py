@@ -1,4 +1,4 @@
-"""How often each integer occurs in a stream too long to keep.
+"""Histogram of the integers of a long stream.
 
 Up to `capacity` distinct values are counted exactly. When there are more, all
 lose low bits, one at a time, until as few values as that are left: of each, the
@@ -18,7 +18,7 @@ import numpy as np
 
 CAPACITY = 2**20
 _ALL_BITS = 63  # Of the magnitude of an int64: no value is coarse.
-_MIN_CAPACITY = 128  # What one bit tells apart: 0, -2**63 and 2 * 63 buckets.
+_MIN_CAPACITY = 128  # Buckets of one bit: 0, -2**63 and 2 * 63 buckets.
 _POWERS = 2 ** np.arange(_ALL_BITS)
 
 
@@ -30,7 +30,7 @@ class Histogram:
     values: int64 `[n]`, n <= capacity, ascending.
     counts: int64 `[n]`, how often each occurred, > 0.
     num_bits: m, at most 63, where all are exact.
-    capacity: how many values are told apart.
+    capacity: number of values that are kept distinct.
   """
 
   values: np.ndarray
@@ -40,7 +40,7 @@ class Histogram:
 
 
 def init(capacity: int = CAPACITY) -> Histogram:
-  """Returns a histogram of nothing; capacity >= 128."""
+  """Returns an empty histogram; capacity >= 128."""
   if capacity < _MIN_CAPACITY:
     raise ValueError(f"a capacity of {capacity} is less than {_MIN_CAPACITY}")
   nothing = np.zeros(0, np.int64)
@@ -81,7 +81,7 @@ def merge(one: Histogram, other: Histogram) -> Histogram:
 def _coarsen(
   values: np.ndarray, counts: np.ndarray, num_bits: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Returns the buckets of ascending values, and the sums of their counts."""
+  """Returns the buckets of ascending values, and their counts."""
   values, firsts = np.unique(_middle(values, num_bits), return_index=True)
   return values, np.add.reduceat(counts, firsts)
 

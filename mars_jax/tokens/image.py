@@ -36,7 +36,9 @@ class ImageBins:
 def price_offsets(
   time: np.ndarray, price: np.ndarray, mid_before: np.ndarray
 ) -> np.ndarray:
-  """Returns how far orders are from the mid as their minute begins.
+  """Returns distances of orders from the mid of their minute.
+
+  That is the mid as their minute begins.
 
   Args:
     time: int64 `[T]` nanoseconds since midnight, of one day's orders, of which
@@ -62,7 +64,7 @@ def minute_images(
   *,
   bins: ImageBins,
 ) -> tuple[np.ndarray, np.ndarray, int]:
-  """Returns the images of all minutes of a day that have an order.
+  """Returns the images of all minutes with an order.
 
   Args:
     time: int64 `[T]` nanoseconds since midnight, in order, of one day. A minute
@@ -101,7 +103,7 @@ def encode(
   volume: jax.Array,
   mask: jax.Array,
 ) -> jax.Array:
-  """Returns the image of one minute, int32 `[3, 32, 32]`, with nothing cut.
+  """Returns counts of one minute, int32 `[3, 32, 32]`, uncut.
 
   Args:
     bins: the slots.

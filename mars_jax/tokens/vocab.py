@@ -1,4 +1,4 @@
-"""The alphabet of orders: four binned fields and one index (paper App. B.2.1).
+"""Alphabet of orders: four binned fields, one index (App. B.2.1).
 
 An order is (kind, price, volume, interval): what it is, its price against the
 mid of the book that it meets, how much, and how long after the order before.

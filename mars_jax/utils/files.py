@@ -29,7 +29,7 @@ def replacing(
 
 
 def check_writable(path: pathlib.Path) -> None:
-  """Makes the folder of a file to write later, and checks it.
+  """Makes and checks the folder of a file to write.
 
   Raises:
     OSError: if the folder cannot be made, nothing can be written in it, or

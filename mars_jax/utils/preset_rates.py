@@ -1,9 +1,9 @@
-"""Rates of a liquid market of no data, for synthetic days and for agents.
+"""Rates of a synthetic liquid market.
 
-The numbers are chosen for a stable book. Limit orders at distance d, in ticks
-from the best price of the other side, come `d**-0.5` times a second and side,
-market orders once; a cancel comes after 5 s in the mean; volumes are geometric
-with a mean of 5 lots.
+Synthetic days and agents have them as their default. The numbers are chosen for
+a stable book. Limit orders at distance d, in ticks from the best price of the
+other side, come `d**-0.5` times a second and side, market orders once; a cancel
+comes after 5 s in the mean; volumes are geometric with a mean of 5 lots.
 """
 
 import numpy as np
@@ -19,6 +19,6 @@ def limit() -> np.ndarray:
 
 
 def volume(size: int) -> np.ndarray:
-  """Returns quantiles of the volume of an order, int32 `[size]` lots."""
+  """Returns quantiles of an order's volume, int32 `[size]` lots."""
   quantiles = (np.arange(size) + 0.5) / size
   return np.ceil(np.log1p(-quantiles) / np.log(0.8)).astype(np.int32)

@@ -1,4 +1,4 @@
-"""Progress bars of long work, on a terminal or in a notebook."""
+"""Progress bars, on a terminal or in a notebook."""
 
 import collections.abc
 import contextlib

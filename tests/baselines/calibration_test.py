@@ -1,4 +1,4 @@
-"""Rates measured and orders scored: by hand, and on flow of known rates."""
+"""Tests of measured rates and scores, on known flow."""
 
 import functools
 
@@ -27,7 +27,7 @@ _BOOK = ([(101, 4)], [(99, 2), (98, 6)])
 
 
 def _records(rows):
-  """Records of (seconds, kind, side, price, volume, traded, book after it)."""
+  """Records of (seconds, kind, side, price, volume, traded, book)."""
   seconds, kind, side, price, volume, traded, books = zip(*rows, strict=True)
   levels = np.zeros((len(rows), 2, 2, 2), np.int32)  # order, side, level, field
   for i, sides in enumerate(books):
@@ -88,7 +88,7 @@ def test_no_limit_orders_or_no_time_is_an_error(rows):
 
 
 def _tokenizer():
-  """Ticks from -15 to 16, lots from 1 to 32, intervals in steps of `_STEP`."""
+  """Bins of -15 to 16 ticks, 1 to 32 lots, `_STEP`s."""
   lots = bins.fit(np.arange(1, 33), vocab.NUM_VOLUMES)
   return features.Tokenizer(
     price=bins.fit(np.arange(-15, 17), vocab.NUM_PRICES),
@@ -99,7 +99,7 @@ def _tokenizer():
 
 
 def _rates():
-  """Rates that add up to 24.46 orders a second with `_BOOK`.
+  """Rates that sum to 24.46 a second with `_BOOK`.
 
   That is 6 limit and 4 market orders a side, half of the 6 resting orders, two
   in four seconds that are unseen, and the others.
@@ -188,7 +188,7 @@ def test_intervals_have_the_frequencies_of_a_poisson_process_by_its_clock():
 
 
 def _simulated(rates):
-  """The records of a simulated day, with all levels of its book."""
+  """The records of a simulated day, with all levels."""
   stream = zero_intelligence.stream(
     seed=1, rates=rates, num_orders=_NUM_ORDERS, capacity=_CAPACITY
   )

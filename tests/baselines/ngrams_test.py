@@ -1,4 +1,4 @@
-"""Tests of the baselines: tiny cases by hand, and sums of probabilities."""
+"""Tests of the n-grams: by hand, and sums of probabilities."""
 
 import numpy as np
 import pytest

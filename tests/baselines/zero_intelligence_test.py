@@ -28,7 +28,7 @@ _simulate = jax.jit(
 
 
 def _rates(*, limit, market, cancel, volume=1, far=32):
-  """Rates to a distance of `far`; of `limit` the rest is 0."""
+  """Rates to a distance of `far`; the rest is 0."""
   return zero_intelligence.Rates(
     limit=np.pad(np.float32(limit), (0, far - len(limit))),
     market=np.float32(market),
@@ -110,7 +110,7 @@ def test_volume_is_conserved_and_ids_are_unique(flow):
 
 
 def _verified(flow):
-  """The verification of a flow, as of a feed, and the records of its replay."""
+  """The verification of a flow, and its records."""
   stream, checks = _stream(flow)
   result, records = replay.verify_and_record(
     stream, checks, rules=lob.PRESETS[stream.rules], num_levels=1
@@ -223,7 +223,7 @@ def test_clock_kinds_sides_and_distances_have_their_rates():
 
 
 def _plain_spread(rng, limit, market, cancel, num_orders):
-  """The mean spread of a market of one-lot orders, after its first 50 orders.
+  """The mean spread of one-lot orders, after the first 50.
 
   The first of all clocks rings: written with none of the means of the package.
   """

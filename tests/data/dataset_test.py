@@ -1,4 +1,4 @@
-"""The orders of one market, of a day in memory or of a prepared data set."""
+"""Tests of data sets, of a day in memory or prepared."""
 
 import dataclasses
 

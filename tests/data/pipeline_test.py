@@ -1,4 +1,4 @@
-"""Tests of the windows of orders, and of the batches of them."""
+"""Tests of windows of orders, and of their batches."""
 
 import collections
 import dataclasses
@@ -28,7 +28,7 @@ LEAVES = [
 
 @pytest.fixture(scope="module")
 def records():
-  """Of three days; each order of all of them has a volume of its own."""
+  """Records of three days; every order has its own volume."""
   days, first = [], 0
   for seed, num_orders in enumerate((70, 50, 45)):
     day = day_records.make(num_orders, seed=seed)
@@ -50,7 +50,7 @@ def days(records, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def parts(days):
-  """A whole day, an inner part of one, and one that is shorter than a window.
+  """A whole day, a part of one, and a short day.
 
   Their orders have the volumes 0 to 69, 75 to 111 and 120 to 124.
   """

@@ -1,4 +1,4 @@
-"""Days as training data: proven, split, binned, whole or not there at all."""
+"""Tests of preparing days: proven, split, binned, atomic."""
 
 import dataclasses
 import itertools
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 @pytest.fixture(scope="module", autouse=True)
 def small_chunks():
-  """Has a replay pad its events to no more than there are."""
+  """Makes the chunks of replays small."""
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(engine, "CHUNK", 512)
     yield
@@ -50,7 +50,7 @@ def small_chunks():
 
 @pytest.fixture(scope="module")
 def captures(tmp_path_factory):
-  """The captures of two days of one market, and one of a day that is broken."""
+  """Captures of two days of a market, and a broken one."""
   folder = tmp_path_factory.mktemp("captures")
   for day in range(2):
     bitstamp_capture.write_bitstamp(
@@ -89,7 +89,7 @@ def build(out, todo, *, split=None, executor=None):
 
 
 def contents(out):
-  """{path: bytes} of a data set, but for the seconds that things took."""
+  """{path: bytes} of a data set, without the seconds."""
   found = {}
   for path in sorted(pathlib.Path(out).rglob("*")):
     if path.is_file():
@@ -496,7 +496,7 @@ def test_a_folder_without_a_data_set_is_an_error_that_says_what_to_do(tmp_path):
 
 
 def wide_records(price, volume):
-  """Records of int64 with these prices and volumes, one level a side."""
+  """Records of int64 prices and volumes, one level a side."""
   count = len(price)
   price, volume = (np.array(x, np.int64) for x in (price, volume))
   mid = np.full(count, 100, np.int64)

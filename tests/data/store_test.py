@@ -1,4 +1,4 @@
-"""Tests of the orders of a day on disk: exact, whole, or a clear error."""
+"""Tests of files of orders: exact, or a clear error."""
 
 import dataclasses
 import hashlib

@@ -1,4 +1,4 @@
-"""Real days of other people's feeds, prepared as their users would."""
+"""Real days of feeds, prepared as users would."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Tests of the replay of a stream: a tiny day by hand, and cuts of it."""
+"""Tests of replays: a tiny day by hand, and its cuts."""
 
 import dataclasses
 
@@ -18,7 +18,7 @@ LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
 
 
 def make_stream(rows, num_setup=0):
-  """A stream of (kind, side, price, volume, id), a microsecond apart."""
+  """A stream of (kind, side, price, volume, id) rows."""
   kind, side, price, volume, order_id = np.array(rows, np.int32).T
   count = np.arange(len(rows))
   return events.EventStream(

@@ -1,4 +1,4 @@
-"""Tests of the quantile bins: the rule, and what holds for all data."""
+"""Tests of the quantile bins: the rule, and invariants."""
 
 import hypothesis
 import jax
@@ -34,7 +34,7 @@ def decode_all(fitted, index):
 
 
 def num_used(fitted):
-  """How many bins are not empty."""
+  """The number of bins that are not empty."""
   return int((fitted.edges < INT32_MAX).sum()) + 1
 
 
@@ -146,7 +146,7 @@ def test_bounds_of_empty_bins_are_those_of_the_last_bin_in_use():
 
 
 def check_bins(values, num_bins):
-  """What holds for the bins of any values."""
+  """Asserts the invariants of the bins of any values."""
   fitted = bins.fit(values, num_bins)
   used = num_used(fitted)
   assert fitted.edges.shape == (num_bins - 1,)

@@ -1,4 +1,4 @@
-"""Tests of the input of one token, worked out by hand."""
+"""Tests of the input of a token, by hand."""
 
 import operator
 
@@ -39,7 +39,7 @@ def put(*columns):
 
 
 def encode(kind, side, price, volume, interval, snapshot=BOOK):
-  """The token of one order, sent at a mid of 98 on a day that opened at 95."""
+  """The token of an order at mid 98, open 95."""
   order = types.Order(*put(kind, side, price, volume, 7, types.NO_OWNER))
   interval, open_mid, mid_before, mid_after, time = put(
     interval, 95, 98, 100, 34_200

@@ -1,4 +1,4 @@
-"""Tests of counting a stream: the order of its parts must not matter."""
+"""Tests of counting a stream, in any order of parts."""
 
 import collections
 import pickle
@@ -28,7 +28,7 @@ def middle(value, num_bits):
 
 
 def count(values, capacity):
-  """The most bits at which the values fit, and their counts."""
+  """The most bits at which values fit, and their counts."""
   for num_bits in range(63, 0, -1):
     counts = collections.Counter(middle(int(v), num_bits) for v in values)
     if len(counts) <= capacity:
@@ -36,7 +36,7 @@ def count(values, capacity):
 
 
 def split_and_merge(values, seed, capacity=histogram.CAPACITY):
-  """Histogram of values that are shuffled, split and merged at random."""
+  """Histogram of values shuffled, split and merged at random."""
   rng = np.random.default_rng(seed)
   values = rng.permutation(values)
   cuts = np.sort(rng.integers(0, len(values) + 1, rng.integers(0, 9)))

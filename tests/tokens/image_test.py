@@ -1,4 +1,4 @@
-"""Tests of order images: the slides' example, and three ways to one image."""
+"""Tests of order images: an example, and three ways."""
 
 import jax
 import numpy as np
@@ -42,7 +42,7 @@ def put(*columns):
 
 
 def day(rows):
-  """(time, kind, price, volume, mid before) as the arrays of a day."""
+  """(time, kind, price, volume, mid before) as arrays."""
   time, *rest = zip(*rows, strict=True)
   return np.array(time, np.int64), *put(*rest)
 
@@ -56,7 +56,7 @@ def nonzero(images):
 
 
 def random_day(seed, size=3_000):
-  """Orders of ten minutes round a mid that moves, with a break of five."""
+  """Orders of ten minutes at a moving mid, with a break."""
   rng = np.random.default_rng(seed)
   time = np.sort(rng.integers(TEN, TEN + 600 * SECOND, size))
   time[size // 2 :] += 300 * SECOND

@@ -1,4 +1,4 @@
-"""Random orders of a day, with a book that might be theirs."""
+"""Random orders of a day, with a plausible book."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from mars_jax import types
 
 
 def make(num_orders, *, seed=0, num_levels=6):
-  """Records of a calm market; one level in twenty is not in use."""
+  """Records of a calm market; one level in twenty is empty."""
   rng = np.random.default_rng(seed)
 
   def draw(low, high, *shape):

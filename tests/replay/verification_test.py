@@ -1,4 +1,4 @@
-"""The matching engine against real markets, and the check against mistakes."""
+"""Tests of verification: real markets, and planted mistakes."""
 
 import dataclasses
 import functools
@@ -31,7 +31,7 @@ SECOND = types.NANOSECONDS
 
 
 def real(name):
-  """The path of a real file; skips the test where it is not at hand."""
+  """The path of a real file; skips the test without it."""
   path = paths.DATA / name
   if not path.exists():
     pytest.skip(f"needs {name} in MARS_paths.DATA")
@@ -39,14 +39,14 @@ def real(name):
 
 
 def replayed(path, **options):
-  """The stream of a path, and what its replay under its venue's rules gives."""
+  """The stream of a path, and its verification."""
   stream, checks = registry.read_checked(path, **options)
   venue = dataclasses.replace(venues.PRESETS[stream.rules], lot=1)
   return stream, replay.verify(stream, checks, rules=venue)
 
 
 def assert_exact(result, **checked):
-  """Nothing differs, nothing is lost, and as much as said was compared."""
+  """Nothing differs or is lost, and all was compared."""
   assert not result.mismatches, result.examples
   assert result.checked == checked
   assert result.dropped == 0
@@ -146,7 +146,7 @@ def test_shanghai_day_from_the_empty_book_to_the_closing_auction(
 
 @functools.partial(jax.jit, static_argnames="has_auction")
 def run(market, orders, seconds, *, has_auction):
-  """Matches orders; in an auction phase gives its outcome after each."""
+  """Matches orders; returns the auction's outcome after each."""
 
   def step(market, inputs):
     market, _ = session.step(market, *inputs, rules=SHANGHAI, max_fills=0)
