@@ -88,7 +88,7 @@ def test_no_limit_orders_or_no_time_is_an_error(rows):
 
 
 def _tokenizer():
-  """Bins of -15 to 16 ticks, 1 to 32 lots, `_STEP`s."""
+  """Bins: -15 to 16 ticks, 1 to 32 lots."""
   lots = bins.fit(np.arange(1, 33), vocab.NUM_VOLUMES)
   return features.Tokenizer(
     price=bins.fit(np.arange(-15, 17), vocab.NUM_PRICES),

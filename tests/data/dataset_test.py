@@ -1,4 +1,4 @@
-"""Tests of data sets, of a day in memory or prepared."""
+"""Tests of data sets, in memory or prepared."""
 
 import dataclasses
 

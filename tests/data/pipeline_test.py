@@ -50,7 +50,7 @@ def days(records, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def parts(days):
-  """A whole day, a part of one, and a short day.
+  """A whole day, a part, and a short day.
 
   Their orders have the volumes 0 to 69, 75 to 111 and 120 to 124.
   """

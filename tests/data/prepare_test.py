@@ -50,7 +50,7 @@ def small_chunks():
 
 @pytest.fixture(scope="module")
 def captures(tmp_path_factory):
-  """Captures of two days of a market, and a broken one."""
+  """Captures of two days, and a broken one."""
   folder = tmp_path_factory.mktemp("captures")
   for day in range(2):
     bitstamp_capture.write_bitstamp(

@@ -1,4 +1,4 @@
-"""Tests of replays: a tiny day by hand, and its cuts."""
+"""Tests of replays: a tiny day, and its cuts."""
 
 import dataclasses
 

@@ -31,7 +31,7 @@ SECOND = types.NANOSECONDS
 
 
 def real(name):
-  """The path of a real file; skips the test without it."""
+  """The path of a real file; skips without it."""
   path = paths.DATA / name
   if not path.exists():
     pytest.skip(f"needs {name} in MARS_paths.DATA")

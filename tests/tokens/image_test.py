@@ -56,7 +56,7 @@ def nonzero(images):
 
 
 def random_day(seed, size=3_000):
-  """Orders of ten minutes at a moving mid, with a break."""
+  """Ten minutes at a moving mid, with a break."""
   rng = np.random.default_rng(seed)
   time = np.sort(rng.integers(TEN, TEN + 600 * SECOND, size))
   time[size // 2 :] += 300 * SECOND

@@ -7,7 +7,7 @@ from mars_jax import types
 
 
 def make(num_orders, *, seed=0, num_levels=6):
-  """Records of a calm market; one level in twenty is empty."""
+  """Records of a calm market; 5 % of levels are empty."""
   rng = np.random.default_rng(seed)
 
   def draw(low, high, *shape):
