@@ -63,6 +63,13 @@ def test_imports_only_what_stands_below(path):
       assert name.split(".")[1] in allowed, f"{path} imports {name}"
 
 
+def test_the_transformer_knows_no_model():
+  for path in _FILES:
+    if path.is_relative_to(_ROOT / "lmm" / "nn"):
+      for name in _imports(path):
+        assert not name.startswith("mars_jax.lmm") or ".nn." in f"{name}.", path
+
+
 def test_linen_stays_in_the_network_files():
   found = {
     str(path.relative_to(_ROOT))

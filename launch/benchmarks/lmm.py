@@ -21,8 +21,8 @@ from mars_jax import sim
 from mars_jax.data import pipeline
 from mars_jax.data import windows as windows_lib
 from mars_jax.lmm.nn import layers
+from mars_jax.lmm.nn import transformer
 from mars_jax.lmm.order import embed
-from mars_jax.lmm.order import model as model_lib
 from mars_jax.tokens import bins
 from mars_jax.tokens import features
 from mars_jax.tokens import vocab
@@ -304,7 +304,7 @@ def _programs(config, params, tokens) -> dict[str, tuple]:
 
   def embedding(params, inputs):
     return _sum(
-      embed.make(c).apply({"params": model_lib.cast(params, c)}, inputs)
+      embed.make(c).apply({"params": transformer.cast(params, c)}, inputs)
     )
 
   def mlps(blocks, x):
@@ -313,7 +313,7 @@ def _programs(config, params, tokens) -> dict[str, tuple]:
       return x + added, None
 
     body = jax.checkpoint(body, prevent_cse=False) if c.remat else body
-    return _sum(jax.lax.scan(body, x, model_lib.cast(blocks, c))[0])
+    return _sum(jax.lax.scan(body, x, transformer.cast(blocks, c))[0])
 
   programs = {
     "forward": (mean_nats, (params, tokens, key)),

@@ -12,12 +12,13 @@ from mars_jax.lmm.model_file import load
 from mars_jax.lmm.model_file import save
 from mars_jax.lmm.nn import cache
 from mars_jax.lmm.nn.cache import KvCache
+from mars_jax.lmm.nn.config import TransformerConfig
+from mars_jax.lmm.nn.transformer import Params
+from mars_jax.lmm.nn.transformer import num_params
 from mars_jax.lmm.order.config import LmmConfig
-from mars_jax.lmm.order.model import Params
 from mars_jax.lmm.order.model import apply
 from mars_jax.lmm.order.model import init
 from mars_jax.lmm.order.model import log_prob
-from mars_jax.lmm.order.model import num_params
 from mars_jax.lmm.order.model import sample
 from mars_jax.lmm.order.sampling import next_order
 
@@ -26,6 +27,7 @@ __all__ = (
   "LmmConfig",
   "Model",
   "Params",
+  "TransformerConfig",
   "apply",
   "cache",
   "init",

@@ -1,16 +1,16 @@
-"""What the order model remembers: keys and values of the last W tokens.
+"""Key/value caches: keys and values of the last W tokens.
 
 A ring buffer of each layer and key/value head. Keys are stored rotated at their
-absolute position: as attention depends on differences of positions only, the
+absolute position: attention depends on differences of positions only, so the
 window slides without touching them.
 
 Trajectories that decode in step (`jax.vmap` with `AXES`) write the same slot of
-their ring buffers, so that the update is a slice. Those of one history need not
-have it each: `share` makes it a prefix that all of them read, at once, and
-starts a ring buffer for what each of them appends. One that sits some steps out
-(`is_new` of `order_model.apply`) keeps its tokens, and falls behind in its ring
-buffer; before it goes on, `align` lets all have their newest token in the same
-slot again.
+their ring buffers, so that the update is a slice. Trajectories with one history
+need not each hold it: `share` makes it a prefix that all of them read at once,
+and starts a ring buffer for what each appends. A trajectory that sits some
+steps out (`is_new` of `transformer.apply_token`) keeps its tokens and falls
+behind in its ring buffer; before it goes on, `align` brings the newest tokens
+of all trajectories to the same slot again.
 
 Dimensions: B trajectories, T tokens, W window, S >= W slots, G key/value heads,
 K head dimension.
@@ -21,8 +21,8 @@ import jax.numpy as jnp
 from flax import struct
 
 from mars_jax.lmm.nn import attention
+from mars_jax.lmm.nn import config as config_lib
 from mars_jax.lmm.nn import layers as layers_lib
-from mars_jax.lmm.order import config as config_lib
 from mars_jax.utils import axes
 
 
@@ -55,7 +55,7 @@ AXES = axes.of(
 """The axes of the caches of trajectories of one history, for `jax.vmap`."""
 
 
-def init(*, config: config_lib.LmmConfig) -> KvCache:
+def init(*, config: config_lib.TransformerConfig) -> KvCache:
   """An empty cache: decoding from it equals `apply` on the whole sequence."""
   shape = (config.head_dim, attention.num_slots(config.window))
   dtype = config.compute_dtype

@@ -18,7 +18,7 @@ from flax import struct
 from jax import lax
 
 from mars_jax.lmm.nn import attention
-from mars_jax.lmm.order import config as config_lib
+from mars_jax.lmm.nn import config as config_lib
 
 _NORM_EPSILON = 1e-6
 
@@ -91,7 +91,7 @@ def _write(
 class Block(nn.Module):
   """One pre-norm transformer block: windowed attention, then SwiGLU."""
 
-  config: config_lib.LmmConfig
+  config: config_lib.TransformerConfig
 
   def setup(self):
     c = self.config

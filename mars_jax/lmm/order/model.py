@@ -1,8 +1,8 @@
-"""The order model: predicts the next order from the orders and books before it.
+"""The order model: the next order, given orders and books before it.
 
-A LLaMA-style decoder (MarS, section 3 and appendix B.2), as pure functions over
-a tree of parameters: {"embed", "blocks", "norm", "head"}, where every leaf of
-"blocks" has a leading axis `[layers]`. Two ways through it, with equal results:
+An embedding, the transformer of `lmm.nn` and a head (MarS, section 3 and
+appendix B.2), as pure functions over a tree of parameters: {"embed", "blocks",
+"norm", "head"}. Two ways through it, with equal results:
 
   1. a whole sequence, for training, scoring and to start a simulation:
      `hidden, cache = apply(params, features, config=config)`;
@@ -10,25 +10,22 @@ a tree of parameters: {"embed", "blocks", "norm", "head"}, where every leaf of
      `hidden, cache = apply(params, token, cache, config=config)`.
 
 `hidden` describes the order that follows: `log_prob` scores one, `sample` draws
-one. Differences to the paper: attention is limited to a sliding window, so that
-an order costs one token however long the day; the head is factored unless the
-config says otherwise; dropout is on the embedding and the sublayers' outputs,
-not on the attention weights.
+one. Difference to the paper, besides those of `nn.transformer`: the head is
+factored unless the config says otherwise.
 
-Everything is written for one sequence; batch with `jax.vmap`, and the caches of
-trajectories that decode in step as `cache` says.
+All functions work on one sequence; batch with `jax.vmap`, and the caches of
+trajectories that decode in step as `nn.cache` describes.
 
 Dimensions: T tokens, W window, D embedding.
 """
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from mars_jax.lmm.nn import cache as cache_lib
-from mars_jax.lmm.nn import layers
+from mars_jax.lmm.nn import transformer
 from mars_jax.lmm.order import config as config_lib
 from mars_jax.lmm.order import embed
 from mars_jax.lmm.order import heads
@@ -36,7 +33,7 @@ from mars_jax.tokens import features as features_lib
 from mars_jax.tokens import vocab
 
 TokenFeatures = features_lib.TokenFeatures
-Params = Any  # A nested dict of float32 arrays.
+Params = transformer.Params
 
 
 def init(key: jax.Array, *, config: config_lib.LmmConfig) -> Params:
@@ -46,23 +43,16 @@ def init(key: jax.Array, *, config: config_lib.LmmConfig) -> Params:
     key: typed PRNG key, consumed.
     config: the model.
   """
-  embed_key, block_key, norm_key, head_key = jax.random.split(key, 4)
+  embed_key, block_key, _, head_key = jax.random.split(key, 4)
   zero = jnp.zeros((), jnp.int32)
   levels = jnp.zeros((2 * features_lib.NUM_LEVELS,), jnp.int32)
   names = [field.name for field in dataclasses.fields(TokenFeatures)]
   token = TokenFeatures(**dict.fromkeys(names, zero))
   token = token.replace(volumes=levels, distances=levels)
   x = jnp.zeros((config.dim,), jnp.float32)
-
-  def init_block(key):
-    return layers.Block(config).init(key, x[None])["params"]
-
   return {
     "embed": embed.make(config).init(embed_key, token)["params"],
-    "blocks": jax.vmap(init_block)(
-      jax.random.split(block_key, config.num_layers)
-    ),
-    "norm": layers.norm().init(norm_key, x)["params"],
+    **transformer.init(block_key, config=config),
     "head": heads.make(config).init(head_key, x, zero, method="log_prob")[
       "params"
     ],
@@ -84,7 +74,7 @@ def apply(
     params: as returned by `init`.
     features: without a cache leaves `[T]`, volumes `[T, 10]`, T >= 1, from the
       start of the sequence; with one a single token, without the axis T.
-    cache: what `apply`, `cache.init` or `cache.share` returned, or None.
+    cache: the result of `apply`, `cache.init` or `cache.share`, or None.
     config: the model; static.
     key: typed PRNG key, consumed: dropout is on (training). Not with a cache.
     is_new: bool `[]`, with a cache: whether the token is appended to it. If
@@ -95,56 +85,14 @@ def apply(
     of the last W tokens, to decode from position T. With one: `[D]`, and the
     cache with the token appended.
   """
-  params = cast(params, config)
+  params = transformer.cast(params, config)
+  x = embed.make(config).apply({"params": params["embed"]}, features)
   if cache is None:
-    return _apply_sequence(params, features, key, config)
+    return transformer.apply_sequence(params, x, key, config=config)
   if key is not None:
     raise ValueError("dropout (key) is for whole sequences, without a cache")
-  return _apply_token(params, features, cache, jnp.asarray(is_new), config)
-
-
-def cast(params: Params, config: config_lib.LmmConfig) -> Params:
-  """Returns parameters, or some of them, in the type of the arithmetic."""
-  dtype = config.compute_dtype
-  return jax.tree.map(lambda leaf: leaf.astype(dtype), params)
-
-
-def _apply_sequence(params, features, key, config):
-  """`apply` to tokens `[T]` from position 0."""
-  x = embed.make(config).apply({"params": params["embed"]}, features)
-  keys = None
-  if key is not None:
-    embed_key, block_key = jax.random.split(key)
-    x = layers.dropout(embed_key, x, config.dropout)
-    keys = jax.random.split(block_key, config.num_layers)
-
-  def body(x, layer):
-    block, key = layer
-    x, kv = layers.Block(config).apply(
-      {"params": block}, layers.constrain_to_devices(x), key
-    )
-    return layers.constrain_to_devices(x), kv
-
-  if config.remat:
-    body = jax.checkpoint(body, prevent_cse=False)
-  x, (k, v) = jax.lax.scan(body, x, (params["blocks"], keys))
-  cache = cache_lib.of_sequence(k, v, window=config.window)
-  return layers.norm().apply({"params": params["norm"]}, x), cache
-
-
-def _apply_token(params, features, cache, is_new, config):
-  """`apply` to one token at `cache.position`."""
-  x = embed.make(config).apply({"params": params["embed"]}, features)
-  place = cache_lib.place(cache, is_new, window=config.window)
-  new = []
-  for i, layer in enumerate(cache_lib.layers(cache)):
-    block = jax.tree.map(lambda leaf, i=i: leaf[i], params["blocks"])
-    x, layer = layers.Block(config).apply(
-      {"params": block}, x, layer, place, method="decode"
-    )
-    new.append(layer)
-  hidden = layers.norm().apply({"params": params["norm"]}, x)
-  return hidden, cache_lib.advance(cache, new, is_new)
+  is_new = jnp.asarray(is_new)
+  return transformer.apply_token(params, x, cache, is_new, config=config)
 
 
 def log_prob(
@@ -167,7 +115,7 @@ def log_prob(
     `[..., 4]` float32: kind, price given kind, volume given both, interval
     given all. The sum over the last axis is the order's log-probability.
   """
-  head = cast(params["head"], config)
+  head = transformer.cast(params["head"], config)
   return heads.make(config).apply(
     {"params": head}, hidden, index, method="log_prob"
   )
@@ -194,14 +142,9 @@ def sample(
   """
   uniforms = jax.random.uniform(key, (len(vocab.FIELD_SIZES),), jnp.float32)
   fields = heads.make(config).apply(
-    {"params": cast(params["head"], config)},
+    {"params": transformer.cast(params["head"], config)},
     hidden,
     uniforms,
     method="sample",
   )
   return vocab.pack(fields)
-
-
-def num_params(params: Params) -> int:
-  """The number of parameters."""
-  return sum(leaf.size for leaf in jax.tree.leaves(params))
