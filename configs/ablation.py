@@ -1,4 +1,4 @@
-r"""What each choice of the order model is worth: runs of launch/ablation.py.
+r"""The variants of the order model for launch/ablation.py.
 
   python launch/prepare_data.py --out=out/ablation --train_fraction=0.85 \
       --valid_fraction=0.15 --test_instruments=AAPL,600961 FILE...

@@ -1,4 +1,4 @@
-r"""The order model of all markets at hand, 2,517,632 parameters.
+r"""The order model of all markets, 2,517,632 parameters.
 
   python launch/prepare_data.py --out=out/data FILE...
   python launch/train.py --config=configs/all_markets.py --workdir=out/all \
@@ -7,7 +7,7 @@ r"""The order model of all markets at hand, 2,517,632 parameters.
       --split=test
 
 4.1M tokens in 1,000 steps, nine epochs of the 453,118 orders that train on the
-files the README tells of: 43 minutes of processor time, less than half of that
+files of docs/results.md: 43 minutes of processor time, less than half of that
 on two idle cores. It comes to 7.027 nats per order on the next hours and to
 7.291 on the last ones (README). The depth and width are those of
 configs/order_model.py:2m. "tiny" takes seconds.

@@ -1,4 +1,4 @@
-r"""The order models of the paper's sizes, one row of a table each.
+r"""The order models of the paper's sizes, as a table.
 
   python launch/train.py --config=configs/order_model.py:10m \
       --workdir=out/10m --data=out/data

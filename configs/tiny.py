@@ -1,4 +1,4 @@
-"""What the `tiny` variants of the training configs have in common."""
+"""Shared settings of the `tiny` variants."""
 
 import ml_collections
 

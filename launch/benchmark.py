@@ -92,7 +92,7 @@ _PLOT = flags.DEFINE_string(
 _PEER_PATH = flags.DEFINE_string(
   "peer_path",
   None,
-  "A clone to time as well: for lob of https://github.com/Sat-A/JaxMARL-HFT,"
+  "Path of a peer's clone, to time beside: for lob of https://github.com/Sat-A/JaxMARL-HFT,"
   " for sim of https://github.com/microsoft/MarS.",
 )
 _PEER_CAPACITY = flags.DEFINE_integer(

@@ -1,4 +1,4 @@
-r"""Turns the weights that MarS released into a model file of ours.
+r"""Converts the weights released by MarS to a model file.
 
 The weights are a safetensors file, or fetched from the Hugging Face hub by
 their size; the bin converters likewise. Needs the extra `import`.
@@ -95,7 +95,7 @@ def main() -> None:
 
 
 def _card(path, converted: weights.Converted, num_rounded: dict) -> dict:
-  """Returns what the model's file tells of where it is from."""
+  """Returns the origin of the weights, for the model's card."""
   converters = weights.CONVERTERS
   if _CONVERTERS.value:
     converters = pathlib.Path(_CONVERTERS.value).resolve().name

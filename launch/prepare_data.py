@@ -165,7 +165,7 @@ def _check_absolute(paths: list[str]) -> None:
     if not os.path.isabs(path) and not is_name:
       raise ValueError(
         f"{path} is a relative path; with a scheduler give absolute ones, which"
-        " its workers find as well"
+        " its workers also find"
       )
 
 

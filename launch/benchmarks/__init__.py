@@ -1,1 +1,1 @@
-"""What `launch/benchmark.py` measures, and with what."""
+"""The parts of `launch/benchmark.py`."""

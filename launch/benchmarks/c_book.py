@@ -100,7 +100,7 @@ def _compile(library: pathlib.Path) -> None:
 
 
 def _rows(fields: collections.abc.Sequence[np.ndarray]) -> np.ndarray:
-  """Returns messages of fields `[B, T]` as rows, `[T, B, 5]`."""
+  """Returns messages `[B, T]` as rows `[T, B, 5]`."""
   rows = np.stack(fields, axis=-1).swapaxes(0, 1)
   return np.ascontiguousarray(rows, np.int32)
 

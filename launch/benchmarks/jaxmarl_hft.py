@@ -1,4 +1,4 @@
-"""The order book of JaxMARL-HFT, as an engine of the benchmark.
+"""JaxMARL-HFT's order book as an engine of the benchmark.
 
 It is imported from a clone of https://github.com/Sat-A/JaxMARL-HFT, of which
 nothing is copied here, and used as its authors do: one scan, batched by vmap,
@@ -36,7 +36,7 @@ _TRADE_VOLUME, _TRADE_SECONDS = 1, 4  # Of the fields of a trade.
 
 
 class JaxMarlHft:
-  """The book of a clone, one or many at a time."""
+  """The book of a clone, single or batched."""
 
   name = "JaxMARL-HFT"
 
@@ -48,7 +48,7 @@ class JaxMarlHft:
     Args:
       path: of the clone.
       capacity: of one side; that of the other engines if not given.
-      vmap_one: whether a single book goes under vmap as well.
+      vmap_one: whether a single book also goes under vmap.
     """
     self._book, self._config = _load(pathlib.Path(path))
     self._capacity = capacity
@@ -101,7 +101,7 @@ class JaxMarlHft:
 
 
 def _load(path: pathlib.Path) -> tuple[python_types.ModuleType, type]:
-  """Imports the book and its configuration, and nothing else of the package."""
+  """Imports the book and its configuration alone."""
   folder = path / _PACKAGE / "jaxob"
   if not (folder / "JaxOrderBookArrays.py").is_file():
     raise FileNotFoundError(
@@ -122,7 +122,10 @@ def _load(path: pathlib.Path) -> tuple[python_types.ModuleType, type]:
 def _books(
   stream: stream_lib.Stream, config: typing.Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Returns asks and bids `[B, N, 6]` and an empty log `[B, n, 8]`."""
+  """Returns empty books and an empty log.
+
+  Asks and bids are `[B, N, 6]`, the log is `[B, n, 8]`.
+  """
   num_books, depth = stream.shape[0], stream.resting.id.shape[2]
   sides = np.full(
     (2, num_books, config.nOrders, _ORDER_FIELDS), _EMPTY, np.int32

@@ -26,7 +26,7 @@ def measure(
   repeats: int,
   on_repeat: collections.abc.Callable[[str], None],
 ) -> dict:
-  """Returns the orders a second that it draws, and what it is.
+  """Returns the orders per second of MarS, and its settings.
 
   Args:
     path: of the clone.

@@ -46,7 +46,7 @@ def draw_lob(results: dict, path: pathlib.Path | str) -> None:
 
 
 def _draw_engines(axes: matplotlib.axes.Axes, by_batch: list[dict]) -> None:
-  """Draws the speed of each engine against the number of books."""
+  """Draws each engine's speed over the number of books."""
   names = by_batch[0]["engines"] if by_batch else ()
   for name in names:
     speeds = [
@@ -71,7 +71,7 @@ def _draw_capacities(
 def _draw_line(
   axes: matplotlib.axes.Axes, points: list[tuple[float, float]], label: str
 ) -> None:
-  """Draws a line with both axes logarithmic, and a tick at every point."""
+  """Draws a log-log line with ticks at its points."""
   x, y = zip(*points, strict=True)
   axes.loglog(x, y, marker="o", label=label)
   axes.set_xticks(x, [f"{value}" for value in x])

@@ -1,4 +1,4 @@
-"""The machine that a benchmark ran on, and its results as tables."""
+"""Tables of benchmark results, and the machine's description."""
 
 import collections.abc
 import datetime
@@ -248,7 +248,7 @@ def print_sim(results: dict) -> None:
 def _stream_rows(
   by_batch: list[dict],
 ) -> collections.abc.Iterator[tuple[str, ...]]:
-  """Returns the rows of the table of what the streams are made of."""
+  """Returns the table rows of the streams' composition."""
   yield "messages a book", *(f"{row['messages_a_book']}" for row in by_batch)
   for name, key, form in _STATISTICS:
     yield name, *(format(row["stream"][key], form) for row in by_batch)

@@ -32,7 +32,7 @@ OnRepeat = collections.abc.Callable[[str], None]
 
 @dataclasses.dataclass(frozen=True)
 class SimBenchmark:
-  """What to measure; `launch/benchmark.py` explains each, by its flag."""
+  """Settings of the simulator benchmark; see the script's flags."""
 
   model: lmm.LmmConfig
   heads: tuple[str, ...]
@@ -44,7 +44,7 @@ class SimBenchmark:
 
   @property
   def num_repeats(self) -> int:
-    """How often `run` calls `on_repeat`."""
+    """Number of calls of `on_repeat` by `run`."""
     rows = len(self.heads) * len(self.batch)
     peer = self.repeats if self.peer_path else 0
     return self.repeats * rows * len(_STAGES) + peer
@@ -86,7 +86,7 @@ def run(config: SimBenchmark, on_repeat: OnRepeat) -> dict:
 
 
 def _row(config: SimBenchmark, head, batch, bandwidth, on_repeat) -> dict:
-  """Returns the speed of so many futures, and what takes the time."""
+  """Returns the speed of some futures, and its parts."""
   model = dataclasses.replace(config.model, head=head)
   market = _Market(model, config.capacity)
   compile_s, seconds = {}, {}
@@ -160,7 +160,7 @@ _STAGES = {
 
 
 class _Market:
-  """A random model, and the start that its futures have in common."""
+  """A random model and the start of its futures."""
 
   def __init__(self, model: lmm.LmmConfig, capacity: int):
     self.tokens_seen = model.window
@@ -191,7 +191,7 @@ class _Market:
 
 
 def _book(capacity: int) -> lob.Book:
-  """Returns a book of orders within 100 ticks of the mid."""
+  """Returns a book with orders within 100 ticks."""
   rng = np.random.default_rng(0)
   count = 2 * min(_BOOK_ORDERS, capacity // 2)
   side = np.arange(count) % 2
@@ -251,7 +251,9 @@ def _cache_bytes(cache: lmm.KvCache) -> int:
 
 
 def _bytes(market: _Market, batch: int, config: SimBenchmark) -> float:
-  """Returns what a step must read at least, on average over the rollout.
+  """Returns the least bytes that a step reads.
+
+  On average over the rollout.
 
   The parameters and the history once, and of each trajectory the tokens that
   it has appended so far.
@@ -267,7 +269,10 @@ def _size(tree) -> int:
 
 
 def _bandwidth() -> float:
-  """Returns the bytes a second that the devices read, timed by a sum."""
+  """Measures the memory bandwidth of the devices.
+
+  Bytes per second, by the time of a sum.
+  """
   shape = (jax.device_count(), _BANDWIDTH_BYTES // 4 // jax.device_count())
   mesh = jax.sharding.Mesh(np.array(jax.devices()), ("data",))
   spec = jax.sharding.PartitionSpec("data")

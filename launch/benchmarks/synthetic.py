@@ -14,7 +14,7 @@ _MIN_ORDERS = 8  # Of a book.
 
 @dataclasses.dataclass(frozen=True)
 class SyntheticConfig:
-  """What to measure; `launch/benchmark.py` explains each, by its flag."""
+  """Settings of the synthetic benchmark; see the script's flags."""
 
   batch: tuple[int, ...]
   capacity: int
@@ -24,7 +24,7 @@ class SyntheticConfig:
 
   @property
   def num_repeats(self) -> int:
-    """How often `run` calls `on_repeat`."""
+    """Number of calls of `on_repeat` by `run`."""
     return self.repeats * len(self.batch)
 
 
@@ -49,7 +49,7 @@ def run(
 
 
 def _measure(books, config, on_repeat):
-  """Returns the orders a second of some books in one program."""
+  """Returns the orders per second of some books."""
   num_orders = max(config.messages // books, _MIN_ORDERS)
 
   def simulate(keys):

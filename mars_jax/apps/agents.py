@@ -1,4 +1,4 @@
-"""The agents of a simulation by name, as a config file tells them."""
+"""The kinds of agent that a config file can name."""
 
 import collections.abc
 from typing import Any

@@ -149,7 +149,7 @@ def run_all(
   sections: collections.abc.Mapping[str, Any] | None = None,
   progress: bool = True,
 ) -> collections.abc.Iterator[tuple[dict[str, Any], list[pathlib.Path]]]:
-  """Simulates from each start of an experiment, one after the other.
+  """Runs an experiment from each of its starts.
 
   Args:
     experiment: what to do.
@@ -191,7 +191,7 @@ def run_all(
 
 
 def _begin(experiment, market, config):
-  """Returns the state to begin with, and its time in nanoseconds."""
+  """Returns the initial state and its time in nanoseconds."""
   make_state = functools.partial(
     simulation.init,
     market,

@@ -29,7 +29,7 @@ from mars_jax.utils import time_of_day
 
 @dataclasses.dataclass(frozen=True)
 class Forecast:
-  """Futures of a market, beside its past and what really came.
+  """Simulated futures of a market, its past and real future.
 
   Attributes:
     start: the market that the futures start from.
@@ -56,12 +56,12 @@ class Forecast:
 
   @property
   def axis(self) -> np.ndarray:
-    """`[n]` seconds or orders from the start, the first is 0."""
+    """Seconds or orders from the start, `[n]`, from 0."""
     return self.paths.axis
 
   @property
   def mid(self) -> np.ndarray:
-    """int32 `[B, n]` ticks, the mid of each future along `axis`."""
+    """Mid price of each future, int32 `[B, n]` ticks."""
     return self.paths.mid
 
   def summary(self) -> paths_lib.Summary:
@@ -203,7 +203,7 @@ def _real_future(
   stream: events.EventStream,
   horizon: horizon_lib.Horizon,
 ) -> records_lib.Records:
-  """Replays the day on from the start, as far as the horizon."""
+  """Replays the day from the start to the horizon."""
   rest = stream[len(market.stream) :]
   if horizon.orders is not None:
     is_beyond = np.cumsum(rest.is_market_event) > horizon.orders

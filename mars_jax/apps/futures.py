@@ -45,7 +45,10 @@ class Futures:
   dropped: np.ndarray
 
   def mid_at(self, time: np.ndarray) -> np.ndarray:
-    """Returns the mids `[B, n]` at times `[n]`, int64 ns since midnight."""
+    """Returns the mids `[B, n]` at times `[n]`.
+
+    Times are int64 nanoseconds since midnight.
+    """
     return mids_at(time, self.time, self.mid, self.start_mid)
 
   @property
@@ -61,7 +64,7 @@ class Futures:
 def step_function(
   time: np.ndarray, event_time: np.ndarray, value: np.ndarray, before: int
 ) -> np.ndarray:
-  """Returns the value of the last event at or before each time.
+  """Returns the last value at or before each time.
 
   Args:
     time: `[n]`.

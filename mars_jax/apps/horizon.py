@@ -13,7 +13,9 @@ from mars_jax.utils import time_of_day
 
 @dataclasses.dataclass(frozen=True)
 class Horizon:
-  """How far to simulate, in seconds or in orders; one of them is given.
+  """Length of a simulation, in seconds or in orders.
+
+  Exactly one is given.
 
   Attributes:
     seconds: of market time, or None.
@@ -38,7 +40,9 @@ class Horizon:
     return self.orders or self.max_orders
 
   def end(self, begin: int) -> int | None:
-    """Returns the end of a horizon in seconds, None of one in orders.
+    """Returns the horizon's end in seconds.
+
+    None for one in orders.
 
     Args:
       begin: nanoseconds since midnight.

@@ -82,7 +82,9 @@ def compare(
   horizon_s: float,
   num_points: int = 121,
 ) -> Response:
-  """Simulates futures with an order and without it, and compares them.
+  """Simulates futures with and without an order.
+
+  Both use the same keys (common random numbers).
 
   An order that takes all of the other side moves the mid to the best price of
   its own side, see `lob.mid`: give no more than the simulated book holds.
@@ -146,7 +148,7 @@ def _observe(state: sim.SimState, event: sim.Event):
 
 
 def _simulate(flow, keys, start, injection, sent_at, end, *, config):
-  """Simulates futures of the keys without the order, then with it.
+  """Simulates the same futures without and with the order.
 
   Args:
     flow, start, injection, config: of `compare`.
@@ -191,7 +193,7 @@ def _simulate(flow, keys, start, injection, sent_at, end, *, config):
 
 
 def _counts(cell: np.ndarray, is_counted: np.ndarray) -> np.ndarray:
-  """Returns how often each trajectory plans each cell, `[2 B, 96]`."""
+  """Counts the planned orders by cell, `[2 B, 96]`."""
   return np.stack(
     [
       np.bincount(cells[rows], minlength=_CELLS)
@@ -201,7 +203,7 @@ def _counts(cell: np.ndarray, is_counted: np.ndarray) -> np.ndarray:
 
 
 def _test(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
-  """Compares shares of cells between two groups of trajectories, `[B, 96]`.
+  """Tests shares of cells between two groups, `[B, 96]`.
 
   The statistic is the sum, over cells, of the squared difference of mean shares
   over its variance if both groups were one; the p-value is by permutation.

@@ -1,4 +1,4 @@
-"""Simulated futures and what really happened, on one axis and summed up.
+"""Paths of simulated and real mids, and their statistics.
 
 The classes up, flat and down are the paper's (section 4.1): as frequent as each
 other over the history. Chosen here: they are of the mid's change over the whole
@@ -87,7 +87,7 @@ def paths(
 def past_changes(
   time: np.ndarray, mid: np.ndarray, horizon: horizon_lib.Horizon
 ) -> np.ndarray:
-  """Returns changes of the mid over the horizon, all along a history.
+  """Returns all past mid changes over the horizon.
 
   Args:
     time: int64 `[T]` nanoseconds, of the orders of the history.

@@ -61,7 +61,9 @@ def init(
   num_trajectories: int,
   seed: int,
 ) -> sim.SimState:
-  """Returns trajectories of a market, which differ in what is drawn.
+  """Returns the trajectories of a market.
+
+  They differ in their random keys.
 
   Trajectory b depends on the seed and on b, not on how many there are.
   """
@@ -143,7 +145,7 @@ def summary(
   *,
   config: sim.SimConfig,
 ) -> dict[str, Any]:
-  """Returns the results of a run in the market's units, fit for JSON.
+  """Returns a run's results in market units, for JSON.
 
   Args:
     market: what was simulated.

@@ -40,7 +40,7 @@ OnReplay = collections.abc.Callable[[int], None]
 
 @dataclasses.dataclass(frozen=True)
 class StartConfig:
-  """Where simulations start; static.
+  """The start of simulations; static.
 
   Attributes:
     path: the day, of any format of `feeds`; "synthetic-0", with any seed, is
@@ -110,7 +110,10 @@ class Start:
 
 
 def check_capacities(book_capacity: int, replay_capacity: int) -> None:
-  """Raises ValueError unless the replayed book can fill the simulated one."""
+  """Raises ValueError unless the replayed book is large enough.
+
+  It must be able to fill the simulated one.
+  """
   checks.at_least(
     16, book_capacity=book_capacity, replay_capacity=replay_capacity
   )
@@ -153,7 +156,7 @@ def load_model(path: str) -> lmm.Model | None:
 
 
 def note_unknown_market(model: lmm.Model, stream: events.EventStream) -> None:
-  """Prints a note where a model was not trained on the market of a day."""
+  """Prints a note if the model lacks a day's market."""
   trained_on = (f"{stream.market} {stream.instrument}", f"{stream.market},")
   is_known = len(model.tokenizers) > 1 and stream.market in model.tokenizers
   if is_known or model.card["data"].startswith(trained_on):
@@ -274,7 +277,10 @@ def order_model_fns(config: lmm.LmmConfig) -> sim.OrderModelFns:
 
 
 def _read(model: lmm.Model, tokens: features.TokenFeatures) -> lmm.KvCache:
-  """Has the model read all of the past that it can see, but the last order."""
+  """Runs the model over the past, without its last order.
+
+  As far back as the model can see.
+  """
   num_seen = model.config.num_layers * model.config.window
   earlier = jax.tree.map(lambda leaf: leaf[-num_seen:-1], tokens)
   _, cache = _apply(model.params, earlier, config=model.config)

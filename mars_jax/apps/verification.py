@@ -16,7 +16,9 @@ def replay(
   corrections: bool = True,
   progress: bool = True,
 ) -> replay_lib.VerifyResult:
-  """Replays one instrument and day, and compares it with its exchange.
+  """Replays one day and compares it with its exchange.
+
+  One instrument.
 
   Args:
     data: a sample's name, or a path of any format of `feeds`.

@@ -50,8 +50,8 @@ class Rates:
 
   limit: jax.Array  # [D] float32, limit orders per second and side
   market: jax.Array  # [] float32, market orders per second and side
-  # [D] float32, cancels per second and resting order; the last for those
-  # farther away as well.
+  # [D] float32, cancels per second and resting order; the last also for
+  # those farther away.
   cancel: jax.Array
   volume: jax.Array  # [3, S] int32, lots, quantiles: limit, market, cancel
   # The rest is not simulated; it serves `calibration.nats`.

@@ -1,4 +1,4 @@
-"""A trained model as one file that describes itself, and loads without pickle.
+"""A trained model as one file, loaded without pickle.
 
 An `.npz` archive: the arrays of the parameters and of the bins of each market
 under their paths ("params/head/out_0/kernel", "tokenizers/NASDAQ/price/edges"),
@@ -110,7 +110,7 @@ def load_tokenizer(
 
 
 def _check_shapes(path, params, config: config_lib.LmmConfig) -> None:
-  """Raises unless the parameters are those that the config asks for."""
+  """Raises ValueError unless the parameters fit the config."""
 
   def shapes(tree):
     leaves = traverse_util.flatten_dict(tree, sep="/")

@@ -32,7 +32,7 @@ _RESTING = (
   types.OrderKind.MODIFY,
 )
 NOT_CONTINUOUS = (
-  "order files tell of continuous trading only, and this simulation has a call"
+  "order files describe continuous trading only, and this simulation has a call"
   " auction"
 )
 PAST_MIDNIGHT = "order files are of one day, and this simulation is not"
@@ -73,7 +73,7 @@ class Writer:
       or rules.self_trade is not rules_lib.SelfTrade.OFF
     ):
       raise ValueError(
-        "order files tell of price-time priority without self-trade rules only"
+        "order files describe price-time priority without self-trade rules only"
       )
     if num_levels < 1:
       raise ValueError(f"order files have 1 level or more, not {num_levels}")

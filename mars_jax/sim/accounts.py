@@ -1,4 +1,4 @@
-"""What each owner has traded: cash and lots, exact.
+"""Exact accounts of each owner: cash and lots.
 
 There is a row for each agent and a last one for everybody else, so that rows
 add up to nothing: what one pays, another gets.
@@ -16,7 +16,7 @@ from mars_jax.sim import money
 
 @struct.dataclass
 class Accounts:
-  """What each owner has traded since the start."""
+  """Trades of each owner since the start."""
 
   cash: jax.Array  # [A + 1, 4] int32, amounts of `sim.money`
   inventory: jax.Array  # [A + 1] int32, lots
@@ -79,7 +79,10 @@ def book_taker_fills(
 def _book(
   accounts: Accounts, volume: jax.Array, value: jax.Array, side: jax.Array
 ) -> Accounts:
-  """Books trades of each owner, `[A + 1]` lots and `[A + 1, 4]`, of a side."""
+  """Books the trades of one side.
+
+  By owner, `[A + 1]` lots and `[A + 1, 4]` amounts.
+  """
   sign = jnp.where(side == types.Side.BID, 1, -1)
   buys = jnp.where(side == types.Side.BID, volume, 0)
   return Accounts(

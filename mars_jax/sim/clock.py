@@ -39,7 +39,10 @@ def add(time: types.Timestamp, nanoseconds: int) -> types.Timestamp:
 def add_parts(
   time: types.Timestamp, seconds: jax.Array, nanoseconds: jax.Array
 ) -> types.Timestamp:
-  """Returns the moments later by int32 seconds and [0, 1e9) nanoseconds."""
+  """Adds seconds and nanoseconds to times.
+
+  int32 seconds, and nanoseconds in [0, 1e9).
+  """
   total = time.nanoseconds + nanoseconds
   carry = total >= types.NANOSECONDS
   return types.Timestamp(
@@ -49,7 +52,10 @@ def add_parts(
 
 
 def add_seconds(time: types.Timestamp, seconds: jax.Array) -> types.Timestamp:
-  """Returns the moments later by float32 seconds >= 0, to 1e-7 of them."""
+  """Adds float32 seconds >= 0 to times.
+
+  To a relative precision of 1e-7.
+  """
   whole = jnp.floor(jnp.minimum(seconds, NEVER))
   fraction = (jnp.minimum(seconds, NEVER) - whole) * types.NANOSECONDS
   fraction = jnp.clip(fraction, 0, types.NANOSECONDS - 1)
@@ -57,7 +63,10 @@ def add_seconds(time: types.Timestamp, seconds: jax.Array) -> types.Timestamp:
 
 
 def is_before(a: types.Timestamp, b: types.Timestamp) -> jax.Array:
-  """Tells whether `a` is strictly before `b`: bool `[...]`."""
+  """Returns whether `a` is strictly before `b`.
+
+  bool `[...]`.
+  """
   return (a.seconds < b.seconds) | (
     (a.seconds == b.seconds) & (a.nanoseconds < b.nanoseconds)
   )
@@ -81,7 +90,9 @@ def later(a: types.Timestamp, b: types.Timestamp) -> types.Timestamp:
 
 
 def first(times: types.Timestamp) -> tuple[jax.Array, types.Timestamp]:
-  """Returns the index of the earliest of `[n]` moments, and that moment.
+  """Returns the earliest of `[n]` times and its index.
+
+  Index first.
 
   Of several as early it is the first.
   """

@@ -1,4 +1,4 @@
-"""The state of a market, as real starts, simulations and agents share it."""
+"""The market state shared by starts, simulations and agents."""
 
 import jax
 from flax import struct

@@ -22,7 +22,10 @@ def zeros(shape: tuple[int, ...] = ()) -> jax.Array:
 
 
 def product(price: jax.Array, volume: jax.Array) -> jax.Array:
-  """Returns price times volume, int32 `[...]` each, as amounts `[..., 4]`."""
+  """Returns price times volume as an amount.
+
+  int32 `[...]` each, to `[..., 4]`.
+  """
   a, b = jnp.abs(price).astype(jnp.uint32), jnp.abs(volume).astype(jnp.uint32)
   low_a, high_a, low_b, high_b = a & _MASK, a >> _BITS, b & _MASK, b >> _BITS
   low, high = low_a * low_b, high_a * high_b
@@ -51,7 +54,10 @@ def carry(limbs: jax.Array) -> jax.Array:
 
 
 def to_float(amount: jax.Array) -> jax.Array:
-  """Returns amounts `[..., 4]` as float32 `[...]`, to 1e-7 of them."""
+  """Returns amounts `[..., 4]` as float32 `[...]`.
+
+  To a relative precision of 1e-7.
+  """
   sign = jnp.where(amount[..., -1] < 0, -1, 1)
   # Of a negative amount the limbs cancel out: those of its size do not.
   size = carry(amount * sign[..., None])

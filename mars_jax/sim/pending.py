@@ -1,4 +1,4 @@
-"""The order that the model sends next, and how it becomes a valid one.
+"""The model's next order, made valid for the book.
 
 Choices where the paper is silent. A cancel means, among the orders of nobody
 (those of agents are theirs to cancel, as in the official code), the one of its
@@ -33,7 +33,7 @@ _MICROSECONDS = 1_000_000  # In a second.
 
 @struct.dataclass
 class PendingOrder:
-  """An order that the model has drawn and not yet sent."""
+  """An order drawn by the model and not yet sent."""
 
   index: jax.Array  # [] int32, of `tokens.vocab`
   time: types.Timestamp  # [] when to send it; never, if the day is over
@@ -66,7 +66,7 @@ def make(
 
 
 def when_open(rules: rules_lib.Rules, time: types.Timestamp) -> types.Timestamp:
-  """Returns a time, or where the venue takes no orders then, when it does."""
+  """Returns the first time from `time` with order entry."""
   for start, end in _closed(rules):
     is_inside = (time.seconds >= start) & (time.seconds < end)
     time = clock.select(is_inside, clock.at_second(end), time)
@@ -95,7 +95,10 @@ def _open_time(
 
 
 def _closed(rules: rules_lib.Rules) -> list[tuple[int, int]]:
-  """Returns the seconds in which a venue takes no orders, [start, end)."""
+  """Returns the intervals without order entry.
+
+  Seconds, [start, end).
+  """
   starts = [0, *(start for start, _ in rules.schedule)]
   ends = [*starts[1:], clock.NEVER]
   phases = [rules_lib.Phase.CLOSED, *(phase for _, phase in rules.schedule)]
@@ -116,7 +119,7 @@ def order(
   *,
   rules: rules_lib.Rules,
 ) -> types.Order:
-  """Returns a plan as an order that suits the present book.
+  """Returns a pending order, adapted to the present book.
 
   Args:
     tokenizer: the bins, each of which draws one of the values it was fitted to.
@@ -227,7 +230,7 @@ def _first_least(x: jax.Array) -> jax.Array:
 
 
 def _valid_price(rules, price, reference):
-  """Returns the price of the grid and within the limits that is nearest."""
+  """Returns the nearest price on the grid and within limits."""
   if rules.price_limit_bp is not None:
     price = jnp.clip(price, *rules_lib.price_limits(rules, reference))
   if all(tick == 1 for _, tick in rules.tick_bands):
@@ -242,7 +245,7 @@ def _valid_price(rules, price, reference):
 
 
 def _valid_volume(rules, side, volume):
-  """Returns the nearest volume of round lots, where these are asked for."""
+  """Rounds a volume to round lots, where required."""
   if rules.lot == 1:
     return volume
   lots = jnp.maximum((volume + rules.lot // 2) // rules.lot, 1)

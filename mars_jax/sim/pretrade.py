@@ -32,7 +32,10 @@ def is_rejected(
 
 
 def _fits(order: types.Order, exchange: session.Exchange) -> jax.Array:
-  """Returns whether a book can hold an order without overflow, bool `[]`."""
+  """Returns whether order totals stay below overflow.
+
+  bool `[]`.
+  """
   kinds = types.OrderKind
   may_rest = (order.kind == kinds.LIMIT) | (order.kind == kinds.POST_ONLY)
   may_rest |= order.kind == kinds.MODIFY

@@ -62,7 +62,7 @@ def rollout(
 def resume(
   state: state_lib.SimState, *, fns: state_lib.OrderModelFns
 ) -> state_lib.SimState:
-  """Lets trajectories go on that had come to the end of an earlier rollout.
+  """Resets trajectories that ended, so that they go on.
 
   Args:
     state: of one market or of many.
@@ -72,7 +72,7 @@ def resume(
 
 
 def trajectory_keys(key: jax.Array, count: int) -> jax.Array:
-  """Returns keys `[B]` of which each depends on its place, not on `count`."""
+  """Returns keys `[B]` that do not depend on `count`."""
   return jax.vmap(lambda b: jax.random.fold_in(key, b))(np.arange(count))
 
 
@@ -84,7 +84,9 @@ def init_many(
   config: state_lib.SimConfig = state_lib.DEFAULT,
   context: state_lib.Context = None,
 ) -> state_lib.SimState:
-  """Returns trajectories of one start that differ in what is drawn.
+  """Returns trajectories of one start.
+
+  They differ in their random keys.
 
   Args:
     flow: the order flow.
@@ -112,7 +114,7 @@ def run(
   mesh: jax.sharding.Mesh | None = None,
   on_progress: ProgressFn = lambda share, num_events: None,
 ) -> collections.abc.Iterator[tuple[state_lib.SimState, T]]:
-  """Simulates many markets in step, chunk by chunk, until all have ended.
+  """Simulates many markets in chunks until all have ended.
 
   Args:
     flow: the order flow.
@@ -162,7 +164,7 @@ def run(
 
 
 class _Progress:
-  """How far a run is."""
+  """Progress of a run."""
 
   def __init__(self, state, until, max_events):
     self._begin = self._time(state)
@@ -171,7 +173,7 @@ class _Progress:
     self._max_events = max_events
 
   def __call__(self, state, done, is_over) -> tuple[float, int]:
-    """Returns the share of the horizon passed, and the events simulated."""
+    """Returns the share of the horizon and the events done."""
     shares = [float(is_over)]
     if self._max_events is not None:
       shares.append(done / self._max_events)

@@ -1,4 +1,6 @@
-"""Saves the state of a simulation, to go on with it later; without pickle.
+"""Saves and restores the state of a simulation.
+
+Without pickle.
 
 An `.npz` archive: each array under its path ("market/exchange/book/price"),
 keys of random numbers as their data, and one JSON text with the version of this

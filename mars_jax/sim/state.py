@@ -1,4 +1,4 @@
-"""The state of a simulated market, and what the simulator asks of a model."""
+"""The simulator's state, and its interface to a model."""
 
 import collections.abc
 import dataclasses
@@ -27,7 +27,7 @@ Context = Any  # What a model is conditioned on, a tree of arrays; often None.
 
 @struct.dataclass
 class FlowInput:
-  """What a model learns of one event before it draws the next order."""
+  """The model's input for one event."""
 
   token: features.TokenFeatures  # the order and the book that it left
   # [] bool, False where the trajectory sits this step out: the cache stays.
@@ -117,7 +117,7 @@ DEFAULT = SimConfig()
 
 @struct.dataclass
 class Start:
-  """A market right after an order that the model has not seen yet."""
+  """A market after an order still unread by the model."""
 
   market: market_lib.MarketState
   token: features.TokenFeatures  # the order, leaves []
@@ -208,5 +208,5 @@ def init(
 
 
 def state_axes(fns: OrderModelFns) -> SimState:
-  """Returns the axes of the state of many trajectories, for `jax.vmap`."""
+  """Returns the `jax.vmap` axes of many trajectories' state."""
   return axes.of(SimState, 0, cache=fns.cache_axes)

@@ -202,7 +202,9 @@ def _uncross(state: state_lib.SimState, config) -> state_lib.SimState:
 def _wake_agents(
   state: state_lib.SimState, until: types.Timestamp, config
 ) -> state_lib.SimState:
-  """Lets agents act before the next order, and rejects invalid messages.
+  """Runs agents due before the next order.
+
+  And rejects invalid messages.
 
   A loop of as many rounds as it takes, none for most orders: a wake-up may send
   a message that arrives before the next wake-up.
@@ -212,7 +214,11 @@ def _wake_agents(
   market = state.market
 
   def next_round(agents):
-    """Returns if the next message is rejected, its index, and who wakes up."""
+    """Decides between rejecting a message and waking agents.
+
+    Returns whether the next message is rejected, its index, and the agents that
+    wake up.
+    """
     kind, time = _due(state.replace(agents=agents), config)
     index, _ = messages.next_arrival(agents)
     order = messages.to_order(
@@ -239,7 +245,10 @@ def _wake_agents(
 
 
 def _next_order(tokenizer, key, state: state_lib.SimState, config):
-  """Returns the next order, its time, its message and if it is one."""
+  """Returns the next order, its time and its message.
+
+  And whether there is one.
+  """
   market = state.market
   is_planned = config.price_from == "planning"
   order = pending_lib.order(

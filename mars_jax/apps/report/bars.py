@@ -19,7 +19,10 @@ ASK, BID = types.Side.ASK, types.Side.BID
 
 @struct.dataclass
 class Kept:
-  """What is kept of one event; numpy leaves `[B, E, ...]` on the host."""
+  """The values kept of one event.
+
+  Leaves are numpy, `[B, E, ...]`.
+  """
 
   is_event: jax.Array  # [] bool, False once the trajectory has ended
   time: types.Timestamp  # []
@@ -51,7 +54,9 @@ def observe(state: sim.SimState, event: sim.Event) -> Kept:
 
 @dataclasses.dataclass(frozen=True)
 class Bars:
-  """K bars of each of B trajectories, int64 `[B, K]` if nothing else is said.
+  """K bars of each of B trajectories.
+
+  Fields are int64 `[B, K]` if nothing else is said.
 
   A bar opens at the mid at which the one before closed. One without an event
   has the mid and the book of the one before.
@@ -85,7 +90,7 @@ class Bars:
 
   @property
   def spread(self) -> np.ma.MaskedArray:
-    """Ticks from the best bid to the best ask, masked where one is absent."""
+    """Bid-ask spread in ticks, masked for one-sided books."""
     is_empty = (self.best_volume == 0).any(axis=0)
     return np.ma.masked_array(
       self.best_price[ASK] - self.best_price[BID], is_empty

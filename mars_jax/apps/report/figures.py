@@ -19,7 +19,7 @@ def fan(
   title: str,
   unit: str,
 ) -> None:
-  """Draws the paths, their quantiles and what really happened, to a PNG.
+  """Draws paths, quantiles and the real mid to a PNG.
 
   Args:
     path: of the picture.

@@ -27,7 +27,7 @@ def draw(
   *,
   title: str,
 ) -> None:
-  """Draws price, spread, depth and volume over time to a PNG.
+  """Plots price, spread, depth and volume to a PNG.
 
   The median over trajectories with the bands of 5 to 95 and 25 to 75 %; of the
   price also some trajectories by themselves, of the volume the mean.
@@ -83,7 +83,10 @@ def draw(
 
 
 def _fan(axes, time, values, color, label):
-  """Draws bands and the median of `[B, n]` at times `[n]`; NaN is left out."""
+  """Draws the median and bands of `[B, n]`, NaN ignored.
+
+  `n` are times.
+  """
   has = ~np.isnan(values).all(axis=0)
   time, values = time[has], values[:, has]
   for low, high, opacity in _BANDS:

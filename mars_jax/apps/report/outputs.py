@@ -1,4 +1,4 @@
-"""The files that a simulation writes, as its config asks for them."""
+"""The output files of a simulation."""
 
 import dataclasses
 import json

@@ -143,7 +143,9 @@ def write_bars(
 
 
 def accounts(state: sim.SimState) -> dict[str, np.ndarray]:
-  """Returns the trades of each owner, int64 `[B, A + 1]`.
+  """Returns the number of trades by owner.
+
+  int64 `[B, A + 1]`.
 
   Args:
     state: of B trajectories with A agents.
@@ -180,7 +182,9 @@ def write_accounts(
   owner_names: tuple[str, ...],
   stream: events.EventStream,
 ) -> None:
-  """Writes a row for each owner of each trajectory, in the market's units.
+  """Writes a row for each owner and trajectory.
+
+  In the market's units.
 
   Args:
     path: ends in `.parquet` or `.csv`.

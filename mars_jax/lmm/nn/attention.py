@@ -26,7 +26,7 @@ BLOCK = 64  # Slots that `attend_cache` takes at once.
 
 @struct.dataclass
 class SoftmaxState:
-  """A softmax in the making, over some of the tokens that one attends to.
+  """A partial softmax over some of the attended tokens.
 
   What it mixes is `mixed / weight`.
   """
@@ -37,7 +37,7 @@ class SoftmaxState:
 
 
 def rotate(x: jax.Array, position: jax.Array, *, base: float) -> jax.Array:
-  """Rotates pairs of elements by angles proportional to the position (RoPE).
+  """Applies rotary position embedding (RoPE) to pairs of elements.
 
   Element `i` is paired with `i + K / 2` and turns by `base ** (-2 i / K)`
   radians a token (Su et al., arXiv:2104.09864; the layout is LLaMA's).
@@ -114,7 +114,7 @@ def attend_band(
 
 
 def _band_mask(count: int, size: int, back: int, window: int) -> jax.Array:
-  """Which keys each query of each chunk attends to, `[count, C, S]` bool."""
+  """Returns the mask of attended keys, `[count, C, S]` bool."""
   shape = (count, size, (back + 1) * size)
   chunk = lax.broadcasted_iota(jnp.int32, shape, 0)
   query = lax.broadcasted_iota(jnp.int32, shape, 1) + back * size
@@ -131,7 +131,7 @@ def attend_prefix(
   *,
   window: int,
 ) -> SoftmaxState:
-  """Sums over the ring buffer of a history that many trajectories share.
+  """Attends to the shared prefix of many trajectories.
 
   Under `jax.vmap` over the queries alone, that is one matrix product for all
   trajectories: the history is read once.
@@ -157,7 +157,9 @@ def attend_cache(
   newest: jax.Array,
   length: jax.Array,
 ) -> jax.Array:
-  """Attention of one token, for one key/value head, to its own ring buffer.
+  """Attends from one token to its ring buffer.
+
+  For one key/value head.
 
   Block by block, and only of those blocks that are in use: the softmax is kept
   as sums, scaled by the greatest score so far.
@@ -207,7 +209,7 @@ def num_slots(window: int) -> int:
 
 
 def block_size(slots: int) -> int:
-  """Returns the slots of a block of a ring buffer of S."""
+  """Returns the block size for a ring buffer of S."""
   return min(BLOCK, slots)
 
 

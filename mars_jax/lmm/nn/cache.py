@@ -76,7 +76,7 @@ def init(*, config: config_lib.TransformerConfig) -> KvCache:
 
 
 def of_sequence(keys: jax.Array, values: jax.Array, *, window: int) -> KvCache:
-  """Returns the cache after a sequence, to decode from position T.
+  """Returns the cache of a sequence, to decode from T.
 
   Args:
     keys, values: `[layers, T, G, K]`, keys rotated.
@@ -100,7 +100,7 @@ def of_sequence(keys: jax.Array, values: jax.Array, *, window: int) -> KvCache:
 
 
 def _ring(x: jax.Array, slots: int) -> jax.Array:
-  """Puts token t of the last S in slot t % S.
+  """Puts the last S tokens into slots t % S.
 
   Args:
     x: `[layers, T, G, K]`
@@ -118,7 +118,7 @@ def _ring(x: jax.Array, slots: int) -> jax.Array:
 
 
 def share(cache: KvCache) -> KvCache:
-  """Makes the tokens of a cache a prefix, and its ring buffer empty.
+  """Makes a cache's tokens a shared prefix, with empty buffers.
 
   Batched with `AXES`, trajectories then have one prefix, and decode the same.
 
@@ -143,7 +143,7 @@ def share(cache: KvCache) -> KvCache:
 
 
 def align(cache: KvCache) -> KvCache:
-  """Lets trajectories that sat steps out go on with the others.
+  """Aligns trajectories that sat steps out with the others.
 
   Args:
     cache: of one trajectory, or batched along leading axes of `num_skipped`.
@@ -176,7 +176,7 @@ def align(cache: KvCache) -> KvCache:
 
 
 def _lead(x: jax.Array, like: jax.Array) -> jax.Array:
-  """Returns `x` with trailing axes of size 1, as many as `like` has."""
+  """Adds trailing axes of size 1 to match `like`."""
   return x.reshape(*x.shape, *(1,) * (like.ndim - x.ndim))
 
 

@@ -24,12 +24,12 @@ _NORM_EPSILON = 1e-6
 
 
 def norm() -> nn.RMSNorm:
-  """The normalisation of every sublayer's input and of the last output."""
+  """The RMSNorm of sublayers' inputs and the last output."""
   return nn.RMSNorm(epsilon=_NORM_EPSILON)
 
 
 def constrain_to_devices(x: jax.Array) -> jax.Array:
-  """Keeps the windows of a batch on the devices that have them.
+  """Constrains activations to be sharded over the batch axis.
 
   Where `jax.vmap(spmd_axis_name=...)` batches this within `jax.set_mesh`; else
   nothing happens. Without it XLA cuts activations as it finds parameters cut,
@@ -53,7 +53,7 @@ def dropout(key: jax.Array, x: jax.Array, rate: float) -> jax.Array:
 
 @struct.dataclass
 class LayerCache:
-  """Keys, rotated, and values of one layer, an array a key/value head.
+  """Rotated keys and values of one layer, by key/value head.
 
   XLA on a CPU then writes a token in place; from arrays with an axis of layers,
   or of heads, it copies all of the cache at every step.
@@ -68,7 +68,7 @@ class LayerCache:
 
 @struct.dataclass
 class DecodePosition:
-  """Where one token stands among those that it attends to."""
+  """The position of one token among those it attends to."""
 
   position: jax.Array  # [] int32, tokens before it
   newest: jax.Array  # [] int32, tokens in the ring buffer before it, ever
@@ -81,7 +81,7 @@ class DecodePosition:
 def _write(
   old: jax.Array, new: jax.Array, at: DecodePosition, *, axis: int
 ) -> jax.Array:
-  """Puts a token into its slot of a ring buffer, along `axis`."""
+  """Writes a token to its ring-buffer slot along `axis`."""
   slot = at.newest % old.shape[axis]
   kept = lax.dynamic_slice_in_dim(old, slot, 1, axis)
   new = jnp.where(at.is_new, new, kept)
@@ -134,7 +134,9 @@ class Block(nn.Module):
   def decode(
     self, x: jax.Array, layer: LayerCache, at: DecodePosition
   ) -> tuple[jax.Array, LayerCache]:
-    """Transforms one token, which takes the oldest token's place in the cache.
+    """Transforms one token and writes it to the cache.
+
+    The token replaces the oldest one.
 
     Args:
       x: `[D]`
@@ -170,7 +172,7 @@ class Block(nn.Module):
     return self._mix(x, jnp.concatenate(attended)), layer
 
   def _attend_prefix(self, queries, layer, group, at):
-    """Sums over the tokens that trajectories share, if it has any."""
+    """Attends to the shared prefix, if there is one."""
     nothing = attention.no_sums(*queries.shape)
     if layer.prefix_keys is None:
       return nothing
@@ -196,7 +198,10 @@ class Block(nn.Module):
     return q, attention.rotate(k, position, base=c.rope_base), v
 
   def _mix(self, x, attended, key=None):
-    """Adds the attention `[..., H, K]`, then the SwiGLU, to `x` `[..., D]`."""
+    """Adds attention and SwiGLU to the residual stream.
+
+    `attended` is `[..., H, K]`, `x` is `[..., D]`.
+    """
     rate = self.config.dropout if key is not None else 0.0
     attended = self.attention_out(attended)
     if rate:

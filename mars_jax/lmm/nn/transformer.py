@@ -47,7 +47,7 @@ def init(key: jax.Array, *, config: config_lib.TransformerConfig) -> Params:
 
 
 def cast(params: Params, config: config_lib.TransformerConfig) -> Params:
-  """Returns parameters, or some of them, in the type of the arithmetic."""
+  """Returns (a part of) the parameters in the compute type."""
   dtype = config.compute_dtype
   return jax.tree.map(lambda leaf: leaf.astype(dtype), params)
 

@@ -1,4 +1,4 @@
-"""What goes into the order model: an order and the market around it.
+"""The embedding of an order and the market around it.
 
 Both embeddings are sums (MarS, appendix B.2.1): of the order, of the volumes of
 the book, of the change of the mid since the open, and more. The order is the
@@ -31,7 +31,7 @@ _LAYER_NORM_EPSILON = 1e-5  # PyTorch's.
 def lookup(
   table: jax.Array, ids: jax.Array, sizes: tuple[int, ...]
 ) -> jax.Array:
-  """Sums one row of each of several tables, stacked, by a matrix product.
+  """Sums one row of each stacked table by one product.
 
   On a CPU the gradient of a gather is a scatter, row by row, and dominates the
   training of a small model; that of a product with one-hots is a product.
@@ -59,7 +59,7 @@ def make(config: config_lib.LmmConfig) -> nn.Module:
 
 
 class LevelsEmbed(nn.Module):
-  """Sums the embeddings of an order, of the book that it left and of the time.
+  """Sums the embeddings of order, book after it, and time.
 
   The order is a row of the table of each of its fields and, unless the config
   says otherwise, a projection of the numbers that these are bins of. The book
@@ -129,7 +129,7 @@ class TicksEmbed(nn.Module):
 
 
 def _seconds_open(time: jax.Array, session) -> jax.Array:
-  """Seconds of trading until a time of the day, `[...]` int32."""
+  """Returns the seconds of trading until a time, `[...]` int32."""
   return sum(
     jnp.clip(time, start, stop) - jnp.int32(start) for start, stop in session
   )
@@ -144,7 +144,10 @@ def _fourier(x: jax.Array, num_harmonics: int) -> jax.Array:
 
 
 def _book_basis(features: features_lib.TokenFeatures) -> jax.Array:
-  """Functions of the levels and the mid's move, `[...]` -> `[..., 48]`."""
+  """Basis functions of the book levels and the mid's move.
+
+  From `[...]` to `[..., 48]`.
+  """
   used = (features.volumes > 0).astype(jnp.float32)
   volumes = features.volumes.astype(jnp.float32) / vocab.NUM_VOLUMES
   distances = jnp.log1p(features.distances.astype(jnp.float32)) / 4.0
@@ -157,12 +160,17 @@ def _book_basis(features: features_lib.TokenFeatures) -> jax.Array:
 
 
 def _time_basis(time: jax.Array) -> jax.Array:
-  """Smooth, periodic functions of seconds of the day, `[...]` -> `[..., 8]`."""
+  """Smooth periodic functions of the time of day.
+
+  From seconds `[...]` to `[..., 8]`.
+  """
   return _fourier(time.astype(jnp.float32) / _SECONDS_PER_DAY, 4)
 
 
 def _value_basis(features: features_lib.TokenFeatures) -> jax.Array:
-  """Smooth functions of price, volume and interval, `[...]` -> `[..., 51]`.
+  """Smooth functions of price, volume and interval.
+
+  From `[...]` to `[..., 51]`.
 
   All are logarithmic in the end, over the whole of int32: a turn of the first
   harmonic is half of it, and the last tells values apart that differ by 30 %.

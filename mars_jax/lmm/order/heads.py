@@ -1,4 +1,4 @@
-"""What comes out of the order model: the distribution of the next order.
+"""The heads of the order model: distributions of the next order.
 
 A head scores an order and draws one. Both heads give a proper distribution over
 the 49,152 orders, so that their nats per order compare, and both split it the
@@ -145,7 +145,7 @@ class JointHead(nn.Module):
     return jnp.stack([kind, price, volume, interval])
 
   def _levels(self, hidden):
-    """Log-sums of exponentials of logits over the fields not yet known.
+    """Log-sum-exps of logits over the fields not yet known.
 
     Returns:
       Float32 `[...]`, `[..., 3]`, `[..., 3, 32]`, `[..., 3, 32, 32]`, and the
@@ -168,7 +168,10 @@ class JointHead(nn.Module):
 
 
 def _pick(level, fields):
-  """Elements of `[..., n_1, .., n_f, ...]` at the fields `[..., f]`."""
+  """Selects elements by fields.
+
+  From `[..., n_1, .., n_f, ...]` at the fields `[..., f]`.
+  """
   lead, count = fields.ndim - 1, fields.shape[-1]
   sizes, rest = level.shape[lead : lead + count], level.shape[lead + count :]
   row = jnp.zeros(fields.shape[:-1], jnp.int32)

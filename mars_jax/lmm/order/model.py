@@ -102,7 +102,9 @@ def log_prob(
   *,
   config: config_lib.LmmConfig,
 ) -> jax.Array:
-  """Log-probability, in nats, of the order that follows, field by field.
+  """Returns the log-probability of the next order, by field.
+
+  In nats.
 
   Args:
     params: as returned by `init`.

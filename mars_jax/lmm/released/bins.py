@@ -35,7 +35,10 @@ _INT32 = np.iinfo(np.int32)
 
 @dataclasses.dataclass(frozen=True)
 class Converter:
-  """What a released file holds, n bins in the units of its authors."""
+  """The bins of one released file, in its authors' units.
+
+  There are n bins.
+  """
 
   bounds: np.ndarray  # [n + 1] float64, rising
   values: tuple[np.ndarray, ...]  # n x [<= 100] float64, what a bin decodes to
@@ -150,7 +153,7 @@ def _spread(values: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def load_converter(path: pathlib.Path | str) -> Converter:
-  """Reads one file, a pickle compressed by zstd, without unpickling it.
+  """Reads one zstd-compressed pickle without unpickling it.
 
   Raises:
     ValueError: if it is anything but a converter: it names what is refused.

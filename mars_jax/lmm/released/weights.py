@@ -65,7 +65,9 @@ class Converted:
 
 
 def fetch(size: str) -> pathlib.Path:
-  """Downloads released weights to the cache of the Hugging Face hub.
+  """Downloads released weights from the Hugging Face hub.
+
+  They go to the hub's cache.
 
   Args:
     size: of `REPOSITORIES`.
@@ -163,7 +165,7 @@ def _extra(name: str) -> types.ModuleType:
 
 @contextlib.contextmanager
 def _connected(repository: str) -> collections.abc.Iterator[None]:
-  """Turns what keeps the hub from us into a ConnectionError, in a line."""
+  """Turns connection failures into a one-line ConnectionError."""
   try:
     yield
   except OSError as error:
@@ -190,7 +192,7 @@ def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def _about(path: pathlib.Path, **sizes: int) -> dict[str, int]:
-  """Returns what the config.json beside the weights says, if it agrees."""
+  """Reads the config.json beside the weights and checks it."""
   path = path.with_name("config.json")
   if not path.is_file():
     return {}
@@ -275,7 +277,7 @@ def _used_shapes(dim: int, num_layers: int) -> dict[str, tuple[int, ...]]:
 
 
 def _dead_shapes(dim: int) -> dict[str, tuple[int, ...]]:
-  """Shapes of the tensors that are in the released class, but never read."""
+  """Shapes of released tensors that the model never reads."""
   return {
     "decoder.model.embed_tokens.weight": (vocab.NUM_ORDERS, dim),
     "linear_head.0.weight": (dim,),

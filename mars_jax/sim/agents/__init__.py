@@ -1,4 +1,4 @@
-"""Trading agents that live in a simulation, beside the order flow.
+"""Trading agents that act in a simulated market.
 
 `base` says what an agent is. A module a kind has a `Config` and `make`, which
 takes its fields: `twap.make(side=types.Side.BID, volume=1000)`.

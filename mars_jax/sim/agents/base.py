@@ -1,4 +1,4 @@
-"""What an agent is: a pair of pure functions over what it sees.
+"""The interface of agents: two pure functions of an observation.
 
   init(key, observation) -> (state, first wake-up)
   act(state, observation) -> (state, Action)
@@ -45,7 +45,7 @@ class OpenOrders:
 
 @struct.dataclass
 class Account:
-  """What an agent has traded since the start: it begins with nothing."""
+  """An agent's trades since the start; it begins at zero."""
 
   cash: jax.Array  # [4] int32, ticks times lots, an amount of `sim.money`
   inventory: jax.Array  # [] int32, lots; negative if it is short
@@ -67,7 +67,7 @@ class View:
 
 @struct.dataclass
 class Observation:
-  """What an agent knows when it wakes up."""
+  """The information of an agent when it wakes up."""
 
   time: types.Timestamp  # [] now
   key: jax.Array  # [] typed PRNG key, for this wake-up
@@ -77,7 +77,7 @@ class Observation:
 
 @struct.dataclass
 class Action:
-  """What an agent does when it wakes up."""
+  """The result of an agent's wake-up."""
 
   # [M] M orders at most, sent in this order; of `NO_ORDERS` none. The id of an
   # order is the slot of the agent that it rests in, cancels or modifies.
@@ -96,7 +96,7 @@ ActFn = collections.abc.Callable[
 
 @dataclasses.dataclass(frozen=True)
 class Delays:
-  """How late things are, in nanoseconds.
+  """Latencies of an agent, in nanoseconds.
 
   Attributes:
     computation: from waking up to sending.
@@ -115,7 +115,7 @@ class Delays:
 
   @property
   def round_trip(self) -> int:
-    """Nanoseconds from waking up to seeing what became of the orders."""
+    """Nanoseconds from a wake-up until its orders' outcome is seen."""
     return self.computation + self.communication + self.observation
 
 
@@ -158,8 +158,8 @@ def order(
 
   Args:
     kind: `types.OrderKind`; `NONE` for no order.
-    side: `types.Side`; of no concern to a cancel.
-    price: ticks; of no concern to a market order or a cancel.
+    side: `types.Side`; ignored for a cancel.
+    price: ticks; ignored for a market order or a cancel.
     volume: lots; of a cancel, the most to take back.
     slot: of the agent, in [0, R): where it may rest, or what to cancel.
   """
@@ -176,7 +176,10 @@ def order(
 def cancel(
   slot: jax.Array | int, *, condition: jax.Array | bool = True
 ) -> types.Order:
-  """Returns a cancel of all that rests in a slot, where the condition holds."""
+  """Returns a cancel of a slot's order, under a condition.
+
+  It takes all that rests.
+  """
   kinds = types.OrderKind
   kind = jnp.where(jnp.asarray(condition), kinds.CANCEL, kinds.NONE)
   return order(kind, volume=2**31 - 1, slot=slot)

@@ -1,4 +1,4 @@
-"""What several kinds of agent share: moments, prices, slots, orders."""
+"""Shared helpers of agents: times, prices, slots, orders."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,9 @@ from mars_jax.sim.agents import base
 
 
 def check_delays(name: str, delays: base.Delays, seconds: float) -> None:
-  """Checks that an agent knows of its last orders when it sends others.
+  """Checks that the round trip is shorter than a period.
+
+  So an agent knows the outcome of its last orders when it sends others.
 
   Args:
     name: of the agent.
@@ -94,7 +96,7 @@ def best_prices(view: base.View) -> jax.Array:
 
 
 def is_two_sided(view: base.View) -> jax.Array:
-  """Tells whether there are both asks and bids, bool `[]`."""
+  """Returns whether both sides have orders, bool `[]`."""
   return (view.snapshot.volume[:, 0] > 0).all()
 
 
@@ -107,7 +109,9 @@ def replace_order(
   volume: jax.Array,
   condition: jax.Array | bool = True,
 ) -> types.Order:
-  """Returns a limit order and, before it, a cancel of what its slot holds.
+  """Returns a cancel of a slot's order and its replacement.
+
+  The cancel comes first.
 
   Args:
     view: what the agent sees.

@@ -97,14 +97,20 @@ class Config:
 
   @property
   def schedule(self) -> np.ndarray:
-    """Lots to have executed at the end of each slice, int32 `[slices]`."""
+    """Target lots at the end of each slice.
+
+    int32 `[slices]`.
+    """
     sums = list(itertools.accumulate(self.profile))
     shares = [round(self.volume * part / sums[-1]) for part in sums]
     return np.array(shares, np.int32)
 
   @property
   def wakes(self) -> np.ndarray:
-    """Nanoseconds from the start to each period and the end, int64."""
+    """Wake-up times of all periods and the end.
+
+    int64 nanoseconds from the start.
+    """
     slices = range(len(self.profile))
     seconds = [
       i * self.slice_s + offset
@@ -117,7 +123,7 @@ class Config:
 
 @struct.dataclass
 class State:
-  """Where an agent is in its schedule."""
+  """Progress of an agent through its schedule."""
 
   begin: types.Timestamp  # [] of the first slice
   period: jax.Array  # [] int32, that comes next: even ones are passive
@@ -163,13 +169,18 @@ def make(
 
 
 def executed(view: base.View, side: int) -> jax.Array:
-  """Returns the lots that an agent of one side has executed, int32 `[]`."""
+  """Returns the lots executed by a one-sided agent.
+
+  int32 `[]`.
+  """
   inventory = view.account.inventory
   return inventory if side == types.Side.BID else -inventory
 
 
 def level_price(view: base.View, side: int, level: int) -> jax.Array:
-  """Returns the k-th best price of a side, `[]` ticks, or the last there is.
+  """Returns the price of the k-th best level.
+
+  In ticks, `[]`; the last if there are fewer.
 
   Raises:
     ValueError: if agents see fewer levels; when the simulation is compiled.
@@ -183,7 +194,10 @@ def level_price(view: base.View, side: int, level: int) -> jax.Array:
 
 
 def _orders(config, period, view):
-  """Returns the cancels and the order of a period, leaves `[SLOTS + 1]`."""
+  """Returns the orders of a period, cancels first.
+
+  Leaves `[SLOTS + 1]`.
+  """
   resting = common.own_orders(view, SLOTS)
   is_end = period == 2 * len(config.profile)
   is_passive = (period % 2 == 0) & ~is_end
@@ -212,7 +226,10 @@ def _orders(config, period, view):
 
 
 def _passive(config, resting, view):
-  """Returns what is kept of each slot, and volume, price and slot to add."""
+  """Plans the passive orders of a period.
+
+  Returns the volume kept in each slot, and volume, price and slot to add.
+  """
   price = common.best_prices(view)[config.side]
   zero = jnp.int32(0)
   if not config.passive_ratio:
@@ -260,7 +277,7 @@ def _aggressive(config, index, resting, view):
 
 
 def _first(volumes, amount):
-  """Returns what to take of volumes `[n]`, the first ones first."""
+  """Takes a volume from volumes `[n]`, first ones first."""
   before = jnp.cumsum(volumes) - volumes
   return jnp.clip(amount - before, 0, volumes)
 
@@ -271,6 +288,6 @@ def _padded(config, volume):
 
 
 def _whole(config, volume, left):
-  """Returns the round lots for a volume, of no more than is left."""
+  """Rounds a volume to round lots within the remainder."""
   most = left // config.round_lot * config.round_lot
   return jnp.clip(_padded(config, volume), 0, jnp.maximum(most, 0))

@@ -1,4 +1,4 @@
-"""An agent whose orders come from outside, for each trajectory its own.
+"""An agent with orders from outside, one stream per trajectory.
 
 What-if analysis sends one order at one time (`apps.impact`); a trading
 environment steps its market until the external agent is due, shows the

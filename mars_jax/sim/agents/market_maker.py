@@ -109,7 +109,7 @@ def _orders(config, view):
 
 
 def _ladder(config, view):
-  """Returns the prices and volumes of its quotes, `[2, levels]`, by side."""
+  """Returns quote prices and volumes, `[2, levels]` by side."""
   best, sign = common.best_prices(view), jnp.asarray(_SIGN)
   rung = jnp.arange(config.levels, dtype=jnp.int32)[None]
   inventory = view.account.inventory

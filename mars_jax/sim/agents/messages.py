@@ -17,7 +17,10 @@ from mars_jax.sim.agents import state as state_lib
 def next_arrival(
   agents: state_lib.AgentsState,
 ) -> tuple[jax.Array, types.Timestamp]:
-  """Returns the flat index `[]` of the next message to arrive, and when."""
+  """Returns the next message's flat index and arrival time.
+
+  The index is `[]`.
+  """
   flat = jax.tree.map(jnp.ravel, agents.arrival)
   return clock.first(flat)
 
@@ -119,7 +122,10 @@ def remove(
 def reject(
   agents: state_lib.AgentsState, index: jax.Array, rejected: jax.Array
 ) -> state_lib.AgentsState:
-  """Takes a message out of its outbox and counts it, where `rejected`."""
+  """Removes a rejected message from its outbox and counts it.
+
+  Only where `rejected`.
+  """
   num, size = agents.outbox.kind.shape
   is_sender = jnp.arange(num) == index // size
   counted = agents.rejected + (is_sender & rejected)

@@ -51,7 +51,7 @@ class MomentumConfig:
 
 @struct.dataclass
 class State:
-  """What an agent remembers."""
+  """Memory of an agent."""
 
   mids: jax.Array  # [long] int32, half ticks, the last of them the newest
   seen: jax.Array  # [] int32, of these, at most all
@@ -97,7 +97,7 @@ def make(
 
 
 def _look(config, state, view):
-  """Returns the memory with the mid of now, and what follows from it."""
+  """Updates the stored mids; returns them, and the orders that follow."""
   best = common.best_prices(view)
   two_sided = common.is_two_sided(view)
   mids = jnp.append(state.mids[1:], best.sum(dtype=jnp.int32))

@@ -88,7 +88,7 @@ class NoiseConfig:
 
   @property
   def kinds(self) -> Table:
-    """The sides and probabilities of new orders, and of a cancel, 2."""
+    """Sides and probabilities of new orders, and of cancels."""
     return (
       (types.Side.BID, self.buy),
       (types.Side.ASK, self.sell),

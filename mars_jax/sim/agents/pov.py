@@ -60,7 +60,7 @@ class PovConfig:
 
 @struct.dataclass
 class State:
-  """What an agent has seen and owes."""
+  """Traded volume seen, and volume owed."""
 
   begin: types.Timestamp  # []
   traded: jax.Array  # [] int32, lots, as the last view had it
@@ -111,7 +111,7 @@ def make(
 
 
 def _look(config, state, observation):
-  """Returns the state after what has been traded since the last look."""
+  """Updates the state with the volume traded since then."""
   view = observation.view
   done = execution.executed(view, config.side)
   own = done - state.executed

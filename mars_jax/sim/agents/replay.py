@@ -37,8 +37,8 @@ class ReplayConfig:
     seconds: since midnight, when to send it.
     nanoseconds: beyond these, in [0, 1e9).
     kind: `types.OrderKind`.
-    side: `types.Side`; of no concern to a cancel or a modify.
-    price: ticks; of no concern to a market order or a cancel.
+    side: `types.Side`; ignored for a cancel or a modify.
+    price: ticks; ignored for a market order or a cancel.
     volume: lots; of a cancel, the most to take back.
     slot: of the agent, where it may rest, or what it cancels or modifies.
   """
@@ -75,7 +75,7 @@ class ReplayConfig:
 
 @struct.dataclass
 class State:
-  """How far it has come."""
+  """Progress through the orders."""
 
   sent: jax.Array  # [] int32, orders that it is done with
   skipped: jax.Array  # [] int32, of these, too early for the simulation
@@ -144,7 +144,7 @@ def _orders(config: ReplayConfig) -> types.Order:
 
 
 def _most_at_once(times: np.ndarray) -> int:
-  """Returns how many orders are due at one wake-up, at most."""
+  """Returns the largest number of orders at one wake-up."""
   most, sent, soonest = 0, 0, times[0]
   while sent < len(times):
     wake = max(times[sent], soonest)

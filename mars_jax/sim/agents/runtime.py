@@ -1,4 +1,4 @@
-"""What agents do: they wake up, see the market and send messages.
+"""The runtime of agents: wake-ups, observations and messages.
 
 A wake-up sends messages, which lie in the agent's outbox until they arrive
 (`messages`); an arriving message is an order, and its event one step of the
@@ -29,7 +29,7 @@ def init(
   *,
   config: state_lib.AgentsConfig,
 ) -> state_lib.AgentsState:
-  """Returns the agents at the start, with nothing sent and nothing owned.
+  """Returns the initial state of all agents.
 
   Args:
     key: typed PRNG key, consumed.
@@ -112,7 +112,7 @@ def keep_view(
   *,
   config: state_lib.AgentsConfig,
 ) -> state_lib.AgentsState:
-  """Keeps what agents could see now, for those who see it later."""
+  """Stores the current view for agents that see it later."""
   if not config.sees_late:
     return agents
   view = _view(agents, market, config=config)
@@ -134,7 +134,7 @@ def wake(
   *,
   config: state_lib.AgentsConfig,
 ) -> state_lib.AgentsState:
-  """Lets those agents act whose wake-up is the next one, all at that moment."""
+  """Runs all agents due at the next wake-up time."""
   now = next_wake(agents)
   key, act_key = jax.random.split(agents.key)
   current = _view(agents, market, config=config)
@@ -172,7 +172,10 @@ def wake(
 
 
 def _seen(agents, current, rows, now, delays):
-  """Returns the view of agents as old as their delay, and if it is too new."""
+  """Returns the delayed view of agents.
+
+  And whether the oldest one stored is too new.
+  """
   if not delays.observation:
     return current, jnp.bool_(False)
   moment = clock.add(now, -delays.observation)
@@ -184,7 +187,10 @@ def _seen(agents, current, rows, now, delays):
 
 
 def _messages(orders, is_due, agent, config):
-  """Returns orders `[n, M]` as messages `[n, Q]`, none of those not due."""
+  """Turns orders `[n, M]` into messages `[n, Q]`.
+
+  Agents that are not due send none.
+  """
   count = orders.kind.shape[1]
   if count > config.outbox:
     raise ValueError(
@@ -212,7 +218,10 @@ def _join(trees):
 
 
 def _select(condition, a, b):
-  """Leaves `[n, ...]` of `a` where the condition `[n]` holds, else of `b`."""
+  """Selects leaves of `a` or `b` by agent.
+
+  `[n, ...]` by a condition `[n]`.
+  """
 
   def select(x, y):
     lead = condition.reshape(-1, *(1,) * (x.ndim - 1))
@@ -222,7 +231,7 @@ def _select(condition, a, b):
 
 
 def _by_kind(config):
-  """Yields each kind of agent and the slice of its agents."""
+  """Yields each kind of agent and its slice."""
   first = 0
   for agent in config.kinds:
     yield agent, slice(first, first + agent.count)

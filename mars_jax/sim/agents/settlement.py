@@ -69,7 +69,7 @@ def settle_auction(
 def _look_up(
   agents: state_lib.AgentsState, book: lob.Book
 ) -> state_lib.AgentsState:
-  """Reads what rests of the orders of agents off the book."""
+  """Reads the remaining volume of agents' orders from the book."""
   ids = book.id.ravel()
   is_it = agents.ids[:, :, None] == ids[None, None]
   is_it &= (ids != types.NO_ORDER)[None, None]

@@ -17,7 +17,7 @@ from mars_jax.utils import checks
 
 @dataclasses.dataclass(frozen=True)
 class AgentsConfig:
-  """Which agents trade, and the capacities of their mail; static.
+  """The agents of a market and message capacities; static.
 
   Attributes:
     kinds: the kinds of agent; agents are numbered in this order.
@@ -50,12 +50,12 @@ class AgentsConfig:
 
   @property
   def sees_late(self) -> bool:
-    """Whether any agent has a delay of observation."""
+    """True if any agent has an observation delay."""
     return any(agent.delays.observation for agent in self.kinds)
 
   @property
   def owner_names(self) -> tuple[str, ...]:
-    """The name of each owner, the rest of the market last."""
+    """Names of the owners, the rest of the market last."""
     names = [
       agent.name if agent.count == 1 else f"{agent.name} {i}"
       for agent in self.kinds

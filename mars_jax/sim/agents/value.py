@@ -88,7 +88,7 @@ class ValueConfig:
 
 @struct.dataclass
 class State:
-  """What an agent believes; ticks count from the mean."""
+  """Belief about the fundamental value, in ticks from the mean."""
 
   begin: types.Timestamp  # [] of the path
   time: types.Timestamp  # [] of the estimate
@@ -160,7 +160,7 @@ def _update(config, key, state, now):
 
 
 def _orders(config, key, state, view):
-  """Returns a cancel of the last order, and the next one."""
+  """Returns a cancel of the last order, then another."""
   keys = jax.random.split(key, 3)
   ahead = math.exp(-config.reversion * config.horizon) * state.estimate
   whole = math.floor(config.mean)

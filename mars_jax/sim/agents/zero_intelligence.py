@@ -9,9 +9,9 @@ the same flow without a simulator, and its `Rates` name their fields alike.
 The rate of cancels changes with the book while an agent sleeps. So it wakes up
 at a rate that nothing can exceed meanwhile, and does nothing in the share of
 wake-ups that are too many: thinning, which is exact. An agent has no more
-resting orders than slots; a new order, a market order as well, that finds none
-free has it take the farthest back (`common.slot_for`). Give the kind as many
-agents as make that rare.
+resting orders than slots; for a new order, also a market order, without a free
+slot it cancels its farthest one (`common.slot_for`). Give the kind enough
+agents to make that rare.
 """
 
 import dataclasses
@@ -45,9 +45,9 @@ class ZeroIntelligenceConfig:
       price of the other side.
     market: market orders per second and side.
     cancel: `[C]` cancels per second and resting order at these distances; the
-      last for those farther away as well.
+      last also for those farther away.
     volume: `[2, S]` lots, of which a limit and a market order have one, all as
-      likely. Further rows are of no concern: a cancel takes all of an order.
+      likely. Further rows are ignored: a cancel takes all of an order.
   """
 
   limit: np.ndarray = dataclasses.field(default_factory=preset_rates.limit)
@@ -113,7 +113,10 @@ def make(
 
 
 def _orders(config, arrivals, key, bound, view):
-  """Draws what comes, of all that could at rates that add up to the bound."""
+  """Draws one event of the Poisson processes, by thinning.
+
+  Candidates are drawn at rates that add up to the bound.
+  """
   uniform = jax.random.uniform(key, (2,))
   opposite = common.best_prices(view)[::-1]
   resting = view.orders
