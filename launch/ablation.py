@@ -1,4 +1,6 @@
-r"""Measures what each choice of the order model is worth, in one table.
+r"""Measures the value of each choice in the order model.
+
+Prints one table.
 
 Trains the variants of configs/ablation.py, one after another, on the same
 tokens, and prints for each its nats per order on the validation and test parts,
@@ -25,6 +27,7 @@ from benchmarks import lmm as lmm_benchmark
 
 from mars_jax import lmm
 from mars_jax.data import dataset as dataset_lib
+from mars_jax.train import order_task
 from mars_jax.train import sweep
 from mars_jax.train import trainer
 from mars_jax.utils import progress as progress_lib
@@ -75,7 +78,7 @@ def _configs(name: str) -> dict:
   """Returns the configs of a variant, as `trainer.train` takes them."""
   config = _CONFIGS["get_config"](name)
   config.data.path = _DATA.value
-  return trainer.make_configs(config)
+  return trainer.make_configs(order_task.TASK, config)
 
 
 def _train(name, configs, dataset, out) -> dict:
@@ -87,7 +90,9 @@ def _train(name, configs, dataset, out) -> dict:
       rate = done.step / (time.time() - began)
       show(done.step, f"{done.train_nats:.3f} nats/order, {rate:.2f} steps/s")
 
-    return sweep.run(name, configs, dataset, out, on_progress=on_progress)
+    return sweep.run(
+      order_task.TASK, name, configs, dataset, out, on_progress=on_progress
+    )
 
 
 def _decode_rate(path: pathlib.Path, config: lmm.LmmConfig) -> float | None:

@@ -1,4 +1,4 @@
-"""Shared parts of the launch scripts: errors, tables, data sets."""
+"""Shared parts of the launch scripts: errors, outputs, tables."""
 
 import collections.abc
 import pathlib
@@ -9,9 +9,6 @@ from absl import app
 from absl import flags
 from absl import logging
 
-from mars_jax import feeds
-from mars_jax.data import dataset as dataset_lib
-from mars_jax.data import manifest
 from mars_jax.feeds import events
 from mars_jax.utils import files
 from mars_jax.utils import progress
@@ -99,36 +96,6 @@ def outputs(
   for path in paths:
     files.check_writable(path)
   return paths
-
-
-def load(config: dataset_lib.DataConfig) -> dataset_lib.Dataset:
-  """Opens or makes a data set, and prints its name.
-
-  Args:
-    config: where it is, and how a day is replayed and split.
-
-  Raises:
-    OSError, ValueError, events.DataError: as of `feeds.read`,
-      `dataset.from_folder` and `dataset.from_day`.
-  """
-  folder = pathlib.Path(config.path).expanduser()
-  if (folder / manifest.MANIFEST).exists():
-    dataset = dataset_lib.from_folder(folder, config.market)
-    print(dataset.name)
-    return dataset
-  stream = feeds.read(config.path)
-  print(f"{stream.name}: {len(stream):,} events")
-  print("  " + ", ".join(f"{k} {v:,}" for k, v in stream.counts.items()))
-  with progress.replay_bar(len(stream)) as on_progress:
-    dataset = dataset_lib.from_day(
-      stream, config=config, on_progress=on_progress
-    )
-  if dataset.num_dropped:
-    print(
-      f"note: {dataset.num_dropped:,} orders found the replayed book full;"
-      " raise book_capacity"
-    )
-  return dataset
 
 
 def print_table(

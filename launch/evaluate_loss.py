@@ -34,9 +34,11 @@ import common
 from absl import flags
 
 from mars_jax import lmm
+from mars_jax.apps import training
 from mars_jax.data import dataset as dataset_lib
 from mars_jax.tokens import vocab
 from mars_jax.train import checkpoint
+from mars_jax.train import order_task
 from mars_jax.train import validation
 from mars_jax.utils import stats
 
@@ -104,7 +106,7 @@ _NAMES = (*vocab.FIELDS, "all")
 def main() -> None:
   """Scores and shows; the top of this file says what."""
   model = _model(pathlib.Path(_CHECKPOINT.value))
-  dataset = _with_bins_of(model, common.load(_data_config(model)))
+  dataset = _with_bins_of(model, training.open_dataset(_data_config(model)))
   parts = dataset.parts.get(_SPLIT.value, ())
   if not any(part.stop > max(part.start, 1) for part in parts):
     raise ValueError(
@@ -147,11 +149,11 @@ def _model(path: pathlib.Path) -> lmm.Model:
     if not step.isdecimal():
       raise ValueError(f"--step={step} is none of best, last, or a number")
     step = int(step)
-  return checkpoint.load(path / "checkpoints", step)
+  return order_task.load(path / "checkpoints", step)
 
 
 def _data_config(model: lmm.Model) -> dataset_lib.DataConfig:
-  """Returns where the data is, and how a day is replayed and split."""
+  """Returns the config of the data to score."""
   share = _TRAIN_FRACTION.value
   if share is None:  # What is for training must be what was.
     trained = model.card.get("config", {}).get("data", {})
@@ -167,7 +169,7 @@ def _data_config(model: lmm.Model) -> dataset_lib.DataConfig:
 def _with_bins_of(
   model: lmm.Model, dataset: dataset_lib.Dataset
 ) -> dataset_lib.Dataset:
-  """Returns the data with the model's bins in place of its own."""
+  """Returns the data set with the model's bins."""
   if _MARKET_BINS.value and _MARKET_BINS.value not in model.tokenizers:
     raise ValueError(
       f"--market_bins={_MARKET_BINS.value} is none of the model's markets:"
@@ -192,7 +194,10 @@ def _with_bins_of(
 
 
 def _scores(nats) -> dict:
-  """Returns (mean, half width) by field and in all, of nats `[V, F]`."""
+  """Returns (mean, half width) by field and in all.
+
+  Of nats `[V, F]`.
+  """
   columns = [*nats.T, nats.sum(axis=1)]
   means = [stats.mean_interval(x, _BLOCK.value) for x in columns]
   return {"orders": len(nats), **dict(zip(_NAMES, means, strict=True))}
@@ -211,7 +216,7 @@ def _over_all(by_market: list[dict]) -> dict:
 
 
 def _baselines(dataset: dataset_lib.Dataset, markets) -> dict:
-  """Returns the scores of the baselines in each market that is scored."""
+  """Returns the scores of the baselines, by market."""
   found = {}
   for market in markets:
     parts = dataset.market_parts("train", market)

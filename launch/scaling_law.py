@@ -1,4 +1,4 @@
-r"""Finds how the loss of the order model falls with its size and its data.
+r"""Fits the order model's scaling law in size and data.
 
 Trains a model of each size with each budget of orders, fits
 
@@ -41,6 +41,7 @@ from ml_collections import config_flags
 
 from mars_jax.data import dataset as dataset_lib
 from mars_jax.train import cost as plan_lib
+from mars_jax.train import order_task
 from mars_jax.train import scaling
 from mars_jax.train import sweep
 from mars_jax.train import trainer
@@ -140,7 +141,7 @@ def _make_run(config, size: str, budget: int) -> _Run:
     * width**config.sweep.learning_rate_power,
   }
   configs = trainer.make_configs(
-    {**sections, "model": model, "optimizer": optimizer}
+    order_task.TASK, {**sections, "model": model, "optimizer": optimizer}
   )
   plan = plan_lib.make(
     **{name: configs[name] for name in plan_lib.CONFIGS},
@@ -176,7 +177,7 @@ def _print_plan(runs: list[_Run], num_orders: int) -> None:
 
 
 def _train(runs: list[_Run], dataset, out, max_orders) -> list[dict]:
-  """Returns the result of each run, with one bar for all."""
+  """Trains all runs under one progress bar."""
   results, done = [], 0.0
   total = sum(run.seconds for run in runs)
   with progress_lib.bar("sweep", total) as show:
@@ -191,6 +192,7 @@ def _train(runs: list[_Run], dataset, out, max_orders) -> list[dict]:
         )
 
       result = sweep.run(
+        order_task.TASK,
         run.name,
         run.configs,
         dataset,
@@ -207,7 +209,7 @@ def _train(runs: list[_Run], dataset, out, max_orders) -> list[dict]:
 
 
 def _print_runs(runs: list[_Run], results: list[dict]) -> None:
-  """Prints what came out of each run, and which saw orders again."""
+  """Prints the runs, marking those that repeated orders."""
   rows = [
     (
       run.size,
@@ -239,7 +241,9 @@ def _print_runs(runs: list[_Run], results: list[dict]) -> None:
 
 
 def _points(results: list[dict]) -> dict[str, np.ndarray]:
-  """Returns N, D and the loss of each run, float64 `[n, 3]`, of us and of MarS.
+  """Returns N, D and loss by run, ours and MarS's.
+
+  float64 `[n, 3]`.
 
   The paper's losses on the way are of one long run each; ours are all of runs
   whose learning rate had come down.
@@ -264,7 +268,7 @@ def _points(results: list[dict]) -> dict[str, np.ndarray]:
 
 @dataclasses.dataclass(frozen=True)
 class _Question:
-  """A law, of which runs, and what to tell of it.
+  """A law to fit, to which runs, and its report.
 
   Attributes:
     title: the formula, and of which runs.
@@ -351,7 +355,7 @@ def _answer(question: _Question, points: np.ndarray) -> dict[str, dict]:
 
 
 def _print_laws(laws: dict[str, dict[str, dict]]) -> None:
-  """Prints a table for each law, ours and the paper's side by side."""
+  """Prints each law, ours beside the paper's."""
   for title, answers in laws.items():
     rows = [
       (name, *(_text(answer[name]) for answer in answers.values()))
@@ -367,7 +371,7 @@ def _text(estimate: dict) -> str:
 
 
 def _draw(results: list[dict], path: pathlib.Path, title: str) -> None:
-  """Draws the losses of the runs and the law if any, over N and over D.
+  """Draws the losses and the law over N and D.
 
   Args:
     results: of the runs.
@@ -402,7 +406,9 @@ def _draw_panel(
   xlabel: str,
   label: str,
 ) -> None:
-  """Draws the loss over a column, and the law, for each value of the other.
+  """Draws loss and law over one column.
+
+  A line for each value of the other.
 
   Args:
     axes: where.

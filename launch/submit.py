@@ -50,6 +50,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from mars_jax.train import cost as plan_lib
+from mars_jax.train import order_task
 from mars_jax.train import trainer
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -139,7 +140,7 @@ def main(*arguments: str) -> None:
 
 def _plan(config) -> plan_lib.CostEstimate:
   """Checks the config as launch/train.py will, and plans the run."""
-  configs = trainer.make_configs(config)
+  configs = trainer.make_configs(order_task.TASK, config)
   return plan_lib.make(
     **{name: configs[name] for name in plan_lib.CONFIGS},
     num_devices=_NODES.value * _DEVICES_PER_NODE.value,
@@ -148,7 +149,10 @@ def _plan(config) -> plan_lib.CostEstimate:
 
 
 def _command(arguments) -> str:
-  """Returns the command of each process, in the folder of the repository."""
+  """Returns the command of each process.
+
+  It runs in the repository's folder.
+  """
   flag = flags.FLAGS["config"]
   path = os.path.relpath(config_flags.get_config_filename(flag), _ROOT)
   overrides = config_flags.get_override_values(flag)
@@ -189,7 +193,7 @@ def _slurm(command: str) -> str:
       "# JAX gives a process under SLURM one GPU; here it has all of a node.",
       f"export JAX_LOCAL_DEVICE_IDS={devices}",
       f"export XLA_PYTHON_CLIENT_MEM_FRACTION={_MEMORY_FRACTION}",
-      "# The others are left to save as well when the first one has.",
+      "# The others may also save after the first one has.",
       f"srun --kill-on-bad-exit=0 --cpus-per-task={_CPUS.value} {command}",
       "status=$?",
       f"if [ $status -eq {os.EX_TEMPFAIL} ]; then  # Saved, not done.",

@@ -34,7 +34,6 @@ the book (zero intelligence), and the counts of orders and of pairs of orders.
 """
 
 import contextlib
-import datetime
 import os
 import pathlib
 import sys
@@ -42,19 +41,15 @@ import time
 
 import common
 import jax
-import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
-from mars_jax import lmm
-from mars_jax.data import dataset as dataset_lib
+from mars_jax import apps
+from mars_jax.apps import training
 from mars_jax.tokens import vocab
-from mars_jax.train import cost as plan_lib
-from mars_jax.train import progress
-from mars_jax.train import sharding
+from mars_jax.train import cost
+from mars_jax.train import task
 from mars_jax.train import trainer
-from mars_jax.train import validation
-from mars_jax.utils import progress as progress_lib
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "The run, e.g. configs/demo.py, or configs/demo.py:tiny."
@@ -110,8 +105,6 @@ flags.register_multi_flags_validator(
   "Flag --workdir must have a value.",
 )
 
-_SECONDS_PER_LINE = 60  # Where nothing live can be shown, as in a job's log.
-
 
 def main() -> None:
   """Trains, scores and saves; the top of this file says what."""
@@ -122,24 +115,21 @@ def main() -> None:
       num_processes=_NUM_PROCESSES.value,
       process_id=_PROCESS_ID.value,
     )
-  config = _CONFIG.value
-  if _DATA.value:
-    config.data.path = _DATA.value
-  configs = trainer.make_configs(config)
+  configs = training.make_configs(_DATA.value, config=_CONFIG.value)
   with contextlib.ExitStack() as stack:
-    if jax.process_index():  # The first process tells for all.
+    if jax.process_index():  # Only the first process prints.
       nowhere = stack.enter_context(open(os.devnull, "w"))
       stack.enter_context(contextlib.redirect_stdout(nowhere))
     if _DRY_RUN.value:
       _print_plan(configs)
     else:
-      _run(pathlib.Path(_WORKDIR.value), configs, config.to_dict())
+      _run(pathlib.Path(_WORKDIR.value))
 
 
 def _print_plan(configs) -> None:
   """Prints what the run would take."""
-  plan = plan_lib.make(
-    **{name: configs[name] for name in plan_lib.CONFIGS},
+  plan = cost.make(
+    **{name: configs[name] for name in cost.CONFIGS},
     num_devices=_DEVICES.value or jax.device_count(),
     device_kind=_DEVICE_KIND.value or jax.devices()[0].device_kind,
     utilisation=_UTILISATION.value,
@@ -147,136 +137,27 @@ def _print_plan(configs) -> None:
   common.print_table("plan", ("", ""), plan.rows())
 
 
-def _run(workdir: pathlib.Path, configs, as_dict) -> None:
-  """Trains, scores and saves."""
+def _run(workdir: pathlib.Path) -> None:
+  """Trains, and prints the scores."""
   began = time.time()
-  dataset = common.load(configs["data"])
-  print(
-    f"  train {dataset.num_orders('train'):,} orders, of which"
-    f" {dataset.orders_in_no_window(configs['batch']):,} in no window, valid"
-    f" {dataset.num_orders('valid'):,}"
-  )
   try:
-    params = _train(dataset, workdir, configs)
+    model = apps.train(
+      _DATA.value, workdir, config=_CONFIG.value, baselines=_BASELINES.value
+    )
   except trainer.Preempted as stop:
     print(f"{stop}; start again to go on")
     sys.exit(os.EX_TEMPFAIL)
-  nats = validation.held_out_nats(
-    params,
-    dataset,
-    config=configs["model"],
-    max_orders=configs["train"].eval_orders or None,
-  )
-  params = sharding.gather(params)
-  if jax.process_index():
-    return
-  scores = _baselines(dataset) if _BASELINES.value else {}
-  card = _card(dataset, configs, nats, scores)
-  card |= {
-    "parameters": lmm.num_params(params),
-    "date": datetime.date.today().isoformat(),
-    "config": as_dict,
-  }
-  model = lmm.Model(params, configs["model"], dataset.tokenizers, card)
-  lmm.save(workdir / "model.npz", model)
-  _report(card)
-  print(f"{workdir / 'model.npz'} written, {time.time() - began:.0f} s in all")
-
-
-def _train(dataset, workdir: pathlib.Path, configs) -> lmm.Params:
-  """Trains with a live line, and a printed line for each validation."""
-  num_steps = configs["optimizer"].num_steps
-  length = configs["batch"].window_length - 1
-  # A window has an order more than it has tokens.
-  flops = plan_lib.flops_per_token(configs["model"], length)
-  flops *= length / (length + 1)
-  peak = plan_lib.peak_flops(jax.devices()[0]) * jax.device_count()
-  with progress_lib.bar("train", num_steps) as show:
-    last = printed = time.time()
-
-    def on_progress(done: progress.Progress) -> None:
-      nonlocal last, printed
-      now = time.time()
-      speed, last = done.orders / (now - last), now
-      text = (
-        f"{done.train_nats:.3f} nats/order, {speed:,.0f} orders/s,"
-        f" {speed * flops / peak:.1%} of peak"
-      )
-      show(done.step, text)
-      if not common.CONSOLE.is_terminal and now > printed + _SECONDS_PER_LINE:
-        left = (num_steps - done.step) * done.orders / speed
-        left = datetime.timedelta(seconds=round(left))
-        print(f"step {done.step}: {text}, {left} left", flush=True)
-        printed = now
-      if done.valid_nats is not None:
-        common.CONSOLE.print(
-          f"step {done.step}: train {done.train_nats:.3f} nats/order,"
-          f" validation {done.valid_nats.sum():.3f}"
-        )
-
-    return trainer.train(dataset, workdir, **configs, on_progress=on_progress)
-
-
-def _baselines(dataset: dataset_lib.Dataset) -> dict[str, dict[str, float]]:
-  """Returns the nats of each baseline in each market that is validated on."""
-  scores = {}
-  for market in dataset.markets:
-    if any(p.stop > 1 for p in dataset.market_parts("valid", market)):
-      random_flow = validation.zero_intelligence_nats(dataset, market)
-      scores[market] = {
-        "zero intelligence": float(random_flow.sum(axis=1).mean()),
-        **validation.count_nats(dataset, market),
-      }
-  return scores
-
-
-def _card(dataset, configs, nats, baselines):
-  """Returns what the model's file tells of the data and the scores.
-
-  Means over several markets weigh each by its orders that the model has scored.
-  """
-  valid = nats["valid"]
-  weights = [len(valid[market]) for market in baselines]
-  scores = {
-    name: float(
-      np.average([b[name] for b in baselines.values()], None, weights)
-    )
-    for name in next(iter(baselines.values()), ())
-  }
-  by_field = validation.mean_nats(valid)
-  scores["model"] = float(by_field.sum())
-  return {
-    "data": dataset.name,
-    "source": dataset.source,
-    "splits": {
-      split: {"orders": dataset.num_orders(split), "days": len(parts)}
-      for split, parts in dataset.parts.items()
-    },
-    "orders_in_no_window": dataset.orders_in_no_window(configs["batch"]),
-    "orders_scored": sum(map(len, valid.values())),
-    "validation_nats_per_order": scores,
-    "validation_nats_by_field": _by_field(by_field),
-    "baselines_by_market": baselines,
-    "model_by_market": {
-      split: {
-        market: {
-          "orders": len(rows),
-          **_by_field(rows.mean(axis=0, dtype=np.float64)),
-        }
-        for market, rows in by_market.items()
-      }
-      for split, by_market in nats.items()
-    },
-  }
-
-
-def _by_field(nats) -> dict[str, float]:
-  """Names the nats of the fields, `[4]`."""
-  return dict(zip(vocab.FIELDS, nats.tolist(), strict=True))
+  if model is not None:
+    _report(model.card)
+    path = task.save_path(workdir)
+    print(f"{path} written, {time.time() - began:.0f} s in all")
 
 
 def _report(card) -> None:
-  """Prints the loss beside the baselines, and by split, market and field."""
+  """Prints the model's loss beside the baselines'.
+
+  And by split, market and field.
+  """
   rows = [
     (name, f"{nats:.3f}")
     for name, nats in card["validation_nats_per_order"].items()

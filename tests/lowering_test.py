@@ -16,6 +16,7 @@ from mars_jax import sim
 from mars_jax import types
 from mars_jax.lob import session
 from mars_jax.sim import agents
+from mars_jax.train import order_task
 from mars_jax.train import trainer
 from tests.support.sim import small_markets
 from tests.support.train import random_params
@@ -65,13 +66,14 @@ def test_a_train_step():
   )
   step = functools.partial(
     trainer.train_step,
+    order_task.TASK,
     seed=0,
     config=tiny_run.MODEL,
     optimizer=tiny_run.OPTIMIZER,
     parallel=tiny_run.CONFIGS["parallel"],
   )
   init = functools.partial(
-    trainer.init_state, 0, tiny_run.MODEL, tiny_run.OPTIMIZER
+    trainer.init_state, order_task.TASK, 0, tiny_run.MODEL, tiny_run.OPTIMIZER
   )
   tokenizers = data.tokenizer_list(tiny_run.MODEL.inputs)
   with jax.set_mesh(mesh):

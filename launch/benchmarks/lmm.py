@@ -29,6 +29,7 @@ from mars_jax.tokens import vocab
 from mars_jax.train import cost
 from mars_jax.train import loss
 from mars_jax.train import optimizer as optimizer_lib
+from mars_jax.train import order_task
 from mars_jax.train import sharding
 from mars_jax.train import trainer
 
@@ -40,7 +41,7 @@ OnRepeat = collections.abc.Callable[[str], None]
 
 @dataclasses.dataclass(frozen=True)
 class LmmBenchmark:
-  """What to measure; `launch/benchmark.py` explains each, by its flag."""
+  """Settings of the model benchmark; see the script's flags."""
 
   model: lmm.LmmConfig
   optimizer: optimizer_lib.OptimizerConfig
@@ -59,7 +60,7 @@ class LmmBenchmark:
       config: its sections.
       **measured: the other fields.
     """
-    configs = trainer.make_configs(config)
+    configs = trainer.make_configs(order_task.TASK, config)
     return cls(
       **{name: configs[name] for name in ("model", "optimizer", "parallel")},
       num_windows=configs["batch"].batch_size,
@@ -69,12 +70,12 @@ class LmmBenchmark:
 
   @property
   def num_repeats(self) -> int:
-    """How often `run` calls `on_repeat`."""
+    """Number of calls of `on_repeat` by `run`."""
     return self.repeats * (1 + len(_PROGRAMS) + len(self.batch))
 
 
 class _Timing(typing.NamedTuple):
-  """How long a program takes."""
+  """Durations of a program."""
 
   seconds: list[float]  # Of each repetition.
   compile_s: float
@@ -157,7 +158,7 @@ def _time(
 
 
 def _rates(timing: _Timing, amount: int, name: str) -> dict[str, float]:
-  """Returns what is done a second, the median and the extremes."""
+  """Returns the rate per second: median and extremes."""
   return {
     name: amount / float(np.median(timing.seconds)),
     f"{name}_min": amount / max(timing.seconds),
@@ -228,7 +229,9 @@ def _train(config: LmmBenchmark, on_repeat: OnRepeat) -> _Timing:
   c = config
   mesh = sharding.make_mesh(c.parallel)
   sharding.check(c.parallel, mesh, c.model, c.num_windows)
-  init, _, step = trainer.programs(mesh, 0, c.model, c.optimizer, c.parallel)
+  init, _, step = trainer.programs(
+    order_task.TASK, mesh, 0, c.model, c.optimizer, c.parallel
+  )
   with jax.set_mesh(mesh):
     tokenizers = sharding.replicate([make_tokenizer(c.model)], mesh)
     batch = sharding.put_batch(_batch(c.num_windows, c.length + 1), mesh)
@@ -238,7 +241,7 @@ def _train(config: LmmBenchmark, on_repeat: OnRepeat) -> _Timing:
 
 
 def _train_row(config: LmmBenchmark, timing: _Timing) -> dict:
-  """Returns the speed of training, and its share of the peak."""
+  """Returns the speed of training and its utilisation."""
   num_tokens = config.num_windows * config.length
   flops = cost.flops_per_token(config.model, config.length)
   peak = cost.peak_flops(jax.devices()[0]) * jax.device_count()
@@ -256,7 +259,7 @@ def _train_row(config: LmmBenchmark, timing: _Timing) -> dict:
 def _parts(
   config: LmmBenchmark, num_windows: int, on_repeat: OnRepeat
 ) -> list[dict]:
-  """Returns the rows of where the time of a micro-batch goes.
+  """Returns the time of a micro-batch by part.
 
   The embedding and the MLPs of all layers are timed alone, forward and
   backward, and so is all but the head; attention, with its projections and all
@@ -288,7 +291,7 @@ def _parts(
 
 
 def _programs(config, params, tokens) -> dict[str, tuple]:
-  """Returns a jitted function and its arguments for each of `_PROGRAMS`."""
+  """Returns a jitted function and arguments of each program."""
   c, key = config.model, jax.random.key(0)
   inputs = jax.tree.map(lambda leaf: leaf[:, :-1], tokens)
   x = jnp.ones((*inputs.index.shape, c.dim), c.compute_dtype)

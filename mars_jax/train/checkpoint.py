@@ -6,6 +6,7 @@ run resumes only with the configs that it began with, but on any devices: how it
 is spread over them is no part of what it computes.
 """
 
+import dataclasses
 import json
 import pathlib
 from typing import Any
@@ -15,9 +16,8 @@ import orbax.checkpoint as ocp
 from flax import serialization
 from orbax.checkpoint import checkpoint_managers
 
-from mars_jax import lmm
-from mars_jax.lmm import model_file
 from mars_jax.tokens import features
+from mars_jax.train import task as task_lib
 
 BEST = "best"
 _METRIC = "valid_nats"
@@ -93,7 +93,7 @@ class Checkpointer:
     self._manager.wait_until_finished()
 
   def restore(self, state: Any) -> tuple[Any, dict[str, Any]] | None:
-    """Returns the newest state and data position, or None if there is none.
+    """Returns the newest state and data position, or None.
 
     Args:
       state: of `jax.ShapeDtypeStruct`, with the shardings that the result will
@@ -122,18 +122,36 @@ class Checkpointer:
     return restored.state.replace(params=restored.params), restored.data
 
 
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+  """One checkpoint, read without its run.
+
+  Attributes:
+    params: the parameters, on one device.
+    config: of the model.
+    tokenizers: {market: {field: {leaf: array}}}, the bins.
+    card: step, validation loss (None if that step had no validation) and the
+      configs of the run.
+  """
+
+  params: task_lib.Params
+  config: task_lib.Config
+  tokenizers: dict[str, Any]
+  card: dict[str, Any]
+
+
 def load(
-  folder: pathlib.Path | str, step: int | str | None = None
-) -> lmm.Model:
-  """Returns the model of a checkpoint, on one device; its run is not needed.
+  task: task_lib.Task,
+  folder: pathlib.Path | str,
+  step: int | str | None = None,
+) -> Checkpoint:
+  """Reads the model of a checkpoint; its run is not needed.
 
   Args:
-    folder: of the checkpoints, "checkpoints" in a run's workdir.
-    step: which; "best" is that of the lowest validation loss, None the last.
-
-  Returns:
-    The model. Its card has the step, the validation loss (None if that step had
-    no validation) and the configs of the run.
+    task: the model.
+    folder: of the checkpoints, "checkpoints" in a run's folder.
+    step: number of a step; "best" for the lowest validation loss, None for the
+      last.
 
   Raises:
     FileNotFoundError: if there is no such folder.
@@ -144,27 +162,20 @@ def load(
   with _manager(folder, read_only=True) as manager:
     step = _find(manager, folder, step)
     configs = _restore(manager, step, configs=ocp.args.JsonRestore()).configs
-    config = lmm.LmmConfig(**configs["model"])
+    config = task.model_type(**configs["model"])
     restored = _restore(
       manager,
       step,
-      params=ocp.args.StandardRestore(_on_one_device(config)),
+      params=ocp.args.StandardRestore(_on_one_device(task, config)),
       tokenizers=ocp.args.StandardRestore(),
     )
     metrics = manager.metrics(step) or {}
-  return lmm.Model(
-    params=restored.params,
-    config=config,
-    tokenizers={
-      market: model_file.load_tokenizer(fields, config)
-      for market, fields in restored.tokenizers.items()
-    },
-    card={
-      "step": step,
-      "validation_nats_per_order": metrics.get(_METRIC),
-      "config": configs,
-    },
-  )
+  card = {
+    "step": step,
+    "validation_nats_per_order": metrics.get(_METRIC),
+    "config": configs,
+  }
+  return Checkpoint(restored.params, config, restored.tokenizers, card)
 
 
 def _manager(folder, *, max_to_keep: int | None = None, read_only=False):
@@ -213,17 +224,19 @@ def _find(manager, folder, step: int | str | None) -> int:
   return found
 
 
-def _on_one_device(config: lmm.LmmConfig) -> Any:
+def _on_one_device(task: task_lib.Task, config: task_lib.Config) -> Any:
   """Returns the shapes of the parameters, on the first device."""
   device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
   return jax.tree.map(
     lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
-    jax.eval_shape(lambda: lmm.init(jax.random.key(0), config=config)),
+    jax.eval_shape(lambda: task.init(jax.random.key(0), config=config)),
   )
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> str:
-  """Names what makes two runs others, as "a.b was 1, is 2"; empty if nothing.
+  """Lists the differences of two runs' configs.
+
+  As "a.b was 1, is 2"; empty if there are none.
 
   Args:
     old, new: configs by section, as JSON has them. How the work is spread may

@@ -1,4 +1,4 @@
-"""What a training run costs, by arithmetic, before it runs anywhere.
+"""The cost of a training run, computed before it starts.
 
 Nothing here computes on a device: shapes come from `jax.eval_shape`, shares of
 devices from shardings on an abstract mesh. So a laptop plans 64 GPUs.
@@ -101,7 +101,7 @@ def accelerator(kind: str) -> Accelerator:
 
 
 def peak_flops(device: jax.Device) -> float:
-  """Returns a device's peak as `accelerator` has it, NaN if it is not known."""
+  """Returns the peak FLOP/s of a device, NaN if unknown."""
   try:
     return accelerator(device.device_kind).peak_flops
   except ValueError:
@@ -110,7 +110,10 @@ def peak_flops(device: jax.Device) -> float:
 
 @functools.cache
 def cpu_flops() -> float:
-  """Times float32 products of matrices of 1,024 rows, by all cores: FLOP/s."""
+  """Measures the FLOP/s of float32 matrix products on CPU.
+
+  Of 1,024 rows, on all cores.
+  """
   size = 1024
   with jax.default_device(jax.local_devices(backend="cpu")[0]):
     x = jnp.ones((size, size), jnp.float32)
@@ -125,7 +128,9 @@ def cpu_flops() -> float:
 
 
 def flops_per_token(config: lmm.LmmConfig, length: int) -> float:
-  """Returns the FLOPs of training on one token, forward and backward.
+  """Returns the training FLOPs of one token.
+
+  Forward and backward.
 
   Every parameter that a token is multiplied by, those of the head among them,
   costs 2 forward. Rows that are looked up cost nothing, though the model does
@@ -176,7 +181,7 @@ class CostEstimate:
 
   @property
   def tokens(self) -> int:
-    """Orders predicted in all, each as often as it is seen."""
+    """Orders predicted in all, counting repeats."""
     return self.steps * self.tokens_per_step
 
   @property
@@ -186,7 +191,7 @@ class CostEstimate:
 
   @property
   def hours(self) -> float:
-    """How long the steps take; without validation and start-up."""
+    """Hours of training, without validation and start-up."""
     devices = int(np.prod(list(self.mesh.values())))
     return self.flops / (self.utilisation * self.peak_flops * devices) / 3600
 
@@ -284,7 +289,9 @@ def activation_bytes(
   num_parts: int,
   itemsize: int,
 ) -> int:
-  """Estimates what one device keeps of a micro-batch, at the most.
+  """Estimates the peak activation memory of a micro-batch.
+
+  In bytes on one device.
 
   A token leaves in a block, for the gradient: 6 F, 2 (H + G) K and 2 D numbers
   in the type of the arithmetic, and in float32, of the norms, 6 D and, with
@@ -323,7 +330,10 @@ def activation_bytes(
 
 
 def _one_hot_size(config: lmm.LmmConfig) -> int:
-  """Returns the rows of all tables of the embedding, each one in a one-hot."""
+  """Returns the total rows of the embedding tables.
+
+  Each is looked up by a one-hot.
+  """
   if config.inputs == "ticks":
     return sum(vocab.FIELD_SIZES)
   embed = _param_shapes(config)["embed"]
@@ -332,7 +342,7 @@ def _one_hot_size(config: lmm.LmmConfig) -> int:
 
 
 def _itemsize(config: lmm.LmmConfig, device_kind: str) -> int:
-  """Returns the bytes of a number in the arithmetic, on such a device."""
+  """Returns the bytes of a number in the compute type."""
   if config.dtype == "auto":
     return 4 if device_kind.lower() == "cpu" else 2
   return jnp.dtype(config.dtype).itemsize
@@ -345,7 +355,7 @@ def _param_shapes(config: lmm.LmmConfig) -> lmm.Params:
 
 
 def _state_bytes(params, mesh, optimizer, parallel, itemsize):
-  """Returns a device's number of parameters, and its bytes by their purpose.
+  """Returns a device's parameter count and bytes by purpose.
 
   Copies are the parameters in the type of the arithmetic, unless that is theirs
   anyway, and the gradients of a micro-batch before they are added up.

@@ -19,7 +19,7 @@ def nats(
   config: lmm.LmmConfig,
   key: jax.Array | None = None,
 ) -> jax.Array:
-  """Scores every order of a batch but the first of each window.
+  """Scores all orders but the first of each window.
 
   Args:
     params: of the order model.

@@ -92,7 +92,7 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
 
 
 def _direction(config: OptimizerConfig) -> optax.GradientTransformation:
-  """Returns what turns gradients into steps at a learning rate of 1."""
+  """Returns the update rule at a learning rate of 1."""
   if config.name == "adamw":
     return optax.scale_by_adam(b2=config.beta2)
   muon = contrib.muon(
@@ -116,7 +116,10 @@ def _dimension_numbers(params: lmm.Params):
 
 
 def _is_decayed(params: lmm.Params) -> lmm.Params:
-  """Tells matrices and tables from norm scales, which blocks have stacked."""
+  """Marks matrices and tables, but not norm scales.
+
+  Scales of blocks are stacked, so rank does not distinguish them.
+  """
   return jax.tree_util.tree_map_with_path(
     lambda path, _: path[-1].key != "scale", params
   )

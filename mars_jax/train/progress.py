@@ -1,4 +1,4 @@
-"""What a training run tells of itself: a table, and TensorBoard's files."""
+"""Records of a training run: a table and TensorBoard files."""
 
 import collections.abc
 import csv
@@ -9,24 +9,23 @@ import time
 import jax
 import numpy as np
 
-from mars_jax.tokens import vocab
-from mars_jax.train import validation
+from mars_jax.train import task
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Progress:
-  """What the loop reports of a step, once the next one is under way.
+  """Metrics of one step, reported while the next one runs.
 
   Attributes:
     step: steps done, in this run and before.
     train_nats: mean loss of the batch, nats per order.
-    orders: of the batch, of all devices.
+    orders: predicted in the step, over all devices.
     learning_rate: of the step.
     grad_norm: of the gradients, before they are clipped.
     num_skipped: steps skipped up to this one, as gradients were not finite.
-    valid: float64 `[4]` of each market, the mean by field of its validation
+    valid: float64 `[F]` of each market, the mean by part of its validation
       orders, or None where this step had no validation.
-    valid_nats: float64 `[4]`, the same of all orders, or None.
+    valid_nats: float64 `[F]`, the same of all orders, or None.
   """
 
   step: int
@@ -40,14 +39,17 @@ class Progress:
 
 
 class StepBuffer:
-  """Tells of one step at a time, when asked to: reading its numbers waits."""
+  """Holds one step's metrics until `flush`.
+
+  Reading them waits for the device.
+  """
 
   def __init__(
     self,
     to: collections.abc.Sequence[collections.abc.Callable[[Progress], None]],
     max_skipped: int,
   ):
-    """Tells each function in `to`; `TrainConfig` has `max_skipped`."""
+    """Sets the receivers; `TrainConfig` has `max_skipped`."""
     self._to, self._max_skipped = to, max_skipped
     self._last = None
 
@@ -58,18 +60,18 @@ class StepBuffer:
     scalars: dict[str, jax.Array],
     nats: dict[str, np.ndarray] | None,
   ) -> None:
-    """Takes a step to tell of.
+    """Takes the metrics of a step.
 
     Args:
       step: steps done.
-      orders: of the batch.
+      orders: predicted in the step.
       scalars: as of `trainer.train_step`.
-      nats: as of `validation.model_nats`, or None.
+      nats: as of `Task.validate`, or None.
     """
     self._last = step, orders, scalars, nats
 
   def flush(self) -> None:
-    """Tells of the step that was put last, unless that is done.
+    """Reports the last step put, if not reported yet.
 
     Raises:
       FloatingPointError: if it is the last of too many that were skipped.
@@ -88,7 +90,7 @@ class StepBuffer:
           market: rows.mean(axis=0, dtype=np.float64)
           for market, rows in nats.items()
         },
-        valid_nats=validation.mean_nats(nats),
+        valid_nats=task.mean(nats),
       )
     for tell in self._to:
       tell(progress)
@@ -102,25 +104,34 @@ class StepBuffer:
 
 
 class Writer:
-  """Writes `metrics.csv`, a row a validation, and TensorBoard's files if asked.
+  """Writes `metrics.csv`, a row a validation, and TensorBoard files.
 
-  A run that goes on from a step takes the later ones again: what tells of these
-  is removed first. In a run of several processes only the first one writes.
+  TensorBoard's only if asked. A run that goes on from a step repeats the later
+  ones, so their records are removed first. In a run of several processes only
+  the first one writes.
   Close it, or use `with`.
   """
 
-  def __init__(self, workdir: pathlib.Path, *, step: int, tensorboard: bool):
+  def __init__(
+    self,
+    workdir: pathlib.Path,
+    parts: tuple[str, ...],
+    *,
+    step: int,
+    tensorboard: bool,
+  ):
     """Opens the files.
 
     Args:
       workdir: of the run; TensorBoard's files are in its folder "tensorboard".
+      parts: names of the parts of a score, `Task.parts`.
       step: from which the run goes on, or 0.
       tensorboard: whether to write scalars of every step for it.
 
     Raises:
       ImportError: if tensorboardX is needed and not installed.
     """
-    self._path = workdir / "metrics.csv"
+    self._path, self._parts = workdir / "metrics.csv", parts
     self._is_first = jax.process_index() == 0
     self._board = None
     self._time = time.perf_counter()
@@ -143,9 +154,9 @@ class Writer:
     if not self._is_first:
       return
     if progress.valid is not None:
-      _append(self._path, progress)
+      _append(self._path, progress, self._parts)
     if self._board:
-      scalars = _scalars(progress) | {
+      scalars = _scalars(progress, self._parts) | {
         "train/orders_per_s": progress.orders / seconds
       }
       for name, value in scalars.items():
@@ -153,7 +164,7 @@ class Writer:
 
 
 def _open_board(folder: pathlib.Path, step: int):
-  """Returns TensorBoard's writer, which hides what it told of later steps."""
+  """Returns TensorBoard's writer, hiding its records of later steps."""
   try:
     import tensorboardX
   except ImportError as error:
@@ -163,7 +174,7 @@ def _open_board(folder: pathlib.Path, step: int):
   return tensorboardX.SummaryWriter(str(folder), purge_step=step + 1)
 
 
-def _scalars(progress: Progress) -> dict[str, float]:
+def _scalars(progress: Progress, parts) -> dict[str, float]:
   """Returns TensorBoard's names of what there is of a step."""
   scalars = {
     "train/nats": progress.train_nats,
@@ -174,8 +185,8 @@ def _scalars(progress: Progress) -> dict[str, float]:
   if progress.valid is not None:
     scalars["valid/nats"] = progress.valid_nats.sum()
     for name, nats in {"all": progress.valid_nats, **progress.valid}.items():
-      for field, value in zip(vocab.FIELDS, nats, strict=True):
-        scalars[f"valid_{field}/{name}"] = value
+      for part, value in zip(parts, nats, strict=True):
+        scalars[f"valid_{part}/{name}"] = value
   return scalars
 
 
@@ -189,13 +200,13 @@ def _cut(path: pathlib.Path, step: int) -> None:
   path.write_bytes(b"".join([header, *kept]) if kept else b"")
 
 
-def _append(path: pathlib.Path, progress: Progress) -> None:
+def _append(path: pathlib.Path, progress: Progress, parts) -> None:
   """Adds a row, and the header to a new file."""
   nats = progress.valid_nats
   row = {
     "train": progress.train_nats,
     "valid": nats.sum(),
-    **{f"valid_{f}": x for f, x in zip(vocab.FIELDS, nats, strict=True)},
+    **{f"valid_{part}": x for part, x in zip(parts, nats, strict=True)},
     "learning_rate": progress.learning_rate,
     "grad_norm": progress.grad_norm,
     "skipped": progress.num_skipped,

@@ -1,4 +1,4 @@
-"""Scaling laws: the loss as a function of the model's size and the data seen.
+"""Scaling laws: loss against model size and data seen.
 
     L(N, D) = E + A N^-alpha + B D^-beta                                     (1)
 
@@ -16,7 +16,7 @@ Intervals are percentiles over resamples of the runs. They tell how far the law
 hangs on single runs, not what other data or hyper-parameters would give.
 
 What is counted:
-  N: all parameters that the model computes with, tables and head as well.
+  N: all parameters that the model computes with, also tables and head.
     Without the tables, laws of small models bend, and their exponents differ
     from those of large ones [3]. The labels of the paper's models count also
     two blocks that do nothing; `PaperModel.num_live` leaves these out.
@@ -117,7 +117,7 @@ def fit(
   has_floor: bool = True,
   delta: float = DELTA,
 ) -> Law:
-  """Fits a law to runs, as the top of this file says.
+  """Fits a law to runs, as the module describes.
 
   Args:
     x: `[n, K]`, positive: a row a run, say its N and D.
@@ -143,7 +143,7 @@ def bootstrap(
   num_samples: int = 300,
   seed: int = 0,
 ) -> list[Law]:
-  """Fits a law to resamples of the runs, drawn with replacement.
+  """Fits a law to bootstrap resamples of the runs.
 
   A resample that is too much alike to tell the law is drawn again.
 
@@ -201,12 +201,12 @@ def _check(x: np.ndarray, loss: np.ndarray, has_floor: bool) -> None:
 
 
 def _tells(x: np.ndarray, has_floor: bool) -> bool:
-  """Says whether every variable has values enough for a power (and a floor)."""
+  """Checks that the runs identify a power (and a floor)."""
   return all(len(np.unique(column)) >= 2 + has_floor for column in x.T)
 
 
 def _centred(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Returns ln x less its mean `[n, K]`, and the mean `[K]`."""
+  """Returns centred ln x `[n, K]` and its mean `[K]`."""
   centre = np.log(x).mean(axis=0)
   return np.log(x) - centre, centre
 
@@ -229,7 +229,7 @@ def _starts(loss, num_variables, has_floor) -> list[np.ndarray]:
 
 
 def _solve(z, log_loss, starts, delta) -> np.ndarray:
-  """Returns the theta of the least Huber loss that is found."""
+  """Returns the best theta found, by Huber loss."""
   results = [
     optimize.minimize(
       _huber,
@@ -272,7 +272,7 @@ def _huber(theta, z, log_loss, delta) -> tuple[float, np.ndarray]:
 
 
 def _law(theta, centre) -> Law:
-  """Returns the law of the variables as they are, not centred."""
+  """Returns the law in the original, uncentred variables."""
   k = len(centre)
   exponents = theta[k : 2 * k]
   return Law(

@@ -1,4 +1,4 @@
-"""Where every array of a training run lies: one mesh, and rules by name.
+"""Sharding of a training run: one mesh, rules by name.
 
 The mesh has two axes. Over "data" each device has windows of its own; over
 "model" each has a part of every layer's heads and hidden units. XLA derives the
@@ -58,7 +58,7 @@ _MODEL_RULES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ParallelConfig:
-  """How a run is spread; no part of what it computes.
+  """Layout of a run on devices; it changes no result.
 
   Attributes:
     model: devices of one copy of the model; the others are copies, for other
@@ -111,10 +111,18 @@ def make_mesh(
 
 
 def check(
-  config: ParallelConfig, mesh: Mesh, model: lmm.LmmConfig, batch_size: int
+  config: ParallelConfig, mesh: Mesh, model: Any, batch_size: int
 ) -> None:
-  """Raises ValueError unless the model and the batch can be cut so."""
-  for name in ("num_kv_heads", "mlp_dim"):
+  """Raises ValueError unless devices divide the model and the batch.
+
+  Args:
+    config: the layout.
+    mesh: of all devices.
+    model: the config of the model; only a transformer's parameters are cut.
+    batch_size: rows of a batch over all devices.
+  """
+  is_cut = isinstance(model, lmm.TransformerConfig)
+  for name in ("num_kv_heads", "mlp_dim") if is_cut else ():
     if getattr(model, name) % config.model:
       raise ValueError(
         f"parallel.model = {config.model} does not divide model.{name} ="
@@ -132,7 +140,7 @@ def check(
 def specs(
   tree: Tree, sizes: collections.abc.Mapping[str, int], *, over_data: bool
 ) -> Tree:
-  """Returns how parameters, or what has their names and shapes, are cut.
+  """Returns the partition specs of a tree like the parameters.
 
   Args:
     tree: of arrays or shapes. Names are those of the nested dicts, so that an
@@ -171,7 +179,7 @@ def _model_rule(name: str) -> P:
 
 
 def uncut(tree: Tree, sizes: collections.abc.Mapping[str, int]) -> list[str]:
-  """Returns the names of what has no dimension that "data" divides."""
+  """Lists arrays without a dimension that "data" divides."""
   leaves = jax.tree_util.tree_leaves_with_path(
     specs(tree, sizes, over_data=True), is_leaf=lambda x: isinstance(x, P)
   )
@@ -233,14 +241,14 @@ def constrain_batch(tree: Tree, *, axis: int = 0) -> Tree:
 
 
 def round_up(num_windows: int) -> int:
-  """Returns the next size of a batch that `constrain_batch` can cut."""
+  """Rounds a batch size up to divide over devices."""
   mesh = jax.sharding.get_abstract_mesh()
   rows = 1 if mesh.empty else mesh.shape[DATA]
   return -(-num_windows // rows) * rows
 
 
 def micro_batches(batch: Tree, count: int) -> Tree:
-  """Returns leaves `[count, B / count, ...]` of leaves `[B, ...]`.
+  """Splits leaves `[B, ...]` into `[count, B / count, ...]`.
 
   Each has windows of every device, so that none has to move.
   """
@@ -252,7 +260,10 @@ def micro_batches(batch: Tree, count: int) -> Tree:
 
 
 def put_batch(batch: Tree, mesh: Mesh) -> Tree:
-  """Makes one batch of the shares of all processes, leaves `[B, ...]`."""
+  """Makes one global batch of the shares of all processes.
+
+  Leaves `[B, ...]`.
+  """
   sharding = NamedSharding(mesh, P(DATA))
   return jax.tree.map(
     lambda leaf: jax.make_array_from_process_local_data(sharding, leaf), batch
@@ -265,7 +276,10 @@ def replicate(tree: Tree, mesh: Mesh) -> Tree:
 
 
 def gather(tree: Tree) -> Tree:
-  """Returns whole numpy arrays, on every process, which all must call it."""
+  """Returns whole numpy arrays, on every process.
+
+  All processes must call it.
+  """
   if jax.process_count() == 1:
     return jax.device_get(tree)
   tree = multihost_utils.process_allgather(tree, tiled=True)

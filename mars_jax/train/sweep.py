@@ -17,18 +17,17 @@ import numpy as np
 
 from mars_jax import lmm
 from mars_jax.data import dataset as dataset_lib
-from mars_jax.tokens import vocab
 from mars_jax.train import checkpoint
-from mars_jax.train import cost
 from mars_jax.train import progress as progress_lib
+from mars_jax.train import task as task_lib
 from mars_jax.train import trainer
-from mars_jax.train import validation
 from mars_jax.utils import files
 
 _NUM_UNTIMED = 2  # Steps: the first is compiled, the second fills the pipeline.
 
 
 def run(
+  task: task_lib.Task,
   name: str,
   configs: collections.abc.Mapping[str, Any],
   dataset: dataset_lib.Dataset,
@@ -39,12 +38,13 @@ def run(
     [progress_lib.Progress], None
   ] = lambda progress: None,
 ) -> dict[str, Any]:
-  """Trains and scores a model, or returns what came out before.
+  """Trains and scores a model, or returns the stored result.
 
   For one process. `parallel` may differ from that of the stored run, since it
   is no part of what is computed.
 
   Args:
+    task: the model.
     name: of the run, fit for the name of a file.
     configs: the configs of `trainer.train`, by its names of them.
     dataset: the orders.
@@ -60,10 +60,10 @@ def run(
       params_without_tables: those not in the embedding.
       tokens: orders predicted in training.
       epochs: these over the orders there are to train on.
-      flops: of all training steps, `cost.flops_per_token` each token.
-      valid, test: {"orders", "nats", "kind", "price", "volume", "interval"}:
-        how many orders were scored, and means over them, whatever their market;
-        test is None where there is no such split.
+      flops: of all training steps, `task.flops_per_token` each token.
+      valid, test: {"orders", "nats", and each of `task.parts`}: number of
+        orders scored, and means over them, whatever their market; test is None
+        where there is no such split.
       markets: {split: {market: the same}}.
       tokens_per_second: of training, without the first steps and validations;
         None if there are no others.
@@ -89,7 +89,7 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     result = {
       "settings": settings,
-      **_train(configs, dataset, workdir, max_orders, on_progress),
+      **_train(task, configs, dataset, workdir, max_orders, on_progress),
     }
     with files.replacing(path) as partial:
       partial.write_text(json.dumps(result, indent=2))
@@ -97,31 +97,42 @@ def run(
   return result
 
 
-def _train(configs, dataset, workdir, max_orders, on_progress):
+def _train(task, configs, dataset, workdir, max_orders, on_progress):
   """Returns the result of a run, less its settings."""
   is_resumed, began, seconds = workdir.exists(), time.perf_counter(), []
-  params = trainer.train(
-    dataset, workdir, **configs, on_progress=_timed(on_progress, seconds)
+  trained = trainer.train(
+    task,
+    dataset,
+    workdir,
+    **configs,
+    on_progress=_timed(on_progress, seconds),
   )
-  nats = validation.held_out_nats(
-    params, dataset, config=configs["model"], max_orders=max_orders
+  params = trained.params
+  is_same = max_orders == (configs["train"].eval_orders or None)
+  nats = task_lib.held_out(
+    task,
+    params,
+    dataset,
+    config=configs["model"],
+    max_orders=max_orders,
+    valid=trained.valid if is_same else None,
   )
   batch, num_steps = configs["batch"], configs["optimizer"].num_steps
-  length = batch.window_length - 1  # The last order is not an input.
-  tokens_per_step = batch.batch_size * length
+  tokens_per_step = task.tokens_per_step(batch)
   tokens = tokens_per_step * num_steps
   timed = seconds[_NUM_UNTIMED:]
   num_params = lmm.num_params(params)
+  num_tables = lmm.num_params(params.get("embed", ()))
   return {
     "params": num_params,
-    "params_without_tables": num_params - lmm.num_params(params["embed"]),
+    "params_without_tables": num_params - num_tables,
     "tokens": tokens,
     "epochs": tokens / dataset.num_orders("train"),
-    "flops": tokens * cost.flops_per_token(configs["model"], length),
-    "valid": _pooled(nats["valid"]),
-    "test": _pooled(nats.get("test")),
+    "flops": tokens * task.flops_per_token(configs["model"], batch),
+    "valid": _pooled(task, nats["valid"]),
+    "test": _pooled(task, nats.get("test")),
     "markets": {
-      split: {market: _scores(rows) for market, rows in found.items()}
+      split: {market: _scores(task, rows) for market, rows in found.items()}
       for split, found in nats.items()
     },
     "tokens_per_second": (
@@ -134,7 +145,7 @@ def _train(configs, dataset, workdir, max_orders, on_progress):
 
 
 def _timed(on_progress, seconds):
-  """Returns an `on_progress` that appends the seconds of steps to a list.
+  """Returns an `on_progress` that records seconds per step.
 
   Those of steps with a validation are left out.
   """
@@ -151,18 +162,21 @@ def _timed(on_progress, seconds):
   return tell
 
 
-def _pooled(nats: dict[str, np.ndarray] | None) -> dict[str, float] | None:
-  """Returns the scores of the orders of all markets, None of no order."""
-  return _scores(np.concatenate(list(nats.values()))) if nats else None
+def _pooled(task, nats: task_lib.Nats | None) -> dict[str, float] | None:
+  """Returns the scores over all markets, None without orders."""
+  return _scores(task, np.concatenate(list(nats.values()))) if nats else None
 
 
-def _scores(nats: np.ndarray) -> dict[str, float]:
-  """Returns how many orders there are, and their means in all and by field."""
+def _scores(task, nats: np.ndarray) -> dict[str, float]:
+  """Returns the number of orders and the mean nats.
+
+  In all, and by part.
+  """
   fields = nats.mean(axis=0, dtype=np.float64)
   return {
     "orders": len(nats),
     "nats": float(fields.sum()),
-    **dict(zip(vocab.FIELDS, fields.tolist(), strict=True)),
+    **dict(zip(task.parts, fields.tolist(), strict=True)),
   }
 
 

@@ -1,4 +1,4 @@
-"""Trains an order model: the step and the loop, on one device or on many.
+"""Trains a model: the step and the loop, on one device or many.
 
 A run is a function of its configs and data: killed and started again, it goes
 on from its newest checkpoint to the same losses. Other devices, or another
@@ -20,27 +20,22 @@ import optax
 from flax import struct
 from jax.experimental import multihost_utils
 
-from mars_jax import lmm
 from mars_jax.data import dataset as dataset_lib
-from mars_jax.data import pipeline
-from mars_jax.data import windows as windows_lib
-from mars_jax.tokens import features
 from mars_jax.train import checkpoint
-from mars_jax.train import loss as loss_lib
 from mars_jax.train import optimizer as optimizer_lib
 from mars_jax.train import progress
 from mars_jax.train import sharding
-from mars_jax.train import validation
+from mars_jax.train import task as task_lib
 from mars_jax.utils import checks
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-  """How the loop runs.
+  """Settings of the training loop.
 
   Attributes:
     seed: of the initial parameters, the shuffle and the dropout.
-    eval_every: steps between validations; there is one at the end as well.
+    eval_every: steps between validations; there is also one at the end.
     checkpoint_every: steps between checkpoints; if it is a multiple of
       `eval_every`, the validation loss of each is known.
     max_to_keep: checkpoints kept, besides that of the lowest validation loss.
@@ -69,36 +64,40 @@ class TrainConfig:
     checks.at_least(0, eval_orders=self.eval_orders)
 
 
-# The sections of configs/*.py, and what each one makes.
-CONFIG_TYPES = {
-  "model": lmm.LmmConfig,
-  "data": dataset_lib.DataConfig,
-  "batch": pipeline.BatchConfig,
-  "optimizer": optimizer_lib.OptimizerConfig,
-  "train": TrainConfig,
-  "parallel": sharding.ParallelConfig,
-}
+def config_types(task: task_lib.Task) -> dict[str, type]:
+  """Returns the dataclass of each section of a config file."""
+  return {
+    "model": task.model_type,
+    "data": dataset_lib.DataConfig,
+    "batch": task.batch_type,
+    "optimizer": optimizer_lib.OptimizerConfig,
+    "train": TrainConfig,
+    "parallel": sharding.ParallelConfig,
+  }
 
 
 def make_configs(
+  task: task_lib.Task,
   sections: collections.abc.Mapping[str, collections.abc.Mapping[str, Any]],
 ) -> dict[str, Any]:
-  """Returns the configs of `train`, by its names of them.
+  """Returns a run's configs, by their names in `train`.
 
   Args:
-    sections: as a config file has them; others than `CONFIG_TYPES` names are
-      not looked at.
+    task: the model.
+    sections: of a config file; those that `config_types` does not name are
+      ignored.
 
   Raises:
-    TypeError, ValueError: if a key is unknown or missing, or a value is none.
+    TypeError, ValueError: if a key is unknown or missing, or a value invalid.
   """
-  return {name: made(**sections[name]) for name, made in CONFIG_TYPES.items()}
+  types = config_types(task)
+  return {name: made(**sections[name]) for name, made in types.items()}
 
 
 def describe(
   configs: collections.abc.Mapping[str, Any], dataset: dataset_lib.Dataset
 ) -> dict[str, Any]:
-  """Returns what a run is a function of, fit for JSON."""
+  """Returns the configs and data source, fit for JSON."""
   sections = {name: dataclasses.asdict(c) for name, c in configs.items()}
   return {**sections, "source": dataset.source}
 
@@ -120,29 +119,47 @@ class TrainState:
   """All that a step changes."""
 
   step: jax.Array  # [] int32, steps done
-  params: lmm.Params
+  params: task_lib.Params
   optimizer: optax.OptState
   num_skipped: jax.Array  # [] int32, of these steps, with gradients not finite
   num_skipped_last: jax.Array  # [] int32, in a row, up to the last one
 
 
+@dataclasses.dataclass(frozen=True)
+class Trained:
+  """Result of a run.
+
+  Attributes:
+    params: after the last step, sharded as `parallel` says.
+    valid: the last validation, as `Task.validate` returns it; None if the run
+      was done before, and took no step.
+  """
+
+  params: task_lib.Params
+  valid: task_lib.Nats | None
+
+
 def init_state(
-  seed: int, config: lmm.LmmConfig, optimizer: optimizer_lib.OptimizerConfig
+  task: task_lib.Task,
+  seed: int,
+  config: task_lib.Config,
+  optimizer: optimizer_lib.OptimizerConfig,
 ) -> TrainState:
   """Returns the state before the first step."""
-  params = lmm.init(jax.random.key(seed), config=config)
+  params = task.init(jax.random.key(seed), config=config)
   opt_state = optimizer_lib.make_optimizer(optimizer).init(params)
   zero = jnp.int32(0)
   return TrainState(zero, params, opt_state, zero, zero)
 
 
 def train_step(
+  task: task_lib.Task,
   state: TrainState,
-  tokenizers: collections.abc.Sequence[features.Tokenizer],
-  batch: windows_lib.Item,
+  inputs: task_lib.Tree,
+  batch: task_lib.Tree,
   *,
   seed: int,
-  config: lmm.LmmConfig,
+  config: task_lib.Config,
   optimizer: optimizer_lib.OptimizerConfig,
   parallel: sharding.ParallelConfig,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
@@ -152,21 +169,27 @@ def train_step(
   else changes.
 
   Args:
+    task: the model; static.
     state: before the step.
-    tokenizers: of the markets of the batch, by their numbers.
-    batch: of items of `windows_lib.Windows`, leaves `[B, ...]`.
+    inputs: of `task.inputs`.
+    batch: of `task.batches`, leaves `[B, ...]`.
     seed: of the run; static.
     config: of the model; static.
     optimizer: static.
-    parallel: how gradients lie and how many micro-batches there are; static.
+    parallel: layout of gradients and number of micro-batches; static.
 
   Returns:
-    The state after it, and scalars by their names in `progress.Progress`, with
-    the loss of before it.
+    The state after it, and scalars by their names in `progress.Progress`; the
+    loss is that before the step.
   """
   key = jax.random.fold_in(jax.random.key(seed), state.step)
   loss, grads = _mean_gradients(
-    state.params, tokenizers, batch, key, config=config, parallel=parallel
+    functools.partial(task.loss, config=config),
+    state.params,
+    inputs,
+    batch,
+    key,
+    parallel,
   )
   grad_norm = optax.tree.norm(grads)
   is_finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
@@ -195,15 +218,12 @@ def train_step(
   }
 
 
-def _mean_gradients(params, tokenizers, batch, key, *, config, parallel):
+def _mean_gradients(loss_fn, params, inputs, batch, key, parallel):
   """Returns the loss and its gradients, means over the micro-batches."""
 
   def add(total, step):
     key, micro_batch = step
-    tokens = pipeline.tokens(tokenizers, micro_batch)
-    loss, grads = jax.value_and_grad(loss_lib.mean_nats)(
-      params, sharding.constrain_batch(tokens), key, config=config
-    )
+    loss, grads = jax.value_and_grad(loss_fn)(params, inputs, micro_batch, key)
     grads = sharding.constrain_gradients(grads, parallel)
     return jax.tree.map(jnp.add, total, (loss, grads)), None
 
@@ -217,31 +237,38 @@ def _mean_gradients(params, tokenizers, batch, key, *, config, parallel):
 
 @functools.cache  # So that a run that goes on in a process compiles no more.
 def programs(
+  task: task_lib.Task,
   mesh: jax.sharding.Mesh,
   seed: int,
-  model: lmm.LmmConfig,
+  model: task_lib.Config,
   optimizer: optimizer_lib.OptimizerConfig,
   parallel: sharding.ParallelConfig,
 ) -> tuple[Any, Any, Any]:
-  """Returns what makes a state and what steps it, for a mesh.
+  """Returns the compiled programs of a run: initial state and step.
 
   Args:
+    task: the model.
     mesh: of all devices.
     seed: of the run.
     model, optimizer, parallel: the configs of the run.
 
   Returns:
-    `init()`, which makes the state where it lies from then on; that state as
-    shapes; and `step(state, tokenizers, batch)`, which donates its state.
+    `init()`, whose state is sharded as it stays; that state as shapes; and
+    `step(state, inputs, batch)`, which donates its state.
   """
-  init = functools.partial(init_state, seed, model, optimizer)
+  init = functools.partial(init_state, task, seed, model, optimizer)
   shapes = jax.eval_shape(init)
   shardings = sharding.state_shardings(shapes, mesh, parallel)
   shapes = jax.tree.map(
     lambda leaf, where: leaf.update(sharding=where), shapes, shardings
   )
   step = functools.partial(
-    train_step, seed=seed, config=model, optimizer=optimizer, parallel=parallel
+    train_step,
+    task,
+    seed=seed,
+    config=model,
+    optimizer=optimizer,
+    parallel=parallel,
   )
   return (
     jax.jit(init, out_shardings=shardings),
@@ -251,31 +278,30 @@ def programs(
 
 
 def train(
+  task: task_lib.Task,
   dataset: dataset_lib.Dataset,
   workdir: pathlib.Path,
   *,
-  model: lmm.LmmConfig,
+  model: task_lib.Config,
   data: dataset_lib.DataConfig,
-  batch: pipeline.BatchConfig,
+  batch: task_lib.Config,
   optimizer: optimizer_lib.OptimizerConfig,
   train: TrainConfig,
   parallel: sharding.ParallelConfig,
   on_progress: collections.abc.Callable[[progress.Progress], None],
-) -> lmm.Params:
-  """Trains to the last step, from the newest checkpoint if there is one.
+) -> Trained:
+  """Trains to the last step, resuming from the newest checkpoint.
 
   Uses all devices of all processes, each of which must call it. A step is sent
   to the devices before the numbers of the one before it are read.
 
   Args:
+    task: the model.
     dataset: the orders.
-    workdir: takes checkpoints, `progress.csv` and TensorBoard's files; the same
+    workdir: takes checkpoints, `metrics.csv` and TensorBoard's files; the same
       folder in all processes.
     model, data, batch, optimizer, train, parallel: the configs of the run.
     on_progress: called for every step, in every process.
-
-  Returns:
-    The parameters after the last step, where `parallel` puts them.
 
   Raises:
     FloatingPointError: after `train.max_skipped` steps in a row with gradients
@@ -287,15 +313,16 @@ def train(
   """
   mesh = sharding.make_mesh(parallel)
   sharding.check(parallel, mesh, model, batch.batch_size)
-  batches = pipeline.batches(
-    dataset.train_windows(batch), batch_size=batch.batch_size, seed=train.seed
+  batches = task.batches(dataset, batch=batch, seed=train.seed)
+  inputs = sharding.replicate(task.inputs(dataset, config=model), mesh)
+  init, shapes, step_fn = programs(
+    task, mesh, train.seed, model, optimizer, parallel
   )
-  tokenizers = sharding.replicate(dataset.tokenizer_list(model.inputs), mesh)
-  init, shapes, step_fn = programs(mesh, train.seed, model, optimizer, parallel)
   validate = functools.partial(
-    validation.model_nats,
+    task.validate,
     dataset=dataset,
     config=model,
+    split="valid",
     max_orders=train.eval_orders or None,
   )
   configs = {"model": model, "data": data, "batch": batch}
@@ -306,39 +333,43 @@ def train(
     configs=describe(configs, dataset),
     tokenizers=dataset.tokenizers,
   )
+  num_tokens, nats = task.tokens_per_step(batch), None
   with jax.set_mesh(mesh), checkpointer, _preemption() as is_preempted:
     state, position = checkpointer.restore(shapes) or (init(), None)
     if position:
       batches.set_state(position)
     done = int(state.step)
-    writer = progress.Writer(workdir, step=done, tensorboard=train.tensorboard)
+    writer = progress.Writer(
+      workdir, task.parts, step=done, tensorboard=train.tensorboard
+    )
     with writer:
       report = progress.StepBuffer(
         (writer.write, on_progress), train.max_skipped
       )
       for step in range(done + 1, optimizer.num_steps + 1):
-        windows = sharding.put_batch(next(batches), mesh)
-        state, scalars = step_fn(state, tokenizers, windows)
+        rows = sharding.put_batch(next(batches), mesh)
+        state, scalars = step_fn(state, inputs, rows)
         report.flush()  # Of the step before, while this one is under way.
         is_last = step == optimizer.num_steps
         is_stopped = is_preempted(step) and not is_last
-        nats = None
-        if step % train.eval_every == 0 or is_last:
-          nats = validate(state.params)
-        report.put(step, windows["kind"].size, scalars, nats)
+        is_scored = step % train.eval_every == 0 or is_last
+        nats = validate(state.params) if is_scored else None
+        report.put(step, num_tokens, scalars, nats)
         if step % train.checkpoint_every == 0 or is_last or is_stopped:
           report.flush()  # Or a kill after the save would lose it.
-          valid = nats and validation.mean_nats(nats).sum()
+          valid = nats and task_lib.mean(nats).sum()
           checkpointer.save(step, state, batches.get_state(), valid)
         if is_stopped:
           checkpointer.wait()
           raise Preempted(step)
-  return state.params
+  return Trained(state.params, nats)
 
 
 @contextlib.contextmanager
 def _preemption():
-  """Yields what tells, given the steps done, whether to save and stop.
+  """Yields a function that says whether to save and stop.
+
+  It takes the number of steps done.
 
   In a run under `jax.distributed` that is JAX's own notice, by which all
   processes stop after the same step; else a handler of SIGTERM, for the time

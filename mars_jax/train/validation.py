@@ -1,7 +1,7 @@
-"""Scores orders held out, by the model and by what it must beat.
+"""Scores of held-out orders, by the model and baselines.
 
-Every order is scored once, given the orders before it on the same day, those of
-other splits as well. The first order of a day is not: nothing tells of it.
+Every order is scored once, given the orders before it on the same day, also
+those of other splits. The first order of a day is not scored: it has no past.
 """
 
 import collections.abc
@@ -85,36 +85,15 @@ def model_nats(
   }
 
 
-def held_out_nats(
-  params: lmm.Params,
-  dataset: dataset_lib.Dataset,
-  *,
-  config: lmm.LmmConfig,
-  max_orders: int | None = None,
-) -> dict[str, dict[str, np.ndarray]]:
-  """Returns {split: `model_nats`} of the splits that have orders to score."""
-  nats = {
-    split: model_nats(
-      params, dataset, config=config, split=split, max_orders=max_orders
-    )
-    for split in ("valid", "test")
-    if split in dataset.parts
-  }
-  return {split: by_market for split, by_market in nats.items() if by_market}
-
-
-def mean_nats(nats: dict[str, np.ndarray]) -> np.ndarray:
-  """Returns the float64 `[4]` mean by field over the orders of all markets."""
-  return np.concatenate(list(nats.values())).mean(axis=0, dtype=np.float64)
-
-
 def count_nats(
   dataset: dataset_lib.Dataset, market: str, split: str = "valid"
 ) -> dict[str, float]:
-  """Returns the mean nats of `baselines` over the orders of `model_nats`.
+  """Returns the mean nats of the count baselines.
+
+  Over the orders of `model_nats`.
 
   The counts take the training parts as one sequence: the last order of a day
-  and the first of the next are a pair as well, one of very many.
+  and the first of the next are also a pair, one of very many.
 
   Args:
     dataset: the orders.
@@ -141,7 +120,9 @@ def count_nats(
 def zero_intelligence_nats(
   dataset: dataset_lib.Dataset, market: str, split: str = "valid"
 ) -> np.ndarray:
-  """Scores each order by `data.calibration`, with the rates of the training.
+  """Scores each order under the zero-intelligence baseline.
+
+  Its rates are calibrated to the training split (`baselines.calibration`).
 
   Args:
     dataset: the orders.
@@ -178,7 +159,7 @@ def zero_intelligence_nats(
 
 
 def _spans(parts, size):
-  """Yields the day, the first order, the first that is scored, and the end.
+  """Yields (day, first order, first scored, end) of each span.
 
   A span has `size` orders, fewer only at the start of a day.
   """
@@ -200,7 +181,7 @@ def _thinned(spans, max_orders):
 def _padded(
   number: int, day: store.DayFile, first: int, stop: int, size: int
 ) -> windows_lib.Item:
-  """Returns an item of some orders of a day, the last repeated up to a size."""
+  """Returns an item of orders, the last repeated as padding."""
   item = windows_lib.read(day, first, stop)
   rows = np.minimum(np.arange(size), stop - first - 1)
   padded = {name: leaf[rows] for name, leaf in item.items()}
@@ -223,7 +204,10 @@ def _score(tokenizers, params, batch, *, config):
 def _order_indices(
   part: windows_lib.Part, tokenizer: features.Tokenizer
 ) -> np.ndarray:
-  """Returns the indices of the orders of a part, int32 `[stop - start]`."""
+  """Returns the order indices of a part.
+
+  int32 `[stop - start]`.
+  """
   chunks = [np.zeros(0, np.int32)]  # A part may be empty.
   for first in range(part.start, part.stop, _CHUNK):
     stop = min(first + _CHUNK, part.stop)

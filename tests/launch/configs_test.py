@@ -8,12 +8,13 @@ import pytest
 
 from mars_jax import lmm
 from mars_jax.train import cost as plan_lib
+from mars_jax.train import order_task
 from mars_jax.train import trainer
 from tests.support import paths
 from tests.support.train import tiny_run
 
 _FOLDER = paths.ROOT / "configs"
-_TYPES = trainer.CONFIG_TYPES
+_TYPES = trainer.config_types(order_task.TASK)
 
 # Parameters of the paper's sizes: counted, of those that were released, or as
 # labelled, in units of 2**20.
@@ -54,7 +55,7 @@ _RUNS = [
 
 
 def _build(module, variant=""):
-  return trainer.make_configs(module.get_config(variant))
+  return trainer.make_configs(order_task.TASK, module.get_config(variant))
 
 
 def _row(size):
@@ -158,9 +159,13 @@ def test_the_largest_trains_two_steps_if_shrunk(tmp_path, quick_compilation):
     config.model.window = 16
   configs = {name: _TYPES[name](**config[name]) for name in _TYPES}
   reports = []
-  params = trainer.train(
-    tiny_run.dataset(), tmp_path, **configs, on_progress=reports.append
+  trained = trainer.train(
+    order_task.TASK,
+    tiny_run.dataset(),
+    tmp_path,
+    **configs,
+    on_progress=reports.append,
   )
   assert [report.step for report in reports] == [1, 2]
   assert reports[-1].num_skipped == 0
-  assert lmm.num_params(params) == _num_params(configs["model"])
+  assert lmm.num_params(trained.params) == _num_params(configs["model"])

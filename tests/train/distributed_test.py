@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from mars_jax.train import checkpoint
+from mars_jax.train import order_task
 from mars_jax.train import sharding
 from mars_jax.train import trainer
 from tests.support.processes import devices
@@ -48,6 +48,7 @@ def test_losses_are_those_of_one_process(outcomes):
   parallel = sharding.ParallelConfig()
   mesh = sharding.make_mesh(parallel, jax.devices()[:1])
   init, _, step = trainer.programs(
+    order_task.TASK,
     mesh,
     0,
     two_processes.CONFIGS["model"],
@@ -57,7 +58,7 @@ def test_losses_are_those_of_one_process(outcomes):
   _, losses = tiny_run.steps(tiny_run.dataset(), mesh, init(), step, 5)
   for outcome in outcomes:
     np.testing.assert_allclose(outcome["losses"][:5], losses, rtol=1e-5)
-    assert outcome["orders"] == 16 * 17
+    assert outcome["orders"] == 16 * 16
 
 
 def test_both_report_the_same_and_stop_after_the_same_step(outcomes):
@@ -75,6 +76,6 @@ def test_one_of_them_writes_the_metrics(folder):
 
 
 def test_the_checkpoint_of_both_is_a_model_here(folder):
-  model = checkpoint.load(folder / "whole" / "checkpoints", "best")
+  model = order_task.load(folder / "whole" / "checkpoints", "best")
   assert model.config == two_processes.CONFIGS["model"]
   assert set(model.tokenizers) == {"A", "B"}

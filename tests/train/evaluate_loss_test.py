@@ -13,6 +13,8 @@ from mars_jax.data import dataset as dataset_lib
 from mars_jax.feeds import registry
 from mars_jax.tokens import vocab
 from mars_jax.train import checkpoint
+from mars_jax.train import order_task
+from mars_jax.train import task
 from mars_jax.train import trainer
 from mars_jax.train import validation
 from mars_jax.utils import stats
@@ -50,7 +52,9 @@ def folder(tmp_path_factory):
     model = lmm.Model(_params(), tiny_run.MODEL, tokenizers, {})
     lmm.save(folder / f"{name}.npz", model)
   shapes = jax.eval_shape(
-    lambda: trainer.init_state(0, tiny_run.MODEL, tiny_run.OPTIMIZER)
+    lambda: trainer.init_state(
+      order_task.TASK, 0, tiny_run.MODEL, tiny_run.OPTIMIZER
+    )
   )
   state = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
   with checkpoint.Checkpointer(
@@ -142,7 +146,7 @@ def test_scores_are_those_of_validation_with_the_bins_of_the_model(
       assert baselines[name]["all"] == [pytest.approx(mean), None]
   over_all = results["model"]["all markets"]
   assert over_all["orders"] == sum(map(len, nats.values()))
-  mean = validation.mean_nats(nats).sum()
+  mean = task.mean(nats).sum()
   assert over_all["all"][0] == pytest.approx(mean, rel=1e-4)
 
 

@@ -181,7 +181,7 @@ from mars_jax.train import sweep
 from tests.support import paths
 from tests.support.train import tiny_run
 
-def run(name, configs, data, folder, *, max_orders, on_progress):
+def run(task, name, configs, data, folder, *, max_orders, on_progress):
   model = jax.eval_shape(
     lambda: lmm.init(jax.random.key(0), config=configs["model"])
   )

@@ -10,7 +10,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from mars_jax import lmm
-from mars_jax.train import checkpoint
+from mars_jax.train import order_task
 from mars_jax.train import sharding
 from mars_jax.train import trainer
 from tests.support.processes import devices
@@ -78,7 +78,7 @@ class TestOnEightDevices:
     ):
       assert runs_by_name[name]["params"] == shapes[params], name
       assert runs_by_name[name]["moments"] == shapes[moments], name
-    model = checkpoint.load(workdir / "checkpoints")
+    model = order_task.load(workdir / "checkpoints")
     assert model.config == MODEL
     assert model.card["step"] == sharded_steps.NUM_STEPS
     for leaf in jax.tree.leaves(model.params):
@@ -129,7 +129,9 @@ class TestRules:
   @pytest.mark.parametrize("name", ["adamw", "muon"])
   def test_moments_are_cut_as_their_parameters(self, name):
     optimizer = dataclasses.replace(tiny_run.OPTIMIZER, name=name)
-    state = jax.eval_shape(lambda: trainer.init_state(0, MODEL, optimizer))
+    state = jax.eval_shape(
+      lambda: trainer.init_state(order_task.TASK, 0, MODEL, optimizer)
+    )
     params = _named_specs(state.params)
     num_found = 0
     for path, spec in _named_specs(state.optimizer).items():

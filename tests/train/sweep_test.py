@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mars_jax import lmm
+from mars_jax.train import order_task
 from mars_jax.train import progress as progress_lib
 from mars_jax.train import sharding
 from mars_jax.train import sweep
@@ -30,7 +31,9 @@ def data():
 def done(quick_compilation, data, tmp_path_factory):
   """The folder of a sweep with a run that is done, and its result."""
   folder = tmp_path_factory.mktemp("sweep")
-  return folder, sweep.run("one", tiny_run.CONFIGS, data, folder)
+  return folder, sweep.run(
+    order_task.TASK, "one", tiny_run.CONFIGS, data, folder
+  )
 
 
 def _changed(section, **changes):
@@ -75,7 +78,7 @@ def test_the_result_is_that_of_the_trained_model(data, done, tmp_path):
 def test_what_is_done_is_not_done_again(data, done, monkeypatch):
   folder, result = done
   monkeypatch.delattr(trainer, "train")
-  again = sweep.run("one", tiny_run.CONFIGS, data, folder)
+  again = sweep.run(order_task.TASK, "one", tiny_run.CONFIGS, data, folder)
   assert again == json.loads(json.dumps(result))
 
 
@@ -91,12 +94,14 @@ def test_another_run_of_the_same_name_is_refused(data, done):
   with pytest.raises(
     ValueError, match=r"optimizer\.learning_rate was 0\.01, is 0\.5"
   ):
-    sweep.run("one", configs, data, folder)
+    sweep.run(order_task.TASK, "one", configs, data, folder)
   other = dataclasses.replace(data, source={"days": 3})
   with pytest.raises(ValueError, match=r"source\.days was 2, is 3"):
-    sweep.run("one", tiny_run.CONFIGS, other, folder)
+    sweep.run(order_task.TASK, "one", tiny_run.CONFIGS, other, folder)
   with pytest.raises(ValueError, match="max_orders was None, is 5"):
-    sweep.run("one", tiny_run.CONFIGS, data, folder, max_orders=5)
+    sweep.run(
+      order_task.TASK, "one", tiny_run.CONFIGS, data, folder, max_orders=5
+    )
 
 
 def test_how_it_is_spread_makes_no_other_run(data, done):
@@ -105,18 +110,27 @@ def test_how_it_is_spread_makes_no_other_run(data, done):
     **tiny_run.CONFIGS,
     "parallel": sharding.ParallelConfig(accumulation=2),
   }
-  assert sweep.run("one", configs, data, folder)["valid"] == result["valid"]
+  assert (
+    sweep.run(order_task.TASK, "one", configs, data, folder)["valid"]
+    == result["valid"]
+  )
 
 
 def test_a_run_that_was_killed_goes_on(data, done, tmp_path):
   _, result = done
   with pytest.raises(tiny_run.Killed):
     sweep.run(
-      "one", tiny_run.CONFIGS, data, tmp_path, on_progress=_killed_at(5)
+      order_task.TASK,
+      "one",
+      tiny_run.CONFIGS,
+      data,
+      tmp_path,
+      on_progress=_killed_at(5),
     )
   assert not (tmp_path / "one.json").exists()
   steps = []
   resumed = sweep.run(
+    order_task.TASK,
     "one",
     tiny_run.CONFIGS,
     data,
@@ -137,7 +151,7 @@ def test_the_speed_is_that_of_steps_after_the_first_without_validation(
   params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes)
   clock = 0.0
 
-  def train(dataset, workdir, *, on_progress, **configs):
+  def train(task, dataset, workdir, *, on_progress, **configs):
     nonlocal clock
     for step, seconds in enumerate((50, 9, 2, 2, 30, 2), start=1):
       clock += seconds
@@ -145,16 +159,16 @@ def test_the_speed_is_that_of_steps_after_the_first_without_validation(
         progress_lib.Progress(
           step=step,
           train_nats=1.0,
-          orders=16 * 17,
+          orders=16 * 16,
           learning_rate=0.1,
           grad_norm=1.0,
           num_skipped=0,
           valid_nats=np.zeros(4) if seconds == 30 else None,
         )
       )
-    return params
+    return trainer.Trained(params, None)
 
   monkeypatch.setattr(trainer, "train", train)
   monkeypatch.setattr(sweep.time, "perf_counter", lambda: clock)
-  result = sweep.run("fake", tiny_run.CONFIGS, data, tmp_path)
+  result = sweep.run(order_task.TASK, "fake", tiny_run.CONFIGS, data, tmp_path)
   assert result["tokens_per_second"] == 16 * 16 / 2

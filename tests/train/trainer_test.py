@@ -1,6 +1,7 @@
 """Training: a run is its configs and data, whatever interrupts it."""
 
 import dataclasses
+import functools
 import os
 import signal
 import sys
@@ -22,6 +23,7 @@ from mars_jax.tokens import vocab
 from mars_jax.train import checkpoint
 from mars_jax.train import loss
 from mars_jax.train import optimizer as optimizer_lib
+from mars_jax.train import order_task
 from mars_jax.train import progress as progress_lib
 from mars_jax.train import sharding
 from mars_jax.train import trainer
@@ -62,7 +64,9 @@ def state():
 def _programs():
   """The programs of the runs here."""
   mesh = sharding.make_mesh(_ONE)
-  return trainer.programs(mesh, TRAIN.seed, MODEL, OPTIMIZER, _ONE)
+  return trainer.programs(
+    order_task.TASK, mesh, TRAIN.seed, MODEL, OPTIMIZER, _ONE
+  )
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +160,7 @@ class TestInterruption:
       _run(dataset, tmp_path, on_progress=terminate)
     assert raised.value.step == 4
     assert signal.getsignal(signal.SIGTERM) is before
-    assert checkpoint.load(tmp_path / "checkpoints").card["step"] == 4
+    assert order_task.load(tmp_path / "checkpoints").card["step"] == 4
     resumed, reports = _run(dataset, tmp_path)
     assert [report.step for report in reports] == [5, 6]
     workdir, params, _ = uninterrupted
@@ -229,7 +233,7 @@ class TestCheckpoints:
   def test_a_model_is_read_without_its_run(self, dataset, uninterrupted):
     workdir, params, reports = uninterrupted
     folder = workdir / "checkpoints"
-    model = checkpoint.load(folder)
+    model = order_task.load(folder)
     assert model.config == MODEL
     chex.assert_trees_all_equal(model.params, params)
     chex.assert_trees_all_equal(model.tokenizers, dataset.tokenizers)
@@ -237,20 +241,20 @@ class TestCheckpoints:
     assert model.card["config"]["optimizer"] == dataclasses.asdict(OPTIMIZER)
     expected = reports[-1].valid_nats.sum()
     assert model.card["validation_nats_per_order"] == pytest.approx(expected)
-    earlier = checkpoint.load(folder, 3)  # Of a step without a validation.
+    earlier = order_task.load(folder, 3)  # Of a step without a validation.
     assert earlier.card["step"] == 3
     assert earlier.card["validation_nats_per_order"] is None
-    assert checkpoint.load(folder, "best").card["step"] == 6
+    assert order_task.load(folder, "best").card["step"] == 6
 
   def test_one_that_is_not_there_is_an_error_that_lists_them(
     self, uninterrupted, tmp_path
   ):
     with pytest.raises(ValueError, match="no checkpoint 4; it has steps 3, 6"):
-      checkpoint.load(uninterrupted[0] / "checkpoints", 4)
+      order_task.load(uninterrupted[0] / "checkpoints", 4)
     with pytest.raises(FileNotFoundError, match="no folder of checkpoints"):
-      checkpoint.load(tmp_path / "nothing")
+      order_task.load(tmp_path / "nothing")
     with pytest.raises(ValueError, match="it has steps none"):
-      checkpoint.load(tmp_path, "best")
+      order_task.load(tmp_path, "best")
 
 
 def _steps(folder):
@@ -284,7 +288,7 @@ class TestLoop:
   def test_progress_tells_steps_orders_and_validations(self, uninterrupted):
     _, _, reports = uninterrupted
     assert [report.step for report in reports] == [1, 2, 3, 4, 5, 6]
-    assert {report.orders for report in reports} == {16 * 17}
+    assert {report.orders for report in reports} == {16 * 16}
     has_validation = [report.valid is not None for report in reports]
     assert has_validation == [False, True] * 3
     schedule = optimizer_lib.make_schedule(OPTIMIZER)
@@ -498,12 +502,12 @@ class TestStep:
       config = dataclasses.replace(MODEL, dropout=0.0, **changes)
       return jax.jit(
         lambda params: trainer._mean_gradients(
+          functools.partial(order_task.TASK.loss, config=config),
           params,
           self._tokenizers,
           batch,
           jax.random.key(0),
-          config=config,
-          parallel=sharding.ParallelConfig(accumulation=accumulation),
+          sharding.ParallelConfig(accumulation=accumulation),
         )
       )(params)
 
@@ -546,7 +550,9 @@ class TestMetrics:
     valid = dataclasses.replace(
       self.PROGRESS, step=4, valid={"A": 2 * nats}, valid_nats=nats
     )
-    with progress_lib.Writer(tmp_path, step=2, tensorboard=True) as writer:
+    with progress_lib.Writer(
+      tmp_path, vocab.FIELDS, step=2, tensorboard=True
+    ) as writer:
       writer.write(self.PROGRESS)
       assert not (tmp_path / "metrics.csv").exists()
       writer.write(valid)
@@ -573,12 +579,14 @@ class TestMetrics:
   ):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(ImportError, match=r"pip install 'mars-jax\[log\]'"):
-      progress_lib.Writer(tmp_path, step=0, tensorboard=True)
+      progress_lib.Writer(tmp_path, vocab.FIELDS, step=0, tensorboard=True)
 
   def test_only_the_first_process_writes(self, monkeypatch, tmp_path):
     calls = self._board(monkeypatch)
     monkeypatch.setattr(jax, "process_index", lambda: 1)
-    with progress_lib.Writer(tmp_path, step=0, tensorboard=True) as writer:
+    with progress_lib.Writer(
+      tmp_path, vocab.FIELDS, step=0, tensorboard=True
+    ) as writer:
       writer.write(
         dataclasses.replace(
           self.PROGRESS, valid={}, valid_nats=np.zeros(4, np.float64)

@@ -12,6 +12,7 @@ import chex
 import jax
 
 from mars_jax.train import checkpoint
+from mars_jax.train import order_task
 from mars_jax.train import sharding
 from mars_jax.train import trainer
 from tests.support.train import tiny_run
@@ -34,7 +35,9 @@ _OTHER = (4, sharding.ParallelConfig(strategy="zero2", model=2))
 def _programs(num_devices, parallel):
   """Returns a mesh, and the programs of a run on it."""
   mesh = sharding.make_mesh(parallel, jax.devices()[:num_devices])
-  return mesh, *trainer.programs(mesh, 0, MODEL, tiny_run.OPTIMIZER, parallel)
+  return mesh, *trainer.programs(
+    order_task.TASK, mesh, 0, MODEL, tiny_run.OPTIMIZER, parallel
+  )
 
 
 def _shard_shapes(tree):

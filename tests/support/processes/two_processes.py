@@ -15,7 +15,7 @@ import chex
 import jax
 import pytest
 
-from mars_jax.train import checkpoint
+from mars_jax.train import order_task
 from mars_jax.train import sharding
 from mars_jax.train import trainer
 from tests.support.train import tiny_run
@@ -53,7 +53,7 @@ def main(process, port, folder):
 
   with pytest.raises(trainer.Preempted) as raised:
     run("interrupted", on_progress=interrupt)
-  saved = checkpoint.load(folder / "interrupted" / "checkpoints")
+  saved = order_task.load(folder / "interrupted" / "checkpoints")
   resumed, _ = run("interrupted")
   chex.assert_trees_all_close(
     sharding.gather(resumed), sharding.gather(params), rtol=1e-6

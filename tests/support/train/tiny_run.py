@@ -12,6 +12,7 @@ from mars_jax.data import store
 from mars_jax.data import windows as windows_lib
 from mars_jax.tokens import encoding
 from mars_jax.train import optimizer as optimizer_lib
+from mars_jax.train import order_task
 from mars_jax.train import sharding
 from mars_jax.train import trainer
 from tests.support.train import day_records
@@ -100,10 +101,14 @@ def run(dataset_, workdir, /, on_progress=lambda progress: None, **configs):
     reports.append(progress)
     on_progress(progress)
 
-  params = trainer.train(
-    dataset_, workdir, **{**CONFIGS, **configs}, on_progress=keep
+  trained = trainer.train(
+    order_task.TASK,
+    dataset_,
+    workdir,
+    **{**CONFIGS, **configs},
+    on_progress=keep,
   )
-  return params, reports
+  return trained.params, reports
 
 
 def kill_at(step):
