@@ -2,13 +2,14 @@
 # make test       runs the tests, without those marked slow: 5 minutes
 # make test-slow  runs the slow ones: real days, launch scripts, notebooks
 # make test-all   runs both
+# make docs       builds the documentation site, out/docs/index.html
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
 PYTEST := $(RUN) -m pytest --numprocesses=auto --dist=loadscope
 
-.PHONY: demo test test-slow test-all lint train clean
+.PHONY: demo test test-slow test-all lint docs train clean
 
 demo: $(VENV)/demo
 	$(RUN) launch/forecast.py --out=out/forecast
@@ -26,6 +27,12 @@ test-all: test test-slow
 lint: $(VENV)/test
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+
+# Warnings are errors: a link that leads nowhere is one.
+docs: $(VENV)/docs
+	$(RUN) docs/generate_api.py
+	$(RUN) -m sphinx -W --keep-going -q docs out/docs
+	@echo "The site: out/docs/index.html"
 
 # The run that made the model in mars_jax/demo; half an hour on two cores.
 train: $(VENV)/demo
@@ -46,4 +53,8 @@ $(VENV)/demo: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/test: pyproject.toml | $(VENV)/bin/python
 	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+$(VENV)/docs: pyproject.toml | $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[data,plot,docs]'
 	@touch $@

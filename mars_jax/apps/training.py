@@ -36,7 +36,7 @@ def train(
   baselines: bool = True,
   progress: bool = True,
 ) -> lmm.Model | None:
-  """Trains an order model on orders of one day or more.
+  """Trains an order model on one or more days.
 
   A run that was stopped goes on from its last checkpoint. The model is also
   written to `model.npz` in `workdir`, which `forecast` and `simulate` take.

@@ -25,7 +25,9 @@ _PROGRAMS = 16  # Of each kind that are kept compiled.
 
 T = TypeVar("T")
 ObserveFn = collections.abc.Callable[[state_lib.SimState, state_lib.Event], T]
+"""`(state, event) -> tree of arrays`, the values to keep of an event."""
 ProgressFn = collections.abc.Callable[[float, int], None]
+"""`(share of the horizon passed, events so far)`, called after each chunk."""
 
 
 def rollout(

@@ -4,5 +4,25 @@
 `order_task` is the order model's (`loss`, `validation`). `run` goes from a data
 set to a scored model file, `sweep` through many runs, `scaling` fits laws to
 them. `optimizer`, `sharding`, `checkpoint` and `progress` are the parts of the
-loop, and `cost` plans a run before it starts.
+loop, and `cost` plans a run before it starts. Import these as modules.
 """
+
+from mars_jax.train.optimizer import OptimizerConfig
+from mars_jax.train.sharding import ParallelConfig
+from mars_jax.train.task import Task
+from mars_jax.train.trainer import Preempted
+from mars_jax.train.trainer import TrainConfig
+from mars_jax.train.trainer import Trained
+from mars_jax.train.trainer import make_configs
+from mars_jax.train.trainer import train
+
+__all__ = (
+  "OptimizerConfig",
+  "ParallelConfig",
+  "Preempted",
+  "Task",
+  "TrainConfig",
+  "Trained",
+  "make_configs",
+  "train",
+)

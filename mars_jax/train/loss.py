@@ -48,7 +48,7 @@ def nats(
 
 def _log_prob(params, hidden, index, config):
   """`lmm.log_prob`; of a joint head, whose logits are large, in chunks."""
-  if config.head == "factored":
+  if config.head != "joint":
     return lmm.log_prob(params, hidden, index, config=config)
 
   @jax.checkpoint

@@ -6,7 +6,11 @@ import pytest
 
 from tests.support import paths
 
-_DOCUMENTS = [paths.ROOT / "README.md", *sorted(paths.ROOT.glob("docs/*.md"))]
+_DOCUMENTS = [
+  paths.ROOT / "README.md",
+  paths.ROOT / "tests" / "README.md",
+  *sorted(paths.ROOT.glob("docs/*.md")),
+]
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -17,7 +21,7 @@ def _anchors(path):
   return {word.replace(" ", "-") for word in words}
 
 
-@pytest.mark.parametrize("path", _DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", _DOCUMENTS, ids=lambda path: str(path.relative_to(paths.ROOT)))
 def test_links_lead_somewhere(path):
   for link in _LINK.findall(path.read_text()):
     if link.startswith("http"):

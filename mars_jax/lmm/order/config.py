@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal
 
 from mars_jax.lmm.nn import config as config_lib
+from mars_jax.lmm.order import heads
 from mars_jax.tokens import features
 from mars_jax.utils import checks
 
@@ -18,7 +19,8 @@ class LmmConfig(config_lib.TransformerConfig):
     inputs: fields of a token beside the order, and their embedding
       (`tokens.features`): "levels", or "ticks" as in the released code.
     head: "factored" (kind, then price, volume and interval, each given those
-      before it) or the paper's "joint", one softmax over all orders.
+      before it), the paper's "joint", one softmax over all orders, or another
+      of `heads.HEADS`.
     has_book: whether a token has the book and its mid; if not, it is the order
       and the time.
     has_values: whether the price, volume and interval of an order are embedded
@@ -29,7 +31,7 @@ class LmmConfig(config_lib.TransformerConfig):
   """
 
   inputs: Literal["levels", "ticks"] = "levels"
-  head: Literal["factored", "joint"] = "factored"
+  head: str = "factored"
   has_book: bool = True
   has_values: bool = True
   session: tuple[tuple[int, int], ...] = ((34_200, 41_400), (46_800, 54_000))
@@ -37,7 +39,7 @@ class LmmConfig(config_lib.TransformerConfig):
   def __post_init__(self):
     super().__post_init__()
     checks.one_of("inputs", self.inputs, features.SCHEMES)
-    checks.one_of("head", self.head, ("factored", "joint"))
+    checks.one_of("head", self.head, heads.HEADS)
     # Lists, as JSON has them, cannot be hashed.
     phases = tuple(tuple(phase) for phase in self.session)
     object.__setattr__(self, "session", phases)

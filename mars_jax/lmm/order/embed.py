@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mars_jax.lmm.nn import layers
 from mars_jax.lmm.order import config as config_lib
 from mars_jax.tokens import features as features_lib
 from mars_jax.tokens import vocab
@@ -20,35 +21,10 @@ _NUM_TICKS = 8  # From the mid to the best of a side, told apart; or more.
 _SECONDS_PER_DAY = 86_400.0
 _NUM_FIELD_ROWS = sum(vocab.FIELD_SIZES)
 
-# The order's fields have most of the variance at first, which is 0.2 in all.
-TABLE_INIT = nn.initializers.normal(0.2)
 _SMALL_INIT = nn.initializers.variance_scaling(0.1, "fan_in", "normal")
 # So that the four fields, the change and the time have a variance of 1.
 _TICKS_INIT = nn.initializers.normal(0.4)
 _LAYER_NORM_EPSILON = 1e-5  # PyTorch's.
-
-
-def lookup(
-  table: jax.Array, ids: jax.Array, sizes: tuple[int, ...]
-) -> jax.Array:
-  """Sums one row of each stacked table by one product.
-
-  On a CPU the gradient of a gather is a scatter, row by row, and dominates the
-  training of a small model; that of a product with one-hots is a product.
-
-  Args:
-    table: `[sum(sizes), D]`
-    ids: `[..., N]` int32; a row outside [0, sizes[n]) counts as zeros.
-    sizes: rows of each of the N tables.
-
-  Returns:
-    `[..., D]`
-  """
-  hots = [
-    jax.nn.one_hot(ids[..., n], size, dtype=table.dtype)
-    for n, size in enumerate(sizes)
-  ]
-  return jnp.concatenate(hots, axis=-1) @ table
 
 
 def make(config: config_lib.LmmConfig) -> nn.Module:
@@ -81,8 +57,8 @@ class LevelsEmbed(nn.Module):
   def __call__(self, features: features_lib.TokenFeatures) -> jax.Array:
     """Embeds tokens: leaves `[...]`, volumes `[..., 10]`, to `[..., D]`."""
     dim = self.config.dim
-    fields = self.param("fields", TABLE_INIT, (_NUM_FIELD_ROWS, dim))
-    x = lookup(fields, vocab.unpack(features.index), vocab.FIELD_SIZES)
+    fields = self.param("fields", layers.TABLE_INIT, (_NUM_FIELD_ROWS, dim))
+    x = layers.lookup(fields, vocab.unpack(features.index), vocab.FIELD_SIZES)
     smooth = [_time_basis(features.time)]
     if self.config.has_values:
       smooth.append(_value_basis(features))
@@ -114,7 +90,7 @@ class TicksEmbed(nn.Module):
     fields = self.param("fields", _TICKS_INIT, (_NUM_FIELD_ROWS, dim))
     times = self.param("time", _TICKS_INIT, (num_times, dim))
     row = _seconds_open(features.time, self.config.session)
-    x = lookup(fields, vocab.unpack(features.index), vocab.FIELD_SIZES)
+    x = layers.lookup(fields, vocab.unpack(features.index), vocab.FIELD_SIZES)
     x = x + times[row // config_lib.SECONDS_PER_ROW]
     if self.config.has_book:
       most = features_lib.MAX_BASIS_POINTS

@@ -14,8 +14,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mars_jax.lmm.order import config as config_lib
-from mars_jax.lmm.order import embed
+from mars_jax.lmm.nn import config as config_lib
+from mars_jax.lmm.nn import layers
 from mars_jax.tokens import vocab
 
 _TINY = 1e-38  # Above which float32 keeps its precision.
@@ -24,13 +24,6 @@ _TINY = 1e-38  # Above which float32 keeps its precision.
 _SMALL_INIT = nn.initializers.variance_scaling(
   0.01, "fan_in", "truncated_normal"
 )
-
-
-def make(config: config_lib.LmmConfig) -> nn.Module:
-  """Returns the head of `config.head`, with methods `log_prob` and `sample`."""
-  return (
-    FactoredHead(config) if config.head == "factored" else JointHead(config)
-  )
 
 
 class FactoredHead(nn.Module):
@@ -42,13 +35,13 @@ class FactoredHead(nn.Module):
   nothing (a field has its own) and makes the four `V` one matrix product.
   """
 
-  config: config_lib.LmmConfig
+  config: config_lib.TransformerConfig
 
   def setup(self):
     dim, sizes = self.config.dim, vocab.FIELD_SIZES
     self.inner = nn.DenseGeneral((len(sizes), dim), use_bias=False)
     self.given = [
-      self.param(f"given_{f}", embed.TABLE_INIT, (sum(sizes[:f]), dim))
+      self.param(f"given_{f}", layers.TABLE_INIT, (sum(sizes[:f]), dim))
       for f in range(1, len(sizes))
     ]
     self.out = [
@@ -81,14 +74,14 @@ class FactoredHead(nn.Module):
     x = inner[..., f, :]
     if f:
       table = self.given[f - 1]
-      x = x + embed.lookup(table, earlier, vocab.FIELD_SIZES[:f])
+      x = x + layers.lookup(table, earlier, vocab.FIELD_SIZES[:f])
     return self.out[f](jax.nn.silu(x)).astype(jnp.float32)
 
 
 class JointHead(nn.Module):
   """One softmax over all orders, the paper's."""
 
-  config: config_lib.LmmConfig
+  config: config_lib.TransformerConfig
 
   def setup(self):
     shape = (vocab.NUM_ORDERS, self.config.dim)
@@ -192,3 +185,7 @@ def _draw(weights, uniform):
   """Draws by inverse CDF: `[n]` weights and a uniform to an int32."""
   cdf = jnp.cumsum(weights)
   return jnp.sum(cdf <= uniform * cdf[-1]).astype(jnp.int32)
+
+
+HEADS = {"factored": FactoredHead, "joint": JointHead}
+"""The heads by name, `LmmConfig.head`; methods `log_prob` and `sample`."""

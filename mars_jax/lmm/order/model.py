@@ -36,6 +36,11 @@ TokenFeatures = features_lib.TokenFeatures
 Params = transformer.Params
 
 
+def _head(config: config_lib.LmmConfig):
+  """Returns the module of the config's head."""
+  return heads.HEADS[config.head](config)
+
+
 def init(key: jax.Array, *, config: config_lib.LmmConfig) -> Params:
   """Returns new parameters.
 
@@ -53,9 +58,7 @@ def init(key: jax.Array, *, config: config_lib.LmmConfig) -> Params:
   return {
     "embed": embed.make(config).init(embed_key, token)["params"],
     **transformer.init(block_key, config=config),
-    "head": heads.make(config).init(head_key, x, zero, method="log_prob")[
-      "params"
-    ],
+    "head": _head(config).init(head_key, x, zero, method="log_prob")["params"],
   }
 
 
@@ -118,9 +121,7 @@ def log_prob(
     given all. The sum over the last axis is the order's log-probability.
   """
   head = transformer.cast(params["head"], config)
-  return heads.make(config).apply(
-    {"params": head}, hidden, index, method="log_prob"
-  )
+  return _head(config).apply({"params": head}, hidden, index, method="log_prob")
 
 
 def sample(
@@ -143,7 +144,7 @@ def sample(
     value of probability below 1e-7 is drawn too often, too rarely or never.
   """
   uniforms = jax.random.uniform(key, (len(vocab.FIELD_SIZES),), jnp.float32)
-  fields = heads.make(config).apply(
+  fields = _head(config).apply(
     {"params": transformer.cast(params["head"], config)},
     hidden,
     uniforms,
