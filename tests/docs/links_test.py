@@ -21,7 +21,9 @@ def _anchors(path):
   return {word.replace(" ", "-") for word in words}
 
 
-@pytest.mark.parametrize("path", _DOCUMENTS, ids=lambda path: str(path.relative_to(paths.ROOT)))
+@pytest.mark.parametrize(
+  "path", _DOCUMENTS, ids=lambda path: str(path.relative_to(paths.ROOT))
+)
 def test_links_lead_somewhere(path):
   for link in _LINK.findall(path.read_text()):
     if link.startswith("http"):
