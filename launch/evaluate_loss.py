@@ -25,10 +25,8 @@ rates of each kind of order, given the book (zero intelligence), and the counts
 of orders and of pairs of orders. They score all orders of the split.
 """
 
-import dataclasses
 import json
 import math
-import pathlib
 
 import common
 from absl import flags
@@ -36,11 +34,7 @@ from absl import flags
 from mars_jax import lmm
 from mars_jax.apps import training
 from mars_jax.data import dataset as dataset_lib
-from mars_jax.tokens import vocab
-from mars_jax.train import checkpoint
-from mars_jax.train import order_task
-from mars_jax.train import validation
-from mars_jax.utils import stats
+from mars_jax.train import evaluation
 
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint", None, "A workdir of launch/train.py, or a model.npz."
@@ -100,56 +94,33 @@ _JSON = flags.DEFINE_bool(
 )
 flags.mark_flags_as_required(["checkpoint", "data"])
 
-_NAMES = (*vocab.FIELDS, "all")
-
 
 def main() -> None:
   """Scores and shows; the top of this file says what."""
-  model = _model(pathlib.Path(_CHECKPOINT.value))
-  dataset = _with_bins_of(model, training.open_dataset(_data_config(model)))
-  parts = dataset.parts.get(_SPLIT.value, ())
-  if not any(part.stop > max(part.start, 1) for part in parts):
-    raise ValueError(
-      f"{dataset.name} has no order to score in the split {_SPLIT.value!r}"
-    )
-  nats = validation.model_nats(
-    model.params,
+  model = evaluation.load_model(_CHECKPOINT.value, _STEP.value)
+  dataset = training.open_dataset(_data_config(model))
+  dataset, notes = evaluation.with_bins_of(model, dataset, _MARKET_BINS.value)
+  _print(notes)
+  scores, notes = evaluation.evaluate(
+    model,
     dataset,
-    config=model.config,
     split=_SPLIT.value,
     max_orders=_MAX_ORDERS.value,
+    block=_BLOCK.value,
+    baselines=_BASELINES.value,
   )
-  scores = {market: _scores(rows) for market, rows in nats.items()}
-  if len(scores) > 1:
-    scores["all markets"] = _over_all(list(scores.values()))
+  _print(notes)
   results = {
     "checkpoint": _CHECKPOINT.value,
     "step": model.card.get("step"),
     "data": dataset.name,
     "split": _SPLIT.value,
     "block": _BLOCK.value,
-    "model": scores,
-    "baselines": _baselines(dataset, nats) if _BASELINES.value else {},
+    **scores,
   }
   _report(results)
   if _JSON.value:
     print(json.dumps(_without_nan(results)))
-
-
-def _model(path: pathlib.Path) -> lmm.Model:
-  """Reads a model of a workdir, or of a file."""
-  if not path.is_dir():
-    if _STEP.value:
-      raise ValueError(f"--step={_STEP.value} is of a workdir, not of {path}")
-    return lmm.load(path)
-  step = _STEP.value or checkpoint.BEST
-  if step == "last":
-    step = None
-  elif step != checkpoint.BEST:
-    if not step.isdecimal():
-      raise ValueError(f"--step={step} is none of best, last, or a number")
-    step = int(step)
-  return order_task.load(path / "checkpoints", step)
 
 
 def _data_config(model: lmm.Model) -> dataset_lib.DataConfig:
@@ -166,74 +137,10 @@ def _data_config(model: lmm.Model) -> dataset_lib.DataConfig:
   )
 
 
-def _with_bins_of(
-  model: lmm.Model, dataset: dataset_lib.Dataset
-) -> dataset_lib.Dataset:
-  """Returns the data set with the model's bins."""
-  if _MARKET_BINS.value and _MARKET_BINS.value not in model.tokenizers:
-    raise ValueError(
-      f"--market_bins={_MARKET_BINS.value} is none of the model's markets:"
-      f" {', '.join(model.tokenizers)}"
-    )
-  tokenizers = {}
-  for market in dataset.markets:
-    if market in model.tokenizers or not _MARKET_BINS.value:
-      lender = market
-    else:
-      lender = _MARKET_BINS.value
-    try:
-      tokenizers[market] = model.tokenizer(lender)
-    except ValueError as error:
-      raise ValueError(f"{error}; --market_bins names one to use") from error
-    if market not in model.tokenizers:
-      lender = _MARKET_BINS.value or next(iter(model.tokenizers))
-      common.CONSOLE.print(
-        f"note: the model has no bins for {market}; those for {lender} are used"
-      )
-  return dataclasses.replace(dataset, tokenizers=tokenizers)
-
-
-def _scores(nats) -> dict:
-  """Returns (mean, half width) by field and in all.
-
-  Of nats `[V, F]`.
-  """
-  columns = [*nats.T, nats.sum(axis=1)]
-  means = [stats.mean_interval(x, _BLOCK.value) for x in columns]
-  return {"orders": len(nats), **dict(zip(_NAMES, means, strict=True))}
-
-
-def _over_all(by_market: list[dict]) -> dict:
-  """Returns the scores over the orders of all markets."""
-  sizes = [scores["orders"] for scores in by_market]
-  return {
-    "orders": sum(sizes),
-    **{
-      name: stats.pooled([scores[name] for scores in by_market], sizes)
-      for name in _NAMES
-    },
-  }
-
-
-def _baselines(dataset: dataset_lib.Dataset, markets) -> dict:
-  """Returns the scores of the baselines, by market."""
-  found = {}
-  for market in markets:
-    parts = dataset.market_parts("train", market)
-    if not any(part.stop > max(part.start, 1) for part in parts):
-      common.CONSOLE.print(f"note: {market} has no orders to fit baselines to")
-      continue
-    split = {"market": market, "split": _SPLIT.value}
-    found[market] = {
-      name: {"all": (nats, math.nan)}
-      for name, nats in validation.count_nats(dataset, **split).items()
-    }
-    try:
-      random_flow = validation.zero_intelligence_nats(dataset, **split)
-      found[market]["zero intelligence"] = _scores(random_flow)
-    except ValueError as error:  # There are no rates: no limit orders, say.
-      common.CONSOLE.print(f"note: {market}, zero intelligence: {error}")
-  return found
+def _print(notes: list[str]) -> None:
+  """Prints lines."""
+  for note in notes:
+    common.CONSOLE.print(note)
 
 
 def _report(results: dict) -> None:
@@ -246,7 +153,7 @@ def _report(results: dict) -> None:
       ("", *columns),
       (
         (field, *(_text(column.get(field)) for column in columns.values()))
-        for field in _NAMES
+        for field in evaluation.NAMES
       ),
     )
 

@@ -22,8 +22,6 @@ scaling.json with all that was found. A law that the runs are too few to tell is
 left out.
 """
 
-import collections.abc
-import dataclasses
 import json
 import math
 import os
@@ -31,20 +29,17 @@ import pathlib
 import sys
 
 import common
-import jax
-import matplotlib
-import matplotlib.axes
-import matplotlib.figure
-import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
+from mars_jax.apps.report import scaling_plot
 from mars_jax.data import dataset as dataset_lib
-from mars_jax.train import cost as plan_lib
 from mars_jax.train import order_task
 from mars_jax.train import scaling
+from mars_jax.train import scaling_sweep
 from mars_jax.train import sweep
 from mars_jax.train import trainer
+from mars_jax.utils import files
 from mars_jax.utils import progress as progress_lib
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -67,44 +62,20 @@ flags.register_multi_flags_validator(
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Run:
-  """A run of the sweep.
-
-  Attributes:
-    name: of its files.
-    size: the name of its size.
-    configs: as `trainer.train` takes them.
-    plan: of the run, on one device.
-    seconds: that it is estimated to take.
-  """
-
-  name: str
-  size: str
-  configs: dict
-  plan: plan_lib.CostEstimate
-  seconds: float
-
-
 def main() -> None:
   """Trains, fits and shows; the top of this file says what."""
+  for path in _outputs():
+    files.check_writable(path)
   config = _CONFIG.value
   config.data.path = _DATA.value
   dataset = dataset_lib.from_folder(_DATA.value, config.data.market)
   num_orders = dataset.num_orders("train")
   print(f"{dataset.name}: {num_orders:,} orders to train on")
-  runs = [
-    _make_run(config, size, budget)
-    for size in config.sweep.sizes
-    for budget in config.sweep.budgets
-  ]
-  num_all = len(runs)
-  runs = [run for run in runs if run.plan.flops <= config.sweep.max_flops]
-  runs.sort(key=lambda run: run.seconds)
-  if len(runs) < num_all:
+  runs, num_left_out = scaling_sweep.runs(config)
+  if num_left_out:
     print(
-      f"{num_all - len(runs)} of {num_all} runs are left out: they take more"
-      " than config.sweep.max_flops"
+      f"{num_left_out} of {len(runs) + num_left_out} runs are left out: they"
+      " take more than config.sweep.max_flops"
     )
   if _DRY_RUN.value:
     _print_plan(runs, num_orders)
@@ -117,44 +88,25 @@ def main() -> None:
     sys.exit(os.EX_TEMPFAIL)
   _print_runs(runs, results)
   with common.CONSOLE.status("fitting laws to resamples of the runs"):
-    laws = _laws(results)
+    laws, left_out = scaling_sweep.laws(results, num_samples=_RESAMPLES.value)
+  for title, reason in left_out.items():
+    print(f"{title}: left out: {reason}")
   _print_laws(laws)
   text = json.dumps({"laws": laws, "runs": results}, indent=2)
   (out / "scaling.json").write_text(text)
   if _PLOT.value:
-    _draw(results, pathlib.Path(_PLOT.value), dataset.name)
+    points = scaling_sweep.points(results)["ours"]
+    scaling_plot.draw(points, _PLOT.value, title=dataset.name)
     print(f"{_PLOT.value} written")
 
 
-def _make_run(config, size: str, budget: int) -> _Run:
-  """Returns a run: the config with a size, and what the budget makes of it."""
-  sections = config.to_dict()
-  model = {**sections["model"], **config.sweep.sizes[size]}
-  length = config.batch.window_length - 1  # The last order is not an input.
-  num_steps = max(round(budget / (config.batch.batch_size * length)), 2)
-  width = model["dim"] / config.model.dim
-  optimizer = {
-    **config.optimizer,
-    "num_steps": num_steps,
-    "warmup_steps": math.ceil(num_steps * config.sweep.warmup_share),
-    "learning_rate": config.optimizer.learning_rate
-    * width**config.sweep.learning_rate_power,
-  }
-  configs = trainer.make_configs(
-    order_task.TASK, {**sections, "model": model, "optimizer": optimizer}
-  )
-  plan = plan_lib.make(
-    **{name: configs[name] for name in plan_lib.CONFIGS},
-    num_devices=jax.device_count(),
-    device_kind=jax.devices()[0].device_kind,
-    utilisation=config.sweep.utilisation,
-  )
-  seconds = plan.hours * 3600 + plan.tokens * config.sweep.seconds_per_token
-  seconds += config.sweep.seconds_per_run
-  return _Run(f"{size}-{budget}", size, configs, plan, seconds)
+def _outputs() -> list[pathlib.Path]:
+  """Returns the files to write."""
+  out = [] if _DRY_RUN.value else [pathlib.Path(_OUT.value) / "scaling.json"]
+  return out + ([pathlib.Path(_PLOT.value)] if _PLOT.value else [])
 
 
-def _print_plan(runs: list[_Run], num_orders: int) -> None:
+def _print_plan(runs: list[scaling_sweep.Run], num_orders: int) -> None:
   """Prints what each run would take, and all of them."""
   rows = [
     (
@@ -176,7 +128,9 @@ def _print_plan(runs: list[_Run], num_orders: int) -> None:
   common.print_table("runs", header, rows)
 
 
-def _train(runs: list[_Run], dataset, out, max_orders) -> list[dict]:
+def _train(
+  runs: list[scaling_sweep.Run], dataset, out, max_orders
+) -> list[dict]:
   """Trains all runs under one progress bar."""
   results, done = [], 0.0
   total = sum(run.seconds for run in runs)
@@ -208,7 +162,7 @@ def _train(runs: list[_Run], dataset, out, max_orders) -> list[dict]:
   return results
 
 
-def _print_runs(runs: list[_Run], results: list[dict]) -> None:
+def _print_runs(runs: list[scaling_sweep.Run], results: list[dict]) -> None:
   """Prints the runs, marking those that repeated orders."""
   rows = [
     (
@@ -240,120 +194,6 @@ def _print_runs(runs: list[_Run], results: list[dict]) -> None:
     )
 
 
-def _points(results: list[dict]) -> dict[str, np.ndarray]:
-  """Returns N, D and loss by run, ours and MarS's.
-
-  float64 `[n, 3]`.
-
-  The paper's losses on the way are of one long run each; ours are all of runs
-  whose learning rate had come down.
-  """
-  found = {}
-  for who, n in (
-    ("ours", "params"),
-    ("ours, N less tables", "params_without_tables"),
-  ):
-    found[who] = [
-      (run[n], run["tokens"], run["valid"]["nats"]) for run in results
-    ]
-  for who, n in (("MarS", "num_params"), ("MarS, N in use", "num_live")):
-    found[who] = [
-      (getattr(model, n), tokens, nats)
-      for model in scaling.PAPER
-      for tokens, nats in zip(scaling.PAPER_TOKENS, model.nats, strict=True)
-      if not math.isnan(nats)
-    ]
-  return {who: np.array(points, float) for who, points in found.items()}
-
-
-@dataclasses.dataclass(frozen=True)
-class _Question:
-  """A law to fit, to which runs, and its report.
-
-  Attributes:
-    title: the formula, and of which runs.
-    columns: of `_points` that are its variables: 0 is N, 1 is D.
-    held: the column of which only the largest value counts, None for all.
-    values: {name: function of the law}.
-  """
-
-  title: str
-  columns: tuple[int, ...]
-  held: int | None
-  values: dict[str, collections.abc.Callable[[scaling.Law], float]]
-
-
-_POWER = {
-  "ln c": lambda law: law.log_scales[0],
-  "a": lambda law: law.exponents[0],
-}
-_QUESTIONS = (
-  _Question(
-    "E + A N^-alpha + B D^-beta, all runs",
-    columns=(0, 1),
-    held=None,
-    values={
-      "E": lambda law: law.floor,
-      "ln A": lambda law: law.log_scales[0],
-      "alpha": lambda law: law.exponents[0],
-      "ln B": lambda law: law.log_scales[1],
-      "beta": lambda law: law.exponents[1],
-      # The N that is best for its FLOPs, if they go with N D, goes with their
-      # power of this; from [1] of `scaling`.
-      "beta / (alpha + beta)": lambda law: (
-        law.exponents[1] / law.exponents.sum()
-      ),
-    },
-  ),
-  _Question("c N^-a, at the largest D", (0,), held=1, values=_POWER),
-  _Question(
-    "E + c N^-a, at the largest D",
-    columns=(0,),
-    held=1,
-    values={"E": lambda law: law.floor, **_POWER},
-  ),
-  _Question("c D^-a, of the largest N", (1,), held=0, values=_POWER),
-)
-
-
-def _laws(results: list[dict]) -> dict[str, dict[str, dict]]:
-  """Returns {title: {who: `_answer`}}; says what is left out, and why."""
-  laws = {}
-  for question in _QUESTIONS:
-    try:
-      laws[question.title] = {
-        who: _answer(question, points)
-        for who, points in _points(results).items()
-      }
-    except ValueError as error:
-      print(f"{question.title}: left out: {error}")
-  return laws
-
-
-def _answer(question: _Question, points: np.ndarray) -> dict[str, dict]:
-  """Returns each value with its interval, fit for JSON.
-
-  Raises:
-    ValueError: if the runs are too few to tell the law.
-  """
-  if question.held is not None:
-    held = points[:, question.held]
-    points = points[held == held.max()]
-  x, loss = points[:, question.columns], points[:, 2]
-  has_floor = "E" in question.values
-  law = scaling.fit(x, loss, has_floor=has_floor)
-  laws = scaling.bootstrap(
-    x, loss, has_floor=has_floor, num_samples=_RESAMPLES.value
-  )
-  return {
-    name: {
-      "value": float(value(law)),
-      "interval": scaling.interval(laws, value),
-    }
-    for name, value in question.values.items()
-  }
-
-
 def _print_laws(laws: dict[str, dict[str, dict]]) -> None:
   """Prints each law, ours beside the paper's."""
   for title, answers in laws.items():
@@ -368,76 +208,6 @@ def _text(estimate: dict) -> str:
   """Returns a value and its interval."""
   low, high = estimate["interval"]
   return f"{estimate['value']:.3g} ({low:.3g} to {high:.3g})"
-
-
-def _draw(results: list[dict], path: pathlib.Path, title: str) -> None:
-  """Draws the losses and the law over N and D.
-
-  Args:
-    results: of the runs.
-    path: of the picture; its ending says of what kind, say .png.
-    title: of the picture.
-  """
-  points = _points(results)["ours"]
-  try:
-    law = scaling.fit(points[:, :2], points[:, 2])
-    (ln_a, ln_b), (alpha, beta) = law.log_scales, law.exponents
-    title += (
-      f": {law.floor:.2f} + e^{ln_a:.2f} N^-{alpha:.3g}"
-      f" + e^{ln_b:.2f} D^-{beta:.3g}"
-    )
-  except ValueError:  # The runs do not tell it, as `_laws` has said.
-    law = None
-  figure = matplotlib.figure.Figure(figsize=(11, 4.5), dpi=150)
-  left, right = figure.subplots(1, 2, sharey=True)
-  _draw_panel(left, points, law, 0, "parameters", "{} orders seen")
-  _draw_panel(right, points, law, 1, "orders seen", "{} parameters")
-  left.set_ylabel("validation loss, nats an order")
-  figure.suptitle(title, fontsize=9)
-  figure.tight_layout()
-  figure.savefig(path)
-
-
-def _draw_panel(
-  axes: matplotlib.axes.Axes,
-  points: np.ndarray,
-  law: scaling.Law | None,
-  column: int,
-  xlabel: str,
-  label: str,
-) -> None:
-  """Draws loss and law over one column.
-
-  A line for each value of the other.
-
-  Args:
-    axes: where.
-    points: as of `_points`.
-    law: of N and D, None if the runs do not tell it.
-    column: 0 or 1.
-    xlabel: of the axis.
-    label: of a line, with a place for the value.
-  """
-  values = np.unique(points[:, 1 - column])
-  colors = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(values)))
-  x = np.geomspace(points[:, column].min(), points[:, column].max(), 100)
-  for value, color in zip(values, colors, strict=True):
-    rows = points[points[:, 1 - column] == value]
-    line = np.full((len(x), 2), value)
-    line[:, column] = x
-    if law is not None:
-      axes.plot(x, law(line), color=color, lw=1)
-    axes.plot(
-      rows[:, column],
-      rows[:, 2],
-      "o",
-      color=color,
-      label=label.format(f"{value:,.0f}"),
-    )
-  axes.set(xscale="log", xlabel=xlabel)
-  axes.grid(alpha=0.3)
-  axes.spines[["top", "right"]].set_visible(False)
-  axes.legend(frameon=False, fontsize=8)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,6 @@ kubectl reads as it does YAML.
 """
 
 import contextlib
-import json
 import os
 import pathlib
 import shlex
@@ -49,6 +48,7 @@ import common
 from absl import flags
 from ml_collections import config_flags
 
+from mars_jax.train import cluster
 from mars_jax.train import cost as plan_lib
 from mars_jax.train import order_task
 from mars_jax.train import trainer
@@ -104,21 +104,18 @@ flags.register_validator(
 )
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
-_CONTAINER = "train"
-_GRACE = 120  # Seconds from SIGTERM to SIGKILL: to finish a step and save.
-_MAX_CRASHES = 6
-_MEMORY_FRACTION = "0.92"  # Of a GPU's memory, for JAX; by default it is 0.75.
-_PORT = 8476  # Of process 0, for JAX.
 
 
 def main(*arguments: str) -> None:
   """Prints and submits; the top of this file says what."""
   plan = _plan(_CONFIG.value)
   command = _command(arguments)
+  job = _job()
   if _TO.value == "slurm":
-    text, submit = _slurm(command), ("sbatch",)
+    text, submit = cluster.slurm(job, command, _ROOT), ("sbatch",)
   else:
-    text, submit = _kubernetes(command), ("kubectl", "apply", "-f")
+    text = cluster.kubernetes(job, command)
+    submit = ("kubectl", "apply", "-f")
   print(text, flush=True)
   with contextlib.redirect_stdout(sys.stderr):  # The output is the file.
     common.print_table("plan", ("", ""), plan.rows())
@@ -136,6 +133,25 @@ def main(*arguments: str) -> None:
     file.flush()
     if subprocess.run([*submit, file.name]).returncode:
       raise OSError(f"{submit[0]} did not take the job")
+
+
+def _job() -> cluster.Job:
+  """Returns the job that the flags describe."""
+  return cluster.Job(
+    name=_NAME.value,
+    workdir=_WORKDIR.value,
+    nodes=_NODES.value,
+    devices_per_node=_DEVICES_PER_NODE.value,
+    cpus=_CPUS.value,
+    time=_TIME.value,
+    sbatch=tuple(_SBATCH.value),
+    setup=_SETUP.value,
+    image=_IMAGE.value,
+    claim=_CLAIM.value,
+    mount=_MOUNT.value,
+    resource=_RESOURCE.value,
+    node_selector=tuple(_NODE_SELECTOR.value),
+  )
 
 
 def _plan(config) -> plan_lib.CostEstimate:
@@ -166,129 +182,6 @@ def _command(arguments) -> str:
       *arguments,
     ]
   )
-
-
-def _slurm(command: str) -> str:
-  """Returns the batch script."""
-  options = [
-    f"--job-name={_NAME.value}",
-    f"--nodes={_NODES.value}",
-    "--ntasks-per-node=1",
-    f"--gpus-per-node={_DEVICES_PER_NODE.value}",
-    f"--cpus-per-task={_CPUS.value}",
-    f"--time={_TIME.value}",
-    f"--signal=TERM@{_GRACE}",
-    "--requeue",
-    "--open-mode=append",
-    f"--output={_WORKDIR.value}/slurm-%j.out",
-    *_SBATCH.value,
-  ]
-  devices = ",".join(map(str, range(_DEVICES_PER_NODE.value)))
-  return "\n".join(
-    [
-      "#!/bin/bash",
-      *(f"#SBATCH {option}" for option in options),
-      f"cd {shlex.quote(str(_ROOT))} || exit",
-      *([_SETUP.value] if _SETUP.value else []),
-      "# JAX gives a process under SLURM one GPU; here it has all of a node.",
-      f"export JAX_LOCAL_DEVICE_IDS={devices}",
-      f"export XLA_PYTHON_CLIENT_MEM_FRACTION={_MEMORY_FRACTION}",
-      "# The others may also save after the first one has.",
-      f"srun --kill-on-bad-exit=0 --cpus-per-task={_CPUS.value} {command}",
-      "status=$?",
-      f"if [ $status -eq {os.EX_TEMPFAIL} ]; then  # Saved, not done.",
-      '  scontrol requeue "$SLURM_JOB_ID"',
-      "fi",
-      "exit $status",
-      "",
-    ]
-  )
-
-
-def _kubernetes(command: str) -> str:
-  """Returns the manifest, a Service and a Job, as JSON."""
-  for flag in (_IMAGE, _CLAIM):
-    if not flag.value:
-      raise ValueError(f"--to=kubernetes needs --{flag.name}")
-  name = _NAME.value
-  service = {
-    "apiVersion": "v1",
-    "kind": "Service",
-    "metadata": {"name": name},
-    "spec": {
-      "clusterIP": "None",
-      "publishNotReadyAddresses": True,  # Pods look for each other at once.
-      "selector": {"job-name": name},
-    },
-  }
-  ignored = [
-    {
-      "onExitCodes": {
-        "containerName": _CONTAINER,
-        "operator": "In",
-        "values": [os.EX_TEMPFAIL],
-      }
-    },
-    {"onPodConditions": [{"type": "DisruptionTarget"}]},
-  ]
-  job = {
-    "apiVersion": "batch/v1",
-    "kind": "Job",
-    "metadata": {"name": name},
-    "spec": {
-      "completionMode": "Indexed",
-      "completions": _NODES.value,
-      "parallelism": _NODES.value,
-      # All pods fail where one does.
-      "backoffLimit": _MAX_CRASHES * _NODES.value,
-      # A pod that was preempted gets a successor, however often.
-      "podFailurePolicy": {
-        "rules": [{"action": "Ignore", **rule} for rule in ignored]
-      },
-      "template": {"spec": _pod(name, command)},
-    },
-  }
-  items = {"apiVersion": "v1", "kind": "List", "items": [service, job]}
-  return json.dumps(items, indent=2)
-
-
-def _pod(name: str, command: str) -> dict:
-  """Returns the specification of a pod, one a node."""
-  is_gpu = _RESOURCE.value == "nvidia.com/gpu"
-  if is_gpu:  # TPUs tell JAX who is who.
-    command += (
-      f" --coordinator={name}-0.{name}:{_PORT}"
-      f" --num_processes={_NODES.value} --process_id=$JOB_COMPLETION_INDEX"
-    )
-  volumes = {
-    "shared": {"persistentVolumeClaim": {"claimName": _CLAIM.value}},
-    "memory": {"emptyDir": {"medium": "Memory"}},  # For NCCL.
-  }
-  mounts = {"shared": _MOUNT.value, "memory": "/dev/shm"}
-  memory = {"XLA_PYTHON_CLIENT_MEM_FRACTION": _MEMORY_FRACTION}
-  return {
-    "subdomain": name,
-    "restartPolicy": "Never",
-    "terminationGracePeriodSeconds": _GRACE,
-    "nodeSelector": dict(s.split("=", 1) for s in _NODE_SELECTOR.value),
-    "containers": [
-      {
-        "name": _CONTAINER,
-        "image": _IMAGE.value,
-        # exec, so that SIGTERM reaches Python and not the shell.
-        "command": ["/bin/sh", "-c", f"exec {command}"],
-        "env": [{"name": key, "value": value} for key, value in memory.items()],
-        "resources": {
-          "requests": {"cpu": str(_CPUS.value)},
-          "limits": {_RESOURCE.value: str(_DEVICES_PER_NODE.value)},
-        },
-        "volumeMounts": [
-          {"name": key, "mountPath": path} for key, path in mounts.items()
-        ],
-      }
-    ],
-    "volumes": [{"name": key, **volume} for key, volume in volumes.items()],
-  }
 
 
 if __name__ == "__main__":

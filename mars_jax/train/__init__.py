@@ -2,9 +2,11 @@
 
 `trainer` has the step and the loop, and knows a model by its `task` alone;
 `order_task` is the order model's (`loss`, `validation`). `run` goes from a data
-set to a scored model file, `sweep` through many runs, `scaling` fits laws to
-them. `optimizer`, `sharding`, `checkpoint` and `progress` are the parts of the
-loop, and `cost` plans a run before it starts. Import these as modules.
+set to a scored model file, `evaluation` scores one on other data; `sweep` goes
+through many runs, and `scaling` fits laws to those of `scaling_sweep`.
+`optimizer`, `sharding`, `checkpoint` and `progress` are the parts of the loop;
+`cost` plans a run before it starts, `cluster` submits it. Import these as
+modules.
 """
 
 from mars_jax.train.optimizer import OptimizerConfig
