@@ -51,8 +51,9 @@ flags.mark_flags_as_required(["data", "out"])
 
 def main() -> None:
   """Trains what is missing and prints the table."""
-  dataset = dataset_lib.from_folder(_DATA.value)
   out = pathlib.Path(_OUT.value)
+  common.outputs(f"{out}/", [f"{name}.json" for name in _RUNS.value])
+  dataset = dataset_lib.from_folder(_DATA.value)
   rows = []
   for name in _RUNS.value:
     configs = _configs(name)

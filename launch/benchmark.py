@@ -196,7 +196,7 @@ def main(*arguments: str) -> None:
       " one"
     )
   if _PLOT.value:
-    pathlib.Path(_PLOT.value).parent.mkdir(parents=True, exist_ok=True)
+    common.outputs(_PLOT.value, ("",))
   measure, show = _COMMANDS[command]
   results = {"hardware": report.hardware(), **measure()}
   show(results)

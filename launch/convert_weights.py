@@ -74,6 +74,7 @@ _LIMITS = (
 
 def main() -> None:
   """Converts and shows; the top of this file says what."""
+  (out,) = common.outputs(_OUT.value, ("",))
   path = _WEIGHTS.value or weights.fetch(_SIZE.value)
   converted = weights.load(
     path, num_heads=_NUM_HEADS.value, window=_WINDOW.value
@@ -87,8 +88,6 @@ def main() -> None:
   model = lmm.Model(
     converted.params, converted.config, {_MARKET.value: tokenizer}, card
   )
-  out = pathlib.Path(_OUT.value)
-  out.parent.mkdir(parents=True, exist_ok=True)
   lmm.save(out, model)
   _report(converted, card)
   print(f"{out} written")

@@ -109,6 +109,8 @@ flags.mark_flag_as_required("out")
 
 def main(*paths: str) -> None:
   """Prepares the days, builds the data set, and prints both."""
+  out = pathlib.Path(_OUT.value)
+  common.outputs(f"{out}/", (manifest.MANIFEST,))
   paths = [*paths, *_listed_paths()]
   if not paths:
     raise ValueError("name the files to prepare; --help shows examples")
@@ -126,8 +128,6 @@ def main(*paths: str) -> None:
   if _SCHEDULER.value not in (None, executors.LOCAL):
     _check_absolute([*paths, _OUT.value])
   executors.stay_on_cpu()
-  out = pathlib.Path(_OUT.value)
-  out.mkdir(parents=True, exist_ok=True)
   jobs_lib.clean(out)
   began = time.time()
   with (

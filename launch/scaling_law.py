@@ -39,7 +39,6 @@ from mars_jax.train import scaling
 from mars_jax.train import scaling_sweep
 from mars_jax.train import sweep
 from mars_jax.train import trainer
-from mars_jax.utils import files
 from mars_jax.utils import progress as progress_lib
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -64,8 +63,10 @@ flags.register_multi_flags_validator(
 
 def main() -> None:
   """Trains, fits and shows; the top of this file says what."""
-  for path in _outputs():
-    files.check_writable(path)
+  if not _DRY_RUN.value:
+    common.outputs(f"{_OUT.value}/", ("scaling.json",))
+    if _PLOT.value:
+      common.outputs(_PLOT.value, ("",))
   config = _CONFIG.value
   config.data.path = _DATA.value
   dataset = dataset_lib.from_folder(_DATA.value, config.data.market)
@@ -98,12 +99,6 @@ def main() -> None:
     points = scaling_sweep.points(results)["ours"]
     scaling_plot.draw(points, _PLOT.value, title=dataset.name)
     print(f"{_PLOT.value} written")
-
-
-def _outputs() -> list[pathlib.Path]:
-  """Returns the files to write."""
-  out = [] if _DRY_RUN.value else [pathlib.Path(_OUT.value) / "scaling.json"]
-  return out + ([pathlib.Path(_PLOT.value)] if _PLOT.value else [])
 
 
 def _print_plan(runs: list[scaling_sweep.Run], num_orders: int) -> None:

@@ -37,7 +37,7 @@ _ENVIRONMENT = {
 _IMPORTED = (
   "ml_collections.config_flags",
   "mars_jax.apps.experiment",
-  "mars_jax.apps.forecast",
+  "mars_jax.apps.forecasting",
   "mars_jax.data.prepare",
   "mars_jax.lmm.released.weights",
   "mars_jax.train.sweep",
