@@ -9,6 +9,8 @@ _COPIES = _ROOT / "docs" / "copies"
 _LINKS = {
   "](../colabs/": "](copies/",
   "](../mars_jax/demo/": "](copies/",
+  "](tests/README.md)": "](copies/tests.md)",
+  "](../docs/": "](../",
 }
 
 project = "mars_jax"
@@ -28,10 +30,12 @@ def setup(app) -> None:
     _ROOT / "mars_jax" / "demo" / "card.md",
   ):
     shutil.copy(path, _COPIES)
-  app.connect("source-read", _redirect)
+  shutil.copy(_ROOT / "tests" / "README.md", _COPIES / "tests.md")
+  app.connect("source-read", lambda app, name, text: _redirect(text))
+  app.connect("include-read", lambda app, path, name, text: _redirect(text))
 
 
-def _redirect(app, name: str, source: list[str]) -> None:
+def _redirect(source: list[str]) -> None:
   """Replaces links in the text of a page."""
   for old, new in _LINKS.items():
     source[0] = source[0].replace(old, new)

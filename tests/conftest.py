@@ -3,6 +3,8 @@
 import os
 import pathlib
 
+import jaxlib
+
 # Compiled programs are kept: for the other workers, for the scripts that tests
 # start, and for the next run. XLA reads hints for features that the machine
 # lacks in what it wrote itself, and would log an error for each.
@@ -11,11 +13,20 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = str(
 )
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+# XLA's older emitters compile in half the time what then runs slower; a jaxlib
+# that does not know the flag would not start.
+os.environ.setdefault(
+  "XLA_FLAGS",
+  "--xla_cpu_use_fusion_emitters=false"
+  if jaxlib.__version__.startswith("0.10.")
+  else "",
+)
 
 import jax
 import pytest
 
 from mars_jax.feeds import samples
+from mars_jax.replay import engine
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -36,6 +47,14 @@ def bitstamp_sample():
     return samples.bitstamp()
   except ConnectionError as error:
     pytest.skip(f"needs the Bitstamp sample: {error}")
+
+
+@pytest.fixture(scope="module")
+def small_chunks():
+  """Has replays take 512 events at once, which short ones are padded to."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(engine, "CHUNK", 512)
+    yield
 
 
 @pytest.fixture(scope="module")

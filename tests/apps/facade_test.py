@@ -18,9 +18,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 @pytest.mark.slow
 def test_a_forecast_keeps_to_the_lunch_break_of_its_exchange():
-  path = paths.DATA / "sse" / "600519_2023-02-01.zip"
-  if not path.exists():
-    pytest.skip(f"needs {path.name}")
+  path = paths.real_day("sse/600519_2023-02-01.zip")
   found = apps.forecast(
     str(path),
     model="none",

@@ -10,6 +10,7 @@ from mars_jax import types
 from mars_jax.apps import impact
 from mars_jax.apps import start as start_lib
 from mars_jax.feeds import registry
+from tests.support.sim import synthetic_start
 
 _NUM = 16  # Trajectories.
 
@@ -88,7 +89,8 @@ def test_equal_groups_are_not_told_apart():
   assert (np.array(p_values) < 0.1).mean() < 0.1 + 4 * np.sqrt(0.09 / 40)
 
 
-def test_an_order_after_the_horizon_is_refused(market):
+def test_an_order_after_the_horizon_is_refused():
+  market = synthetic_start.market()
   with pytest.raises(ValueError, match="horizon"):
     impact.compare(
       market.flow,

@@ -25,7 +25,7 @@ from mars_jax.lob import venues
 from tests.support import paths
 from tests.support.sim import synthetic_start
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = pytest.mark.usefixtures("quick_compilation", "small_chunks")
 _NUM = 3
 _SECONDS = 6.0
 _NOTHING = {"table": "", "picture": False, "orders": 0, "state": False}
@@ -180,7 +180,7 @@ def test_a_horizon_in_orders_is_kept_exactly(tmp_path):
 
 @pytest.mark.parametrize(
   ("most", "sizes"),
-  [(250, [100, 100, 50]), (200, [100, 100]), (60, [60])],
+  [(250, [100, 100, 50]), (200, [100, 100]), (50, [50])],
 )
 def test_chunks_are_as_many_events_as_are_asked_for(most, sizes):
   start = synthetic_start.market()

@@ -38,7 +38,7 @@ def _load(stream, time, *, model, capacity=512, **options):
   )
 
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = pytest.mark.usefixtures("quick_compilation", "small_chunks")
 
 
 @pytest.fixture(scope="module")

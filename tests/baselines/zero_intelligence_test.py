@@ -21,7 +21,7 @@ _NUM_MARKETS = 512
 _Z = 4.5  # Standard deviations: beyond by chance once in 150,000 times.
 _FIRST_BEST = (10_001, 9_999)  # By `types.Side`.
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = pytest.mark.usefixtures("quick_compilation", "small_chunks")
 _simulate = jax.jit(
   zero_intelligence.simulate, static_argnames=("num_orders", "capacity")
 )

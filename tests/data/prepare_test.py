@@ -1,4 +1,4 @@
-"""Tests of preparing days: proven, split, binned, atomic."""
+"""Tests of preparing days: proven, complete, atomic."""
 
 import dataclasses
 import itertools
@@ -12,10 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from tests.support.feeds import bitstamp_capture
-from tests.support.feeds import itch_market
-from tests.support.feeds import itch_writer
-from tests.support.feeds import minimal
+from tests.support.data import captured_days
 from tests.support.oracles import python_book
 from tests.support.processes import scripts
 
@@ -23,69 +20,27 @@ pytest.importorskip("polars")
 
 from mars_jax import records as records_lib
 from mars_jax import types
-from mars_jax.data import build as build_lib
 from mars_jax.data import day_report
 from mars_jax.data import executors
 from mars_jax.data import jobs as jobs_lib
 from mars_jax.data import manifest
 from mars_jax.data import prepare
-from mars_jax.feeds import events
 from mars_jax.feeds import registry
 from mars_jax.replay import engine
-from mars_jax.tokens import encoding
 
-CONFIG = prepare.PrepareConfig()
-NUM_ORDERS = 300
-
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_chunks():
-  """Makes the chunks of replays small."""
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(engine, "CHUNK", 512)
-    yield
+pytestmark = pytest.mark.usefixtures("quick_compilation", "small_chunks")
 
 
 @pytest.fixture(scope="module")
 def captures(tmp_path_factory):
-  """Captures of two days, and a broken one."""
-  folder = tmp_path_factory.mktemp("captures")
-  for day in range(2):
-    bitstamp_capture.write_bitstamp(
-      folder / f"day{day}.csv", num_orders=NUM_ORDERS, seed=day, day=day
-    )
-  lines = (folder / "day0.csv").read_text().splitlines()
-  lines[200] = lines[200].replace("created", "invented")
-  (folder / "broken.csv").write_text("\n".join(lines))
-  return folder
+  return captured_days.write(tmp_path_factory.mktemp("captures"))
 
 
-def jobs(folder, *names):
-  """The jobs of captures."""
-  return [jobs_lib.Job(str(folder / name), "bitstamp") for name in names]
-
-
-def find_jobs(paths, out, instruments=()):
-  """The jobs of paths."""
-  executor = executors.InlineExecutor()
-  return jobs_lib.find_jobs(
-    paths, out, executor=executor, instruments=instruments
-  )
-
-
-def build(out, todo, *, split=None, executor=None):
-  """Prepares jobs, and makes a data set of them."""
-  executor = executor or executors.InlineExecutor()
-  reports = prepare.prepare_days(todo, out, CONFIG, executor=executor)
-  return build_lib.build_dataset(
-    out,
-    reports,
-    prepare_config=CONFIG,
-    split=split or build_lib.SplitConfig(),
-    executor=executor,
-  )
+@pytest.fixture(scope="module")
+def data_set(captures, small_chunks, tmp_path_factory):
+  out = tmp_path_factory.mktemp("data")
+  todo = captured_days.jobs(captures, "day0.csv", "day1.csv", "broken.csv")
+  return captured_days.build(out, todo), out
 
 
 def contents(out):
@@ -102,13 +57,6 @@ def contents(out):
   return found
 
 
-@pytest.fixture(scope="module")
-def data_set(captures, tmp_path_factory):
-  out = tmp_path_factory.mktemp("data")
-  todo = jobs(captures, "day0.csv", "day1.csv", "broken.csv")
-  return build(out, todo), out
-
-
 def test_a_good_day_is_kept_with_its_report(data_set):
   data, _ = data_set
   assert [day.report.day for day in data.days] == ["2015-05-01", "2015-05-02"]
@@ -116,7 +64,11 @@ def test_a_good_day_is_kept_with_its_report(data_set):
     report = day.report
     assert (report.market, report.instrument) == ("Bitstamp", "BTC/USD")
     assert report.replay["events"] == report.num_orders + 120
-    assert report.num_orders == NUM_ORDERS == sum(report.orders.values())
+    assert (
+      report.num_orders
+      == captured_days.NUM_ORDERS
+      == sum(report.orders.values())
+    )
     assert report.replay["checked"]["remaining"] == report.feed["cancels"]
     assert report.replay["mismatches"] == {}
     assert report.orders["cancels"] == report.feed["cancels"]
@@ -158,83 +110,33 @@ def test_replaying_the_source_in_plain_python_gives_the_books_again(
   assert row == len(records)
 
 
-def test_bins_are_those_of_the_training_orders_in_memory(data_set):
-  data, _ = data_set
-  parts = []
-  for day in data.days:
-    opened = data.open(day)
-    records = opened.read(0, len(opened))
-    first, last = day.splits["train"]
-    assert first == 0 < last < len(records)
-    parts.append(encoding.values(records[:last]))
-  joined = {n: np.concatenate([p[n] for p in parts]) for n in parts[0]}
-  want = encoding.fit_values(joined)
-  have = data.bins["Bitstamp"].tokenizer
-  jax.tree.map(np.testing.assert_array_equal, have, want)
-
-
-def test_images_hold_every_order_once(data_set):
-  data, _ = data_set
-  for day in data.days:
-    minutes, images = data.images(day)
-    assert (np.diff(minutes) > 0).all()
-    assert images.sum() == day.report.num_orders
-    by_kind = images.sum(axis=(0, 2, 3))
-    assert dict(zip(("asks", "bids", "cancels"), by_kind, strict=True)) == (
-      day.report.orders
-    )
-
-
-def test_a_data_set_that_is_loaded_is_the_one_that_was_built(data_set):
-  data, out = data_set
-  loaded = manifest.load(out)
-  assert loaded.days == data.days
-  assert loaded.quarantined == data.quarantined
-  jax.tree.map(
-    np.testing.assert_array_equal,
-    loaded.bins["Bitstamp"].tokenizer,
-    data.bins["Bitstamp"].tokenizer,
-  )
-
-
-def test_a_file_that_was_changed_afterwards_is_found(captures, tmp_path):
-  data = build(tmp_path, jobs(captures, "day0.csv"))
-  manifest.check(tmp_path)
-  path = tmp_path / data.days[0].report.folder / day_report.ORDERS
-  changed = bytearray(path.read_bytes())
-  changed[len(changed) // 2] ^= 1
-  path.write_bytes(changed)
-  with pytest.raises(events.DataError, match="not the file of the manifest"):
-    manifest.check(tmp_path)
-
-
 def test_a_day_that_is_done_is_not_done_again_but_a_changed_one_is(
   captures, tmp_path, monkeypatch
 ):
   source = tmp_path / "day.csv"
   source.write_bytes((captures / "day0.csv").read_bytes())
-  (job,), out = jobs(tmp_path, "day.csv"), str(tmp_path / "out")
-  report = prepare.prepare_day(job, out, CONFIG)
+  (job,), out = captured_days.jobs(tmp_path, "day.csv"), str(tmp_path / "out")
+  report = prepare.prepare_day(job, out, captured_days.CONFIG)
   with monkeypatch.context() as patch:
     patch.setattr(registry, "read_checked", None)
-    assert prepare.prepare_day(job, out, CONFIG) == report
+    assert prepare.prepare_day(job, out, captured_days.CONFIG) == report
   source.write_bytes((captures / "broken.csv").read_bytes())
-  assert prepare.prepare_day(job, out, CONFIG).reason
+  assert prepare.prepare_day(job, out, captured_days.CONFIG).reason
   assert not (tmp_path / "out" / report.folder).exists()
   source.write_bytes((captures / "day0.csv").read_bytes())
-  again = prepare.prepare_day(job, out, CONFIG)
+  again = prepare.prepare_day(job, out, captured_days.CONFIG)
   assert dataclasses.replace(again, seconds={}, replay={}) == (
     dataclasses.replace(report, seconds={}, replay={})
   )
 
 
 def test_days_are_reported_in_the_order_of_their_jobs(captures, tmp_path):
-  todo = jobs(captures, "day1.csv", "broken.csv", "day0.csv")
+  todo = captured_days.jobs(captures, "day1.csv", "broken.csv", "day0.csv")
   done = []
   reports = prepare.prepare_days(
     todo,
     tmp_path,
-    CONFIG,
+    captured_days.CONFIG,
     executor=executors.InlineExecutor(),
     on_progress=lambda *numbers: done.append(numbers),
   )
@@ -244,19 +146,19 @@ def test_days_are_reported_in_the_order_of_their_jobs(captures, tmp_path):
   totals = day_report.totals(reports)
   assert (totals["days"], totals["quarantined"]) == (2, 1)
   assert num_days == 3
-  assert num_events == totals["events"] == 2 * (NUM_ORDERS + 120)
-  assert totals["orders"] == 2 * NUM_ORDERS
+  assert num_events == totals["events"] == 2 * (captured_days.NUM_ORDERS + 120)
+  assert totals["orders"] == 2 * captured_days.NUM_ORDERS
   size = sum(report.num_bytes for report in reports)
-  assert totals["bytes_per_order"] == size / (2 * NUM_ORDERS)
+  assert totals["bytes_per_order"] == size / (2 * captured_days.NUM_ORDERS)
 
 
 def test_the_first_broken_day_ends_a_strict_preparation(captures, tmp_path):
-  todo = jobs(captures, "broken.csv", "day0.csv")
+  todo = captured_days.jobs(captures, "broken.csv", "day0.csv")
   with pytest.raises(ValueError, match="broken.csv is quarantined: .*row 201"):
     prepare.prepare_days(
       todo,
       tmp_path,
-      CONFIG,
+      captured_days.CONFIG,
       executor=executors.InlineExecutor(),
       is_strict=True,
     )
@@ -270,8 +172,8 @@ class Killed(BaseException):
 def test_stopped_at_any_write_and_run_again_it_writes_the_same(
   captures, tmp_path, monkeypatch
 ):
-  todo = jobs(captures, "day0.csv", "broken.csv", "day1.csv")
-  build(tmp_path / "whole", todo)
+  todo = captured_days.jobs(captures, "day0.csv", "broken.csv", "day1.csv")
+  captured_days.build(tmp_path / "whole", todo)
   want = contents(tmp_path / "whole")
   for fatal in itertools.count():
     out, calls = tmp_path / f"cut{fatal}", itertools.count()
@@ -288,13 +190,13 @@ def test_stopped_at_any_write_and_run_again_it_writes_the_same(
       for name in ("rename", "replace"):
         patch.setattr(os, name, dying(getattr(os, name)))
       try:
-        build(out, todo)
+        captured_days.build(out, todo)
         break  # There was no further write to be stopped at.
       except Killed:
         pass
     assert not (out / manifest.MANIFEST).exists()
     jobs_lib.clean(out)
-    build(out, todo)
+    captured_days.build(out, todo)
     assert contents(out) == want
   assert fatal >= 9  # Three folders, two files of orders, two of images, ...
 
@@ -317,30 +219,25 @@ def test_killed_for_real_and_run_again_it_writes_the_same(
   assert again.returncode == 0, again.stderr
   totals = json.loads(again.stdout.splitlines()[-1])
   assert (totals["days"], totals["quarantined"]) == (2, 0)
-  assert totals["orders"] == 2 * NUM_ORDERS
+  assert totals["orders"] == 2 * captured_days.NUM_ORDERS
   # Two processes write what this one does.
-  build(tmp_path / "here", jobs(captures, "day0.csv", "day1.csv"))
+  captured_days.build(
+    tmp_path / "here", captured_days.jobs(captures, "day0.csv", "day1.csv")
+  )
   assert contents(tmp_path / "killed") == contents(tmp_path / "here")
 
 
 @pytest.mark.slow
 def test_dask_gives_what_this_process_gives(captures, tmp_path):
   pytest.importorskip("distributed")
-  todo = jobs(captures, "day0.csv", "broken.csv", "day1.csv")
-  build(tmp_path / "here", todo)
+  todo = captured_days.jobs(captures, "day0.csv", "broken.csv", "day1.csv")
+  captured_days.build(tmp_path / "here", todo)
   paths = [str(captures / name) for name in ("day0.csv", "day1.csv")]
   with executors.executor(scheduler=executors.LOCAL) as executor:
     found = jobs_lib.find_jobs(paths, tmp_path, executor=executor)
-    assert found == find_jobs(paths, tmp_path)
-    build(tmp_path / "dask", todo, executor=executor)
+    assert found == captured_days.find_jobs(paths, tmp_path)
+    captured_days.build(tmp_path / "dask", todo, executor=executor)
   assert contents(tmp_path / "dask") == contents(tmp_path / "here")
-
-
-def test_a_scheduler_that_is_not_there_is_an_error():
-  pytest.importorskip("distributed")
-  with pytest.raises(OSError, match="tcp://127.0.0.1:9"):
-    with executors.executor(scheduler="tcp://127.0.0.1:9", timeout=0.5):
-      pass
 
 
 def test_a_full_disk_is_an_error_and_leaves_nothing_half_written(
@@ -352,72 +249,12 @@ def test_a_full_disk_is_an_error_and_leaves_nothing_half_written(
   if subprocess.run(mount, capture_output=True).returncode:
     pytest.skip("needs the right to mount a small disk")
   try:
-    (job,) = jobs(captures, "day0.csv")
+    (job,) = captured_days.jobs(captures, "day0.csv")
     with pytest.raises(OSError, match="No space left"):
-      prepare.prepare_day(job, str(small), CONFIG)
+      prepare.prepare_day(job, str(small), captured_days.CONFIG)
     assert not list(small.rglob("*.*"))
   finally:
     subprocess.run(["umount", str(small)], check=True)
-
-
-def test_days_are_split_by_date_and_by_instrument(captures, tmp_path):
-  todo = jobs(captures, "day0.csv", "day1.csv")
-  by_date = build_lib.SplitConfig(valid_from="2015-05-02")
-  data = build(tmp_path / "a", todo, split=by_date)
-  all_of_it = (0, NUM_ORDERS)
-  assert [day.splits for day in data.days] == [
-    {"train": all_of_it},
-    {"valid": all_of_it},
-  ]
-  assert [len(data.parts(split)) for split in manifest.SPLITS] == [1, 1, 0]
-  both = dataclasses.replace(by_date, test_from="2015-05-02")
-  data = build(tmp_path / "a", todo, split=both)
-  assert data.days[1].splits == {"test": all_of_it}
-  held_out = build_lib.SplitConfig(test_instruments=("BTC/USD",))
-  with pytest.raises(ValueError, match="no order of Bitstamp is for training"):
-    build(tmp_path / "a", todo, split=held_out)
-
-
-def test_a_day_is_split_by_time(data_set):
-  data, _ = data_set
-  for day in data.days:
-    time_ = data.open(day).read(0, NUM_ORDERS).time
-    ends = [day.splits[name][1] for name in manifest.SPLITS]
-    assert ends[-1] == NUM_ORDERS
-    span = time_[-1] - time_[0]
-    for end, share in zip(ends[:2], (0.7, 0.85), strict=True):
-      assert time_[end - 1] < time_[0] + span * share <= time_[end]
-
-
-def test_without_a_share_for_test_no_order_is_for_test(captures, tmp_path):
-  split = build_lib.SplitConfig(train_fraction=0.9, valid_fraction=0.1)
-  (day,) = build(tmp_path, jobs(captures, "day0.csv"), split=split).days
-  assert list(day.splits) == ["train", "valid"]
-  assert day.splits["valid"][1] == NUM_ORDERS
-
-
-@pytest.mark.parametrize(
-  "wrong, reason",
-  [
-    ({"train_fraction": 0.9, "valid_fraction": 0.2}, "together at most 1"),
-    ({"test_from": "2020-01-01"}, "needs valid_from"),
-    ({"valid_from": "2020-1-31"}, "'2020-1-31' is no date like 2023-01-31"),
-    ({"valid_from": "20200131"}, "'20200131' is no date like 2023-01-31"),
-    (
-      {"valid_from": "2020-01-02", "test_from": "2020-01-01"},
-      "is before valid_from",
-    ),
-  ],
-)
-def test_splits_that_make_no_sense_are_an_error(wrong, reason):
-  with pytest.raises(ValueError, match=reason):
-    build_lib.SplitConfig(**wrong)
-
-
-def test_an_unknown_test_instrument_is_an_error(captures, tmp_path):
-  split = build_lib.SplitConfig(test_instruments=("BTC/EUR",))
-  with pytest.raises(ValueError, match="no day is of test instrument BTC/EUR"):
-    build(tmp_path, jobs(captures, "day0.csv"), split=split)
 
 
 def test_a_day_that_cannot_be_replayed_is_quarantined(
@@ -430,8 +267,8 @@ def test_a_day_that_cannot_be_replayed_is_quarantined(
     return stream[:0], checks
 
   monkeypatch.setattr(registry, "read_checked", empty)
-  (job,) = jobs(captures, "day0.csv")
-  report = prepare.prepare_day(job, str(tmp_path), CONFIG)
+  (job,) = captured_days.jobs(captures, "day0.csv")
+  report = prepare.prepare_day(job, str(tmp_path), captured_days.CONFIG)
   assert "no events to replay" in report.reason
 
 
@@ -447,52 +284,12 @@ def test_a_day_that_differs_from_its_feed_is_quarantined(
     return stream, dataclasses.replace(checks, remaining=remaining)
 
   monkeypatch.setattr(registry, "read_checked", wrong)
-  (job,) = jobs(captures, "day0.csv")
-  report = prepare.prepare_day(job, str(tmp_path), CONFIG)
+  (job,) = captured_days.jobs(captures, "day0.csv")
+  report = prepare.prepare_day(job, str(tmp_path), captured_days.CONFIG)
   count = report.feed["cancels"]
   assert f"{count} of " in report.reason
   assert "the first: remaining: event" in report.reason
   assert not (tmp_path / day_report.DAYS).exists()
-
-
-def test_jobs_are_told_from_files_and_instruments(captures, tmp_path):
-  path = str(captures / "day0.csv")
-  job = jobs_lib.Job(path, "bitstamp")
-  assert find_jobs([path, path], tmp_path) == [job]
-  shanghai = minimal.write(tmp_path, "sse", "")
-  (job,) = find_jobs([str(shanghai)], tmp_path)
-  assert (job.format, job.instrument) == ("sse", None)
-  assert job == find_jobs([job.path], "x", instruments=["600000"])[0]
-  with pytest.raises(ValueError, match="has the instruments 600000, none of 7"):
-    find_jobs([job.path], tmp_path, instruments=["7"])
-
-
-def test_a_file_of_a_whole_market_is_split_once(tmp_path):
-  messages, stocks = itch_market.session(400)
-  path = str(itch_writer.save(tmp_path, messages))
-  todo = find_jobs([path], tmp_path)
-  files = [pathlib.Path(job.path) for job in todo]
-  assert len(files) == len(stocks) == 2
-  assert all(file.name.endswith("_2020-01-30.itch") for file in files)
-  written = [file.stat().st_mtime_ns for file in files]
-  assert find_jobs([path], tmp_path) == todo
-  assert [file.stat().st_mtime_ns for file in files] == written
-  (job,) = find_jobs([path], tmp_path, instruments=["BB/W"])
-  report = prepare.prepare_day(job, str(tmp_path), CONFIG)
-  assert report.reason == ""
-  assert (report.instrument, report.day) == ("BB/W", "2020-01-30")
-
-
-def test_two_files_of_one_day_are_an_error(captures, tmp_path):
-  copy = captures / "copy.csv"
-  copy.write_bytes((captures / "day0.csv").read_bytes())
-  with pytest.raises(ValueError, match="are both Bitstamp BTC/USD 2015-05-01"):
-    build(tmp_path, jobs(captures, "day0.csv", "copy.csv"))
-
-
-def test_a_folder_without_a_data_set_is_an_error_that_says_what_to_do(tmp_path):
-  with pytest.raises(events.DataError, match="prepare_data.py"):
-    manifest.load(tmp_path)
 
 
 def wide_records(price, volume):
@@ -529,10 +326,11 @@ def test_numbers_too_large_for_int32_get_larger_lots_or_are_left_out():
   assert prepare.narrow(narrowed) == (narrowed, 1, 0)
 
 
+@pytest.mark.slow
 def test_a_synthetic_day_is_prepared_like_any_other(tmp_path, monkeypatch):
   monkeypatch.setattr(engine, "CHUNK", 4096)
-  (job,) = find_jobs(["synthetic-0"], tmp_path)
-  report = prepare.prepare_day(job, str(tmp_path), CONFIG)
+  (job,) = captured_days.find_jobs(["synthetic-0"], tmp_path)
+  report = prepare.prepare_day(job, str(tmp_path), captured_days.CONFIG)
   assert report.reason == ""
   assert (report.market, report.num_orders) == ("Synthetic", 20_000)
   assert report.replay["checked"]["orders"] == report.replay["orders_left"]

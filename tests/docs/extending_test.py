@@ -20,6 +20,8 @@ from mars_jax.tokens import vocab
 from tests.support import paths
 from tests.support.train import tiny_run
 
+pytestmark = pytest.mark.usefixtures("quick_compilation", "small_chunks")
+
 
 def _section(title: str) -> str:
   """The text of a section of the page."""

@@ -165,9 +165,7 @@ def test_broken_file_is_an_error_with_file_and_reason(tmp_path, case):
 
 
 def test_real_day_fills_796_times_and_ends_with_no_order_left():
-  path = paths.DATA / "bme" / "acciona_2019-05-21.csv"
-  if not path.is_file():
-    pytest.skip(f"needs {path.name} in MARS_paths.DATA/bme")
+  path = paths.real_day("bme/acciona_2019-05-21.csv")
   stream, checks = reader.read_checked(path)
   book, fills = python_book.PythonBook(capacity=len(stream)), []
   for event, left in zip(

@@ -19,7 +19,7 @@ from tests.support.feeds import itch_market
 from tests.support.feeds import itch_writer as writer
 from tests.support.oracles import plain_book
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = pytest.mark.usefixtures("quick_compilation", "small_chunks")
 
 ASK, BID = types.Side.ASK, types.Side.BID
 LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL

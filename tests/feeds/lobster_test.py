@@ -318,10 +318,7 @@ def test_executions_of_more_than_a_level_holds_are_an_error(tmp_path):
 def real_day(ticker, depth):
   """The path of a sample; skips the test where it is not at hand."""
   name = f"LOBSTER_SampleFile_{ticker}_2012-06-21_{depth}.zip"
-  path = paths.DATA / "lobster" / name
-  if not path.is_file():
-    pytest.skip(f"needs {name} in MARS_paths.DATA/lobster")
-  return path
+  return paths.real_day(f"lobster/{name}")
 
 
 @pytest.mark.parametrize(

@@ -323,9 +323,7 @@ def test_format_that_is_named_is_not_guessed(capture):
   ],
 )
 def test_formats_of_real_files_are_told(file, format):
-  path = paths.DATA / file
-  if not path.is_file():
-    pytest.skip(f"needs {file} in MARS_paths.DATA")
+  path = paths.real_day(file)
   assert registry.find_format(path) == format
 
 

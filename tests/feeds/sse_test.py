@@ -360,14 +360,6 @@ def replay(stream):
   )
 
 
-def real(name):
-  """The path of a real file; skips the test where it is not at hand."""
-  path = paths.DATA / "sse" / name
-  if not path.is_file():
-    pytest.skip(f"needs {name} in MARS_paths.DATA/sse")
-  return path
-
-
 # rows, limit_orders, cancels, aggressive_orders, remainders, auction_trades,
 # continuous_trades; volume of the day, closing price
 REAL = {
@@ -402,7 +394,9 @@ REAL = {
 @pytest.mark.slow
 def test_counts_and_trades_of_a_real_day(code):
   name, *counts, volume, close = REAL[code]
-  stream, checks = reader.read_checked(real(name), instrument=code)
+  stream, checks = reader.read_checked(
+    paths.real_day(f"sse/{name}"), instrument=code
+  )
   assert list(stream.counts.values())[: len(counts)] == counts
   assert (np.diff(stream.time) >= 0).all()
   new_ids = stream.order_id[stream.kind == LIMIT]
@@ -412,7 +406,9 @@ def test_counts_and_trades_of_a_real_day(code):
 
 
 def test_plain_matching_of_a_real_day_gives_the_exchange_s_own_trades():
-  stream, checks = reader.read_checked(real(FIVE), instrument="601825")
+  stream, checks = reader.read_checked(
+    paths.real_day(f"sse/{FIVE}"), instrument="601825"
+  )
   trades = checks.trades
   want = rows_of(trades, ("bid_id", "ask_id", "price", "volume"))
   have, causes = [], []
@@ -425,7 +421,7 @@ def test_plain_matching_of_a_real_day_gives_the_exchange_s_own_trades():
 
 @pytest.mark.slow
 def test_snapshots_of_a_real_day_are_all_placed():
-  stream, checks = reader.read_checked(real(MOUTAI))
+  stream, checks = reader.read_checked(paths.real_day(f"sse/{MOUTAI}"))
   assert stream.counts["snapshots"] == 5109
   assert stream.counts["bookless_snapshots"] == 29 + 127 + 64
   assert stream.counts["unplaced_snapshots"] == 0

@@ -15,6 +15,8 @@ from mars_jax.feeds import events
 from mars_jax.feeds.szse import reader
 from tests.support.feeds import szse_writer
 
+pytestmark = pytest.mark.usefixtures("quick_compilation", "small_chunks")
+
 ASK, BID = types.Side.ASK, types.Side.BID
 LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
 MINUTE = 60 * types.NANOSECONDS

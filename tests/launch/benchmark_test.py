@@ -242,6 +242,7 @@ def test_json_is_the_last_line(runs):
   assert row["ns_per_message"] > 0
 
 
+@pytest.mark.slow
 def test_tables_and_a_picture_are_shown(runs):
   result, *_, picture = runs
   for text in (
@@ -255,6 +256,7 @@ def test_tables_and_a_picture_are_shown(runs):
   assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_containers_are_compared(runs):
   result = runs[1]
   found = json.loads(result.stdout.splitlines()[-1])
@@ -275,6 +277,7 @@ def test_containers_are_compared(runs):
     assert text in result.stdout
 
 
+@pytest.mark.slow
 def test_markets_are_simulated(runs):
   result = runs[2]
   found = json.loads(result.stdout.splitlines()[-1])

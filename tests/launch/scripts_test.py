@@ -194,6 +194,7 @@ def forecasts(folder, trained):
   return [one, *rest]
 
 
+@pytest.mark.slow
 def test_training_writes_a_model_its_card_and_metrics(trained):
   workdir, text = trained
   model = lmm.load(workdir / "model.npz")
@@ -221,6 +222,7 @@ def test_training_writes_a_model_its_card_and_metrics(trained):
   assert "model.npz written" in text.replace("\n", " ")
 
 
+@pytest.mark.slow
 def test_training_on_a_data_set_says_which_days_it_took(folder, runs):
   assert runs[1].returncode == 0, runs[1].stderr
   data = dataset.from_folder(folder / "prepared")

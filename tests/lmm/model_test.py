@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from mars_jax import lmm
@@ -411,7 +410,3 @@ class ParamsTest(parameterized.TestCase):
   def test_an_unknown_key_of_the_config_is_an_error(self):
     with self.assertRaisesRegex(TypeError, "num_layer"):
       _config(num_layer=2)
-
-
-if __name__ == "__main__":
-  absltest.main()

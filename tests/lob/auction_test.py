@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from absl.testing import absltest
 from absl.testing import parameterized
 from hypothesis import strategies as st
 
@@ -291,7 +290,3 @@ def test_any_book_is_uncrossed_as_by_trying_every_price(
     better = [p for p, _, _ in _list(book, BID) if p > outcome.price]
     better += [p for p, _, _ in _list(book, ASK) if p < outcome.price]
     assert not better
-
-
-if __name__ == "__main__":
-  absltest.main()

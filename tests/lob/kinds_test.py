@@ -401,7 +401,3 @@ class WideTest(absltest.TestCase):
     self.assertEqual(played.reports.last_price[2], price)
     self.assertEqual(played.exchanges.last_price[-1], price)
     self.assertEqual(played.rows(ASK), [(price, half, 0), (price, 3 * half, 1)])
-
-
-if __name__ == "__main__":
-  absltest.main()

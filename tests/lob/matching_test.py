@@ -7,13 +7,15 @@ import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl.testing import absltest
+import pytest
 from absl.testing import parameterized
 from hypothesis import strategies as st
 
 from mars_jax import lob
 from mars_jax import types
 from tests.support.oracles import python_book
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 ASK, BID = types.Side.ASK, types.Side.BID
 LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
@@ -428,7 +430,3 @@ class ResizeTest(LobTest):
 
   def test_grown_book_equals_one_of_that_capacity(self):
     chex.assert_trees_all_equal(lob.resize(lob.init(3), 7), lob.init(7))
-
-
-if __name__ == "__main__":
-  absltest.main()

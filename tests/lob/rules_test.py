@@ -6,7 +6,6 @@ import functools
 import jax
 import jax.numpy as jnp
 import pytest
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from mars_jax import lob
@@ -284,7 +283,3 @@ class PresetsTest(parameterized.TestCase):
 
   def test_presets_are_hashable_so_that_they_can_be_static(self):
     self.assertLen(set(lob.PRESETS.values()), len(lob.PRESETS))
-
-
-if __name__ == "__main__":
-  absltest.main()

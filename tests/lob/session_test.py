@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from mars_jax import lob
@@ -305,7 +304,3 @@ class BoundaryTest(parameterized.TestCase):
       )
       self.assertEqual(int(report.rested), 10**13)
       self.assertEqual(int(exchange.book.price[BID, 0]), 10**12)
-
-
-if __name__ == "__main__":
-  absltest.main()

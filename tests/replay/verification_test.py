@@ -1,203 +1,26 @@
-"""Tests of verification: real markets, and planted mistakes."""
+"""Tests of verification: a tiny day, and planted mistakes."""
 
 import dataclasses
-import functools
 
-import jax
 import numpy as np
 import pytest
 
 pytest.importorskip("polars")
 
-from mars_jax import lob
 from mars_jax import replay
 from mars_jax import types
 from mars_jax.feeds import events
-from mars_jax.feeds import registry
-from mars_jax.feeds import samples
-from mars_jax.feeds.sse import parse
-from mars_jax.lob import auction
-from mars_jax.lob import rules
-from mars_jax.lob import session
 from mars_jax.lob import venues
 from mars_jax.replay import engine
 from mars_jax.replay import verification
-from tests.support import paths
+from tests.support.replay import exact
+
+pytestmark = pytest.mark.usefixtures("quick_compilation", "small_chunks")
 
 ASK, BID = types.Side.ASK, types.Side.BID
 LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
 SHANGHAI = dataclasses.replace(venues.A_SHARES, lot=1)
 SECOND = types.NANOSECONDS
-
-
-def real(name):
-  """The path of a real file; skips without it."""
-  path = paths.DATA / name
-  if not path.exists():
-    pytest.skip(f"needs {name} in MARS_paths.DATA")
-  return path
-
-
-def replayed(path, **options):
-  """The stream of a path, and its verification."""
-  stream, checks = registry.read_checked(path, **options)
-  venue = dataclasses.replace(venues.PRESETS[stream.rules], lot=1)
-  return stream, replay.verify(stream, checks, rules=venue)
-
-
-def assert_exact(result, **checked):
-  """Nothing differs or is lost, and all was compared."""
-  assert not result.mismatches, result.examples
-  assert result.checked == checked
-  assert result.dropped == 0
-  assert not result.rejected
-
-
-def test_bme_day_fills_796_times_and_ends_with_no_order_left():
-  _, result = replayed(real("bme/acciona_2019-05-21.csv"))
-  assert_exact(result, remaining=8_816)
-  assert result.fills == 796
-  assert result.traded_volume == 44_041
-  assert result.orders_left == result.resyncs == 0
-
-
-@pytest.mark.slow
-def test_coinbase_ends_with_the_exchange_s_book_order_by_order():
-  try:
-    path = samples.coinbase()
-  except ConnectionError as error:
-    pytest.skip(f"needs the Coinbase sample: {error}")
-  _, result = replayed(path)
-  assert_exact(result, trades=307, remaining=11_600, orders=66_833)
-  assert result.fills == 501
-  assert result.capacity == 65_536
-  assert result.orders_left == 66_833
-
-
-@pytest.mark.slow
-def test_bitstamp_trades_as_the_exchange_did(bitstamp_sample):
-  _, result = replayed(bitstamp_sample)
-  assert_exact(result, trades=170, remaining=49_105)
-  assert result.fills == 284
-  assert result.traded_volume == 15_029_842
-
-
-@pytest.mark.parametrize(
-  "name, num_rows, num_deletes, num_resyncs, wrong",
-  [
-    ("GOOG_2012-06-21_10", 145_840, 62_008, 3_939 + 4_870, {}),
-    # The delete of order 1270: the feed executed half of it out of its turn.
-    ("AAPL_2012-06-21_30", 85_767, 38_045, 514 + 648, {"remaining": 1}),
-  ],
-)
-@pytest.mark.slow
-def test_lobster_rows_are_equal_on_all_levels(
-  name, num_rows, num_deletes, num_resyncs, wrong
-):
-  path = real(f"lobster/LOBSTER_SampleFile_{name}.zip")
-  stream, result = replayed(path)
-  assert result.checked == {"levels": num_rows, "remaining": num_deletes}
-  assert result.equal_levels == dict.fromkeys(verification.DEPTHS, num_rows)
-  assert result.mismatches == wrong
-  assert result.resyncs == num_resyncs
-  assert result.dropped == 0
-  assert not result.rejected
-  assert stream.counts["added"] == stream.counts["removed"] == 0
-
-
-FIVE = "sse/five_stocks_2023-07-11_orders.zip"
-# The smallest of them is quick.
-_SHANGHAI_DAYS = [
-  (FIVE, "601825", 3_991, 1_997, 5_185_669, 548),
-  *(
-    pytest.param(*day, marks=pytest.mark.slow)
-    for day in (
-      (
-        "sse/600519_2023-02-01.zip",
-        "600519",
-        20_013,
-        15_668,
-        3_397_389,
-        184_497,
-      ),
-      (FIVE, "605580", 9_274, 7_108, 14_222_843, 1_450),
-      (FIVE, "600536", 18_867, 12_580, 12_364_596, 5_073),
-      (FIVE, "600961", 15_657, 9_087, 31_330_733, 915),
-      (FIVE, "600761", 15_481, 8_816, 7_916_463, 2_150),
-    )
-  ),
-]
-
-
-@pytest.mark.parametrize(
-  "path, code, takers, deletes, traded, close", _SHANGHAI_DAYS
-)
-def test_shanghai_day_from_the_empty_book_to_the_closing_auction(
-  path, code, takers, deletes, traded, close
-):
-  _, result = replayed(real(path), instrument=code)
-  levels = {"levels": 4_889} if code == "600519" else {}
-  assert_exact(result, trades=takers, remaining=deletes, auctions=2, **levels)
-  assert result.traded_volume == traded
-  assert result.last_price == close
-  assert len(result.auctions) == 2
-  assert result.resyncs == 0
-
-
-@functools.partial(jax.jit, static_argnames="has_auction")
-def run(market, orders, seconds, *, has_auction):
-  """Matches orders; returns the auction's outcome after each."""
-
-  def step(market, inputs):
-    market, _ = session.step(market, *inputs, rules=SHANGHAI, max_fills=0)
-    if not has_auction:
-      return market, None
-    last = market.last_price
-    return market, auction.find_price(
-      market.book, reference=last, rules=SHANGHAI
-    )
-
-  return jax.lax.scan(step, market, (orders, seconds))
-
-
-@pytest.mark.slow
-def test_indicative_prices_of_shanghai_are_those_of_our_auction():
-  path = real("sse/600519_2023-02-01.zip")
-  stream, checks = registry.read_checked(path)
-  seconds = (stream.time // SECOND).astype(np.int32)
-  phases = session.phase_at(SHANGHAI, seconds)
-  collects = np.isin(phases, rules.AUCTION_PHASES)
-  first, *_, last = np.flatnonzero(~collects)
-  market = session.init(lob.init(4096), reference=checks.reference)
-  outcomes = []
-  for start, end in ((0, first), (first, last + 1), (last + 1, len(stream))):
-    orders = engine.orders_of(stream, slice(start, end))
-    market, outcome = run(
-      market, orders, seconds[start:end], has_auction=bool(collects[start])
-    )
-    if collects[start]:
-      outcomes.append((start, *map(np.asarray, outcome)))
-      market, _ = session.uncross(market, rules=SHANGHAI)
-  assert market.book.dropped == 0
-  shown = parse.load_snapshots(parse.find(path).snapshots, "600519")
-  names = ("time", "AskPrice1", "AskVolume1", "BidVolume2", "AskVolume2")
-  counts = []
-  for status, (start, *outcome) in zip(
-    ("OCALL", "CCALL"), outcomes, strict=True
-  ):
-    rows = shown.rows.filter(status=status).select(names).rows()
-    rows = [row for row in rows if row[2] > 0]
-    counts.append(len(rows))
-    times = stream.time[start : start + len(outcome[0])]
-    price, volume, surplus = outcome
-    ours = np.stack(
-      [price, volume, np.maximum(surplus, 0), np.maximum(-surplus, 0)], axis=1
-    )
-    for row in rows:  # Few are older than a second, none than three.
-      span = times.searchsorted([row[0] - 3 * SECOND, row[0] + SECOND])
-      near = ours[max(span[0] - 1, 0) : span[1]]
-      assert (near == row[1:]).all(axis=1).any(), row
-  assert counts == [125, 63]
 
 
 def make_stream(rows, is_market_event=None, dtype=np.int32):
@@ -261,7 +84,9 @@ def verified(stream=TINY, **changes):
 
 def test_tiny_day_agrees_with_itself():
   result = verified()
-  assert_exact(result, trades=1, auctions=1, levels=2, remaining=1, orders=1)
+  exact.assert_exact(
+    result, trades=1, auctions=1, levels=2, remaining=1, orders=1
+  )
   assert result.auctions == [(2, 101, 4)]
   assert (result.fills, result.traded_volume, result.last_price) == (1, 5, 101)
   assert (result.events, result.orders_left) == (5, 1)
@@ -349,7 +174,7 @@ def test_closing_auction_is_held_where_the_feed_tells_of_it():
   result = replay.verify(
     stream, events.GroundTruth(trades=held), rules=SHANGHAI
   )
-  assert_exact(result, auctions=1)
+  exact.assert_exact(result, auctions=1)
   assert result.auctions == [(2, 100, 5)]
   result = replay.verify(stream, events.GroundTruth(), rules=SHANGHAI)
   assert result.auctions == []

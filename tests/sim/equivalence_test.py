@@ -17,7 +17,6 @@ from mars_jax.tokens import bins
 from mars_jax.tokens import vocab
 from mars_jax.utils import time_of_day
 from tests.support.processes import devices
-from tests.support.processes import scripts
 from tests.support.sim import noisy_market
 from tests.support.sim import small_markets
 from tests.support.train import random_params
@@ -77,9 +76,7 @@ def test_trajectories_on_eight_devices_are_those_on_one(
   alone, tmp_path_factory
 ):
   folder = tmp_path_factory.mktemp("eight")
-  process = devices.start(
-    "noisy_markets", folder, num_devices=8, xla_flags=scripts.QUICK_XLA
-  )
+  process = devices.start("noisy_markets", folder, num_devices=8)
   devices.finish(process)
   for s, one in enumerate(alone):
     with np.load(noisy_market.path(folder, s)) as file:

@@ -4,7 +4,6 @@ import chex
 import jax
 import jax.numpy as jnp
 import pytest
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from mars_jax import lob
@@ -132,7 +131,3 @@ class FindCancelTest(parameterized.TestCase):
   def test_dtypes_are_int32(self):
     found = _find_cancel(self.book, ASK, 1, 1)
     chex.assert_type(jax.tree.leaves(found), jnp.int32)
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -1,13 +1,11 @@
 """Simulated markets under the rules of venues, replayed in plain Python.
 
 Random orders and noisy agents, through the day of a preset and of rules that no
-preset has. As a script, does so for longer, and under every preset:
-`sim_rules_test.py NUM_EVENTS [PRESET ...]` prints what was there to check.
+preset has.
 """
 
 import collections
 import dataclasses
-import sys
 
 import jax
 import numpy as np
@@ -33,7 +31,7 @@ _DAY = (
   (2_600, Phase.CLOSING_AUCTION),
   (2_900, Phase.CLOSED),
 )
-# The other presets differ from these in numbers; the script takes them all.
+# The other presets differ from these in numbers.
 _RULES = {
   "shanghai": lob.PRESETS["shanghai"],
   "nasdaq, the newest of an owner goes": dataclasses.replace(
@@ -137,21 +135,3 @@ def test_a_day_is_that_of_an_exchange_and_a_ledger_in_plain_python(name):
   assert counts["events"] > 600
   assert min(counts[name] for name in ("injected", "rejected", "traded")) > 200
   assert counts["one side empty"] < counts["events"] / 2
-
-
-def main(num_events, *names):
-  """Checks so many events of each preset at least."""
-  for name in names or lob.PRESETS:
-    rules, counts, seed = lob.PRESETS[name], collections.Counter(), 0
-    while counts["events"] < num_events:
-      seed += 1
-      market_day = _run(
-        rules, seed=seed, num_events=4000, num_markets=16, capacity=128
-      )
-      counts += _check(rules, *market_day)
-    print(name, dict(counts), flush=True)
-
-
-if __name__ == "__main__":
-  jax.config.update("jax_platforms", "cpu")
-  main(int(sys.argv[1]), *sys.argv[2:])

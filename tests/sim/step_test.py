@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from mars_jax import lob
@@ -253,7 +252,3 @@ class RolloutTest(parameterized.TestCase):
       np.testing.assert_array_equal(sent, rests + taken + both_sides)
     else:
       self.fail("the book of this test is meant to be large enough")
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -11,7 +11,6 @@ from mars_jax.train import order_task
 from mars_jax.train import sharding
 from mars_jax.train import trainer
 from tests.support.processes import devices
-from tests.support.processes import scripts
 from tests.support.processes import two_processes
 from tests.support.train import tiny_run
 
@@ -30,7 +29,6 @@ def folder(tmp_path_factory):
       devices.start(
         *("two_processes", number, port, folder),
         num_devices=2,
-        xla_flags=scripts.QUICK_XLA,
       )
       for number in "01"
     )

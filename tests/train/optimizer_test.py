@@ -102,3 +102,51 @@ def test_norms_are_not_decayed_whichever_optimizer(params):
 def test_an_unknown_optimizer_is_an_error():
   with pytest.raises(ValueError, match="'sgd' is none of adamw, muon"):
     dataclasses.replace(CONFIG, name="sgd")
+
+
+ADAMW = dataclasses.replace(tiny_run.OPTIMIZER, num_steps=100, warmup_steps=10)
+
+
+def test_rate_warms_up_peaks_and_decays_to_a_tenth():
+  schedule = optimizer_lib.make_schedule(ADAMW)
+  rates = np.array([schedule(step) for step in range(101)])
+  np.testing.assert_allclose(rates[:11], np.linspace(0, 1e-2, 11), rtol=1e-5)
+  assert rates.argmax() == 10
+  assert (np.diff(rates[10:]) < 0).all()
+  # Halfway through the cosine it is halfway between the peak and a tenth.
+  np.testing.assert_allclose(rates[55], 5.5e-3, rtol=1e-5)
+  np.testing.assert_allclose(rates[100], 1e-3, rtol=1e-5)
+
+
+def test_only_matrices_and_tables_are_decayed(params):
+  config = dataclasses.replace(ADAMW, warmup_steps=0)
+  optimizer = optimizer_lib.make_optimizer(config)
+  ones = jax.tree.map(np.ones_like, params)
+  zeros = jax.tree.map(np.zeros_like, params)
+  state = jax.jit(optimizer.init)(ones)
+  updates, _ = jax.jit(optimizer.update)(zeros, state, ones)
+  leaves = jax.tree_util.tree_leaves_with_path(updates)
+  decay = config.learning_rate * config.weight_decay
+  num_scales = 0
+  for path, update in leaves:
+    is_scale = "scale" in jax.tree_util.keystr(path)
+    num_scales += is_scale
+    expected = 0.0 if is_scale else -decay
+    np.testing.assert_allclose(
+      update, np.full_like(update, expected), rtol=1e-5, err_msg=str(path)
+    )
+  assert num_scales == 5  # Four of the block, one after it.
+
+
+def test_large_gradients_are_scaled_down():
+  config = dataclasses.replace(ADAMW, warmup_steps=0, weight_decay=0.0)
+  optimizer = optimizer_lib.make_optimizer(config)
+  params = {"w": np.zeros((2, 2), np.float32)}
+  small = {"w": np.full((2, 2), 0.5, np.float32)}  # Of norm 1.
+  large = {"w": np.full((2, 2), 5e5, np.float32)}
+  state = optimizer.init(params)
+  chex.assert_trees_all_close(
+    optimizer.update(small, state, params),
+    optimizer.update(large, state, params),
+    rtol=1e-5,
+  )

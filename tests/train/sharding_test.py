@@ -14,7 +14,6 @@ from mars_jax.train import order_task
 from mars_jax.train import sharding
 from mars_jax.train import trainer
 from tests.support.processes import devices
-from tests.support.processes import scripts
 from tests.support.processes import sharded_steps
 from tests.support.train import tiny_run
 
@@ -26,9 +25,7 @@ SIZES = {"data": 4, "model": 2}
 def eight(tmp_path_factory):
   """Returns what the program wrote, and the folder of its checkpoint."""
   folder = tmp_path_factory.mktemp("eight")
-  process = devices.start(
-    "sharded_steps", folder, num_devices=8, xla_flags=scripts.QUICK_XLA
-  )
+  process = devices.start("sharded_steps", folder, num_devices=8)
   devices.finish(process)
   return json.loads((folder / "out.json").read_text()), folder
 

@@ -1,30 +1,22 @@
 """Training: a run is its configs and data, whatever interrupts it."""
 
 import dataclasses
-import functools
 import os
 import signal
-import sys
-import types as builtin_types
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import struct
 
 from mars_jax import records as records_lib
 from mars_jax import types
-from mars_jax.data import pipeline
 from mars_jax.data import store
 from mars_jax.data import windows as windows_lib
 from mars_jax.tokens import vocab
-from mars_jax.train import checkpoint
-from mars_jax.train import loss
 from mars_jax.train import optimizer as optimizer_lib
 from mars_jax.train import order_task
-from mars_jax.train import progress as progress_lib
 from mars_jax.train import sharding
 from mars_jax.train import trainer
 from mars_jax.train import validation
@@ -179,57 +171,7 @@ class TestInterruption:
     assert tiny_run.metrics(tmp_path) == tiny_run.metrics(workdir)
 
 
-@struct.dataclass
-class _State:
-  """What `Checkpointer` takes for a training state."""
-
-  params: dict[str, jax.Array]
-  step: jax.Array
-
-
-def _state(step):
-  return _State({"w": jnp.arange(6.0).reshape(2, 3) + step}, jnp.int32(step))
-
-
-def _checkpointer(folder, dataset, *, configs=None, max_to_keep=2):
-  return checkpoint.Checkpointer(
-    folder,
-    max_to_keep=max_to_keep,
-    configs=configs or {"a": {"b": 1, "c": (1, 2)}},
-    tokenizers=dataset.tokenizers,
-  )
-
-
-class TestCheckpoints:
-  def test_they_give_back_all_that_was_saved(self, dataset, tmp_path):
-    shapes = jax.eval_shape(lambda: _state(0))
-    with _checkpointer(tmp_path, dataset) as checkpointer:
-      assert checkpointer.restore(shapes) is None
-      for step in (3, 6):
-        checkpointer.save(step, _state(step), {"position": step})
-    with _checkpointer(tmp_path, dataset) as checkpointer:
-      restored, data = checkpointer.restore(shapes)
-      chex.assert_trees_all_equal(restored, _state(6))
-      assert data == {"position": 6}
-    other = {"a": {"b": 2, "c": (1, 2)}}
-    with _checkpointer(tmp_path, dataset, configs=other) as checkpointer:
-      with pytest.raises(ValueError, match="a.b was 1, is 2"):
-        checkpointer.restore(shapes)
-
-  def test_the_last_and_the_best_are_kept(self, dataset, tmp_path):
-    losses = {1: 3.0, 2: 1.0, 3: 2.0, 4: None, 5: 4.0}
-    with _checkpointer(tmp_path, dataset) as checkpointer:
-      for step, loss_ in losses.items():
-        checkpointer.save(step, _state(step), {}, loss_)
-    assert _steps(tmp_path) == {2, 4, 5}
-    # After a restart the best is known still, until there is a better one.
-    with _checkpointer(tmp_path, dataset) as checkpointer:
-      checkpointer.save(6, _state(6), {}, 2.0)
-      checkpointer.wait()
-      assert _steps(tmp_path) == {2, 5, 6}
-      checkpointer.save(7, _state(7), {}, 0.5)
-    assert _steps(tmp_path) == {6, 7}
-
+class TestLoading:
   def test_a_model_is_read_without_its_run(self, dataset, uninterrupted):
     workdir, params, reports = uninterrupted
     folder = workdir / "checkpoints"
@@ -255,10 +197,6 @@ class TestCheckpoints:
       order_task.load(tmp_path / "nothing")
     with pytest.raises(ValueError, match="it has steps none"):
       order_task.load(tmp_path, "best")
-
-
-def _steps(folder):
-  return {int(path.name) for path in folder.iterdir() if path.name.isdigit()}
 
 
 class TestLoop:
@@ -478,201 +416,3 @@ class TestStep:
     assert scalars["learning_rate"] == 0
     assert after.step == 3
     assert np.isfinite(scalars["grad_norm"])
-
-  def test_loss_is_the_mean_of_the_scores_of_all_but_the_first(
-    self, params, batch
-  ):
-    config = dataclasses.replace(MODEL, dropout=0.0)
-
-    @jax.jit
-    def both(params, batch):
-      tokens = pipeline.tokens(self._tokenizers, batch)
-      scores = loss.nats(params, tokens, config=config)
-      key = jax.random.key(0)
-      return scores, loss.mean_nats(params, tokens, key, config=config)
-
-    scores, mean = both(params, batch)
-    assert scores.shape == (16, 16, len(vocab.FIELDS))
-    np.testing.assert_allclose(mean, scores.sum(axis=-1).mean(), rtol=1e-5)
-
-  def test_gradients_are_the_same_in_micro_batches_and_with_remat(
-    self, params, batch
-  ):
-    def gradients(accumulation=1, **changes):
-      config = dataclasses.replace(MODEL, dropout=0.0, **changes)
-      return jax.jit(
-        lambda params: trainer._mean_gradients(
-          functools.partial(order_task.TASK.loss, config=config),
-          params,
-          self._tokenizers,
-          batch,
-          jax.random.key(0),
-          sharding.ParallelConfig(accumulation=accumulation),
-        )
-      )(params)
-
-    chex.assert_trees_all_close(
-      gradients(accumulation=4, remat=True), gradients(), rtol=1e-5, atol=1e-7
-    )
-
-
-class TestMetrics:
-  PROGRESS = progress_lib.Progress(
-    step=3,
-    train_nats=9.0,
-    orders=8,
-    learning_rate=1e-3,
-    grad_norm=0.5,
-    num_skipped=1,
-  )
-
-  def _board(self, monkeypatch):
-    """Puts what records its calls in the place of TensorBoard's writer."""
-    calls = []
-
-    class Recorder:
-      def __init__(self, folder, purge_step):
-        calls.append((folder, purge_step))
-
-      def add_scalar(self, name, value, step):
-        calls.append((name, value, step))
-
-      def close(self):
-        calls.append("closed")
-
-    module = builtin_types.SimpleNamespace(SummaryWriter=Recorder)
-    monkeypatch.setitem(sys.modules, "tensorboardX", module)
-    return calls
-
-  def test_scalars_of_every_step_go_to_tensorboard(self, monkeypatch, tmp_path):
-    calls = self._board(monkeypatch)
-    nats = np.array([1.0, 2.0, 3.0, 4.0])
-    valid = dataclasses.replace(
-      self.PROGRESS, step=4, valid={"A": 2 * nats}, valid_nats=nats
-    )
-    with progress_lib.Writer(
-      tmp_path, vocab.FIELDS, step=2, tensorboard=True
-    ) as writer:
-      writer.write(self.PROGRESS)
-      assert not (tmp_path / "metrics.csv").exists()
-      writer.write(valid)
-    # What was written of steps after 2 is hidden.
-    assert calls[0] == (str(tmp_path / "tensorboard"), 3)
-    assert calls[-1] == "closed"
-    third = {call[0]: call[1] for call in calls if call[-1] == 3}
-    assert third.pop("train/orders_per_s") > 0
-    del third[calls[0][0]]
-    assert third == {
-      "train/nats": 9.0,
-      "train/learning_rate": 1e-3,
-      "train/grad_norm": 0.5,
-      "train/skipped": 1,
-    }
-    fourth = {call[0]: call[1] for call in calls if call[-1] == 4}
-    assert fourth["valid/nats"] == 10.0
-    assert fourth["valid_price/all"] == 2.0
-    assert fourth["valid_price/A"] == 4.0
-    assert tiny_run.metrics(tmp_path)[1][0] == "4"
-
-  def test_tensorboard_that_is_not_installed_says_what_to_install(
-    self, monkeypatch, tmp_path
-  ):
-    monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(ImportError, match=r"pip install 'mars-jax\[log\]'"):
-      progress_lib.Writer(tmp_path, vocab.FIELDS, step=0, tensorboard=True)
-
-  def test_only_the_first_process_writes(self, monkeypatch, tmp_path):
-    calls = self._board(monkeypatch)
-    monkeypatch.setattr(jax, "process_index", lambda: 1)
-    with progress_lib.Writer(
-      tmp_path, vocab.FIELDS, step=0, tensorboard=True
-    ) as writer:
-      writer.write(
-        dataclasses.replace(
-          self.PROGRESS, valid={}, valid_nats=np.zeros(4, np.float64)
-        )
-      )
-    assert not calls
-    assert not list(tmp_path.iterdir())
-
-
-class TestOptimizer:
-  CONFIG = dataclasses.replace(OPTIMIZER, num_steps=100, warmup_steps=10)
-
-  def test_rate_warms_up_peaks_and_decays_to_a_tenth(self):
-    schedule = optimizer_lib.make_schedule(self.CONFIG)
-    rates = np.array([schedule(step) for step in range(101)])
-    np.testing.assert_allclose(rates[:11], np.linspace(0, 1e-2, 11), rtol=1e-5)
-    assert rates.argmax() == 10
-    assert (np.diff(rates[10:]) < 0).all()
-    # Halfway through the cosine it is halfway between the peak and a tenth.
-    np.testing.assert_allclose(rates[55], 5.5e-3, rtol=1e-5)
-    np.testing.assert_allclose(rates[100], 1e-3, rtol=1e-5)
-
-  def test_only_matrices_and_tables_are_decayed(self, params):
-    config = dataclasses.replace(self.CONFIG, warmup_steps=0)
-    optimizer = optimizer_lib.make_optimizer(config)
-    ones = jax.tree.map(np.ones_like, params)
-    zeros = jax.tree.map(np.zeros_like, params)
-    state = jax.jit(optimizer.init)(ones)
-    updates, _ = jax.jit(optimizer.update)(zeros, state, ones)
-    leaves = jax.tree_util.tree_leaves_with_path(updates)
-    decay = config.learning_rate * config.weight_decay
-    num_scales = 0
-    for path, update in leaves:
-      is_scale = "scale" in jax.tree_util.keystr(path)
-      num_scales += is_scale
-      expected = 0.0 if is_scale else -decay
-      np.testing.assert_allclose(
-        update, np.full_like(update, expected), rtol=1e-5, err_msg=str(path)
-      )
-    assert num_scales == 5  # Four of the block, one after it.
-
-  def test_large_gradients_are_scaled_down(self):
-    config = dataclasses.replace(self.CONFIG, warmup_steps=0, weight_decay=0.0)
-    optimizer = optimizer_lib.make_optimizer(config)
-    params = {"w": np.zeros((2, 2), np.float32)}
-    small = {"w": np.full((2, 2), 0.5, np.float32)}  # Of norm 1.
-    large = {"w": np.full((2, 2), 5e5, np.float32)}
-    state = optimizer.init(params)
-    chex.assert_trees_all_close(
-      optimizer.update(small, state, params),
-      optimizer.update(large, state, params),
-      rtol=1e-5,
-    )
-
-
-class TestConfigs:
-  @pytest.mark.parametrize(
-    ("section", "changes"),
-    [
-      ("optimizer", {"warmup_steps": 6}),
-      ("optimizer", {"warmup_steps": -1}),
-      ("optimizer", {"num_steps": 0}),
-      ("optimizer", {"learning_rate": 0.0}),
-      ("optimizer", {"learning_rate": float("nan")}),
-      ("optimizer", {"weight_decay": -0.1}),
-      ("optimizer", {"beta2": 1.0}),
-      ("optimizer", {"max_grad_norm": 0.0}),
-      ("train", {"eval_every": 0}),
-      ("train", {"checkpoint_every": -5}),
-      ("train", {"max_to_keep": 0}),
-      ("train", {"max_skipped": 0}),
-      ("train", {"eval_orders": -1}),
-      ("data", {"train_fraction": 1.0}),
-      ("batch", {"window_stride": 0}),
-      ("batch", {"window_length": 1}),
-      ("batch", {"batch_size": 0}),
-      ("data", {"book_capacity": 0}),
-    ],
-  )
-  def test_nonsense_is_refused_by_name(self, section, changes):
-    (name,) = changes
-    with pytest.raises(ValueError, match=name):
-      dataclasses.replace(CONFIGS[section], **changes)
-
-  @pytest.mark.parametrize("section", CONFIGS)
-  def test_an_unknown_key_is_refused_by_name(self, section):
-    values = dataclasses.asdict(CONFIGS[section])
-    with pytest.raises(TypeError, match="speed"):
-      type(CONFIGS[section])(**values, speed=1)

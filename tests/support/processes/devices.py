@@ -7,7 +7,7 @@ import sys
 from tests.support import paths
 
 
-def start(program, *arguments, num_devices, xla_flags=""):
+def start(program, *arguments, num_devices):
   """Starts a module of this folder on CPU devices, compiled quickly."""
   devices = f"--xla_force_host_platform_device_count={num_devices}"
   return subprocess.Popen(
@@ -18,7 +18,7 @@ def start(program, *arguments, num_devices, xla_flags=""):
       "JAX_PLATFORMS": "cpu",
       "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
       "JAX_NUMPY_RANK_PROMOTION": "raise",
-      "XLA_FLAGS": f"{devices} {xla_flags}",
+      "XLA_FLAGS": f"{devices} {os.environ['XLA_FLAGS']}",
     },
     stdout=subprocess.PIPE,
     stderr=subprocess.STDOUT,

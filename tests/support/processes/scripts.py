@@ -18,21 +18,11 @@ import sys
 import tempfile
 from unittest import mock
 
-import jaxlib
-
 from tests.support import paths
 
-# XLA's older emitters compile several times as quickly what then runs slower;
-# a jaxlib that does not know the flag would not start.
-QUICK_XLA = (
-  "--xla_cpu_use_fusion_emitters=false"
-  if jaxlib.__version__.startswith("0.10.")
-  else ""
-)
 _ENVIRONMENT = {
   "JAX_PLATFORMS": "cpu",
   "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # To compile quicker.
-  "XLA_FLAGS": QUICK_XLA,
 }
 _IMPORTED = (
   "ml_collections.config_flags",
