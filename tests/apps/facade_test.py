@@ -13,8 +13,6 @@ from mars_jax.apps import training
 from mars_jax.sim import agents
 from tests.support import paths
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @pytest.mark.slow
 def test_a_forecast_keeps_to_the_lunch_break_of_its_exchange():
