@@ -53,20 +53,6 @@ def carry(limbs: jax.Array) -> jax.Array:
   return jnp.stack([*parts, limbs[..., -1] + over], axis=-1)
 
 
-def to_float(amount: jax.Array) -> jax.Array:
-  """Returns amounts `[..., 4]` as float32 `[...]`.
-
-  To a relative precision of 1e-7.
-  """
-  sign = jnp.where(amount[..., -1] < 0, -1, 1)
-  # Of a negative amount the limbs cancel out: those of its size do not.
-  size = carry(amount * sign[..., None])
-  parts = [
-    size[..., i].astype(jnp.float32) * 2.0 ** (_BITS * i) for i in range(LIMBS)
-  ]
-  return sum(parts) * sign
-
-
 def to_int(amount: np.ndarray) -> np.ndarray:
   """Returns numpy amounts `[..., 4]` as int64 `[...]`."""
   limbs = np.asarray(amount, np.int64)
