@@ -19,8 +19,9 @@ test: $(VENV)/test
 	$(PYTEST) -m "not slow"
 	@echo "The rest (real days, scripts, notebooks): make test-slow"
 
+# Compiled as users' programs are; tests/conftest.py says how the quick ones are.
 test-slow: $(VENV)/test
-	$(PYTEST) -m slow
+	XLA_FLAGS= $(PYTEST) -m slow
 
 test-all: test test-slow
 
