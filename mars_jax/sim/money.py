@@ -17,7 +17,7 @@ _MASK = 2**_BITS - 1
 
 
 def zeros(shape: tuple[int, ...] = ()) -> jax.Array:
-  """Returns amounts of nothing, `[..., 4]`."""
+  """Returns zero amounts, `[..., 4]`."""
   return jnp.zeros((*shape, LIMBS), jnp.int32)
 
 
