@@ -26,7 +26,7 @@ import jax
 import pytest
 
 from mars_jax.feeds import samples
-from mars_jax.replay import engine
+from tests.support.replay import chunks
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -43,17 +43,26 @@ def pytest_xdist_make_scheduler(config, log):
 @pytest.fixture(scope="session")
 def bitstamp_sample():
   """Returns the path of the sample's orders; skips without it."""
+  return _fetched("Bitstamp", samples.bitstamp)
+
+
+@pytest.fixture(scope="session")
+def coinbase_sample():
+  """Returns the folder of the sample's files; skips without it."""
+  return _fetched("Coinbase", samples.coinbase)
+
+
+def _fetched(name, fetch):
   try:
-    return samples.bitstamp()
+    return fetch()
   except ConnectionError as error:
-    pytest.skip(f"needs the Bitstamp sample: {error}")
+    pytest.skip(f"needs the {name} sample: {error}")
 
 
 @pytest.fixture(scope="module")
 def small_chunks():
-  """Has replays take 512 events at once, which short ones are padded to."""
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(engine, "CHUNK", 512)
+  """Quickens a module that replays short streams; see `chunks.small`."""
+  with chunks.small():
     yield
 
 

@@ -6,8 +6,6 @@ import jax
 import numpy as np
 import pytest
 
-from tests.support.data import captured_days
-
 pytest.importorskip("polars")
 
 from mars_jax.data import build as build_lib
@@ -15,20 +13,9 @@ from mars_jax.data import day_report
 from mars_jax.data import manifest
 from mars_jax.feeds import events
 from mars_jax.tokens import encoding
+from tests.support.data import captured_days
 
 pytestmark = pytest.mark.usefixtures("quick_compilation", "small_chunks")
-
-
-@pytest.fixture(scope="module")
-def captures(tmp_path_factory):
-  return captured_days.write(tmp_path_factory.mktemp("captures"))
-
-
-@pytest.fixture(scope="module")
-def data_set(captures, small_chunks, tmp_path_factory):
-  out = tmp_path_factory.mktemp("data")
-  todo = captured_days.jobs(captures, "day0.csv", "day1.csv", "broken.csv")
-  return captured_days.build(out, todo), out
 
 
 def test_days_are_split_by_date_and_by_instrument(captures, tmp_path):

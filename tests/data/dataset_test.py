@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
+from tests.support.data import prepared_data
 from tests.support.feeds import bitstamp_capture
-from tests.support.train import prepared_data
 
 pytest.importorskip("polars")
 

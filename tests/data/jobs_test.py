@@ -4,23 +4,17 @@ import pathlib
 
 import pytest
 
-from tests.support.data import captured_days
-from tests.support.feeds import itch_market
-from tests.support.feeds import itch_writer
-from tests.support.feeds import minimal
-
 pytest.importorskip("polars")
 
 from mars_jax.data import executors
 from mars_jax.data import jobs as jobs_lib
 from mars_jax.data import prepare
+from tests.support.data import captured_days
+from tests.support.feeds import itch_market
+from tests.support.feeds import itch_writer
+from tests.support.feeds import minimal
 
 pytestmark = pytest.mark.usefixtures("quick_compilation", "small_chunks")
-
-
-@pytest.fixture(scope="module")
-def captures(tmp_path_factory):
-  return captured_days.write(tmp_path_factory.mktemp("captures"))
 
 
 def test_jobs_are_told_from_files_and_instruments(captures, tmp_path):

@@ -12,10 +12,6 @@ import jax
 import numpy as np
 import pytest
 
-from tests.support.data import captured_days
-from tests.support.oracles import python_book
-from tests.support.processes import scripts
-
 pytest.importorskip("polars")
 
 from mars_jax import records as records_lib
@@ -27,20 +23,11 @@ from mars_jax.data import manifest
 from mars_jax.data import prepare
 from mars_jax.feeds import registry
 from mars_jax.replay import engine
+from tests.support.data import captured_days
+from tests.support.oracles import python_book
+from tests.support.processes import scripts
 
 pytestmark = pytest.mark.usefixtures("quick_compilation", "small_chunks")
-
-
-@pytest.fixture(scope="module")
-def captures(tmp_path_factory):
-  return captured_days.write(tmp_path_factory.mktemp("captures"))
-
-
-@pytest.fixture(scope="module")
-def data_set(captures, small_chunks, tmp_path_factory):
-  out = tmp_path_factory.mktemp("data")
-  todo = captured_days.jobs(captures, "day0.csv", "day1.csv", "broken.csv")
-  return captured_days.build(out, todo), out
 
 
 def contents(out):

@@ -7,7 +7,6 @@ import pytest
 
 from mars_jax import types
 from mars_jax.feeds import events
-from mars_jax.feeds import samples
 from mars_jax.feeds.coinbase import reader
 from tests.support.oracles import plain_book
 
@@ -283,12 +282,9 @@ def test_captures_that_do_not_fit_together_are_errors(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def sample():
-  """The stream and the checks of the sample; skips where it cannot be had."""
-  try:
-    return reader.read_checked(samples.coinbase())
-  except ConnectionError as error:
-    pytest.skip(f"needs the Coinbase sample: {error}")
+def sample(coinbase_sample):
+  """The stream and the checks of the sample."""
+  return reader.read_checked(coinbase_sample)
 
 
 @pytest.mark.slow

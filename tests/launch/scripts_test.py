@@ -12,9 +12,9 @@ import pytest
 from mars_jax import lmm
 from mars_jax.data import dataset
 from tests.support import paths
+from tests.support.data import prepared_data
 from tests.support.feeds import bitstamp_capture
 from tests.support.processes import scripts
-from tests.support.train import prepared_data
 
 _CONFIG = "--config=configs/demo.py:tiny"
 _BASELINES = ("zero intelligence", "unigram", "bigram")

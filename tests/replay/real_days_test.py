@@ -14,7 +14,6 @@ from mars_jax import types
 from mars_jax.data import jobs
 from mars_jax.data import prepare
 from mars_jax.feeds import registry
-from mars_jax.feeds import samples
 from mars_jax.feeds.sse import parse
 from mars_jax.lob import auction
 from mars_jax.lob import rules
@@ -38,12 +37,10 @@ def test_bme_day_fills_796_times_and_ends_with_no_order_left():
 
 
 @pytest.mark.slow
-def test_coinbase_ends_with_the_exchange_s_book_order_by_order():
-  try:
-    path = samples.coinbase()
-  except ConnectionError as error:
-    pytest.skip(f"needs the Coinbase sample: {error}")
-  _, result = exact.replayed(path)
+def test_coinbase_ends_with_the_exchange_s_book_order_by_order(
+  coinbase_sample,
+):
+  _, result = exact.replayed(coinbase_sample)
   exact.assert_exact(result, trades=307, remaining=11_600, orders=66_833)
   assert result.fills == 501
   assert result.capacity == 65_536

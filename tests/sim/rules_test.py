@@ -47,6 +47,7 @@ _RULES = {
     schedule=_DAY,
   ),
 }
+_NUM_EVENTS, _NUM_MARKETS = 1500, 2  # Events of a market's day, about.
 _END = 86_400  # Seconds since midnight, of venues that do not close.
 
 
@@ -64,25 +65,17 @@ def _config(rules, interval):
   return sim.SimConfig(rules, agents)
 
 
-def _run(rules, *, seed=0, num_events, num_markets, capacity):
-  """Returns the start of a day, its events `[B, ...]`, and the last state.
-
-  Args:
-    rules: of the venue.
-    seed: of all that is drawn.
-    num_events: in a market's day, about.
-    num_markets: B.
-    capacity: of a side of the book.
-  """
+def _run(rules):
+  """Returns the start of a day, its events `[B, ...]`, and the last state."""
   first = rules.schedule[0][0] + 10
   seconds = (rules.schedule[-1][0] or _END) - first
   # Half of the orders are the model's.
-  between = max(2 * seconds // num_events, 1)
+  between = max(2 * seconds // _NUM_EVENTS, 1)
   config = _config(rules, 4 * between)
-  begin = small_markets.start(seconds=first, capacity=capacity, lot=rules.lot)
+  begin = small_markets.start(seconds=first, capacity=32, lot=rules.lot)
   tokenizer = small_markets.tokenizer(between * 10**6 // 7)
   flow = sim.Flow(0, tokenizer, oracle_replay.ANY_ORDER)
-  keys = jax.random.split(jax.random.key(seed), num_markets)
+  keys = jax.random.split(jax.random.key(0), _NUM_MARKETS)
   chunks = sim.run(
     flow,
     sim.init_many(flow, keys, begin, config=config),
@@ -128,10 +121,12 @@ def _check(rules, begin, kept, last):
 )
 def test_a_day_is_that_of_an_exchange_and_a_ledger_in_plain_python(name):
   rules = _RULES[name]
-  begin, kept, last = _run(rules, num_events=1500, num_markets=2, capacity=32)
+  begin, kept, last = _run(rules)
   counts = _check(rules, begin, kept, last)
   assert not kept.event.is_event[:, -1].any()
-  assert counts["auctions"] == 2 * len(_config(rules, 1).auction_times)
+  assert counts["auctions"] == _NUM_MARKETS * len(
+    _config(rules, 1).auction_times
+  )
   assert counts["events"] > 600
   assert min(counts[name] for name in ("injected", "rejected", "traded")) > 200
   assert counts["one side empty"] < counts["events"] / 2

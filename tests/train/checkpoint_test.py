@@ -7,12 +7,6 @@ import pytest
 from flax import struct
 
 from mars_jax.train import checkpoint
-from tests.support.train import tiny_run
-
-
-@pytest.fixture(scope="module")
-def dataset():
-  return tiny_run.dataset()
 
 
 @struct.dataclass

@@ -18,8 +18,8 @@ from mars_jax.train import task
 from mars_jax.train import trainer
 from mars_jax.train import validation
 from mars_jax.utils import stats
+from tests.support.data import prepared_data
 from tests.support.processes import scripts
-from tests.support.train import prepared_data
 from tests.support.train import random_params
 from tests.support.train import tiny_run
 

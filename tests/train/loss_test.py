@@ -21,11 +21,6 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 @pytest.fixture(scope="module")
-def dataset():
-  return tiny_run.dataset()
-
-
-@pytest.fixture(scope="module")
 def batch(dataset):
   return next(tiny_run.batches(dataset))
 

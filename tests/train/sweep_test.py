@@ -23,16 +23,11 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def data():
-  return tiny_run.dataset()
-
-
-@pytest.fixture(scope="module")
-def done(quick_compilation, data, tmp_path_factory):
+def done(quick_compilation, dataset, tmp_path_factory):
   """The folder of a sweep with a run that is done, and its result."""
   folder = tmp_path_factory.mktemp("sweep")
   return folder, sweep.run(
-    order_task.TASK, "one", tiny_run.CONFIGS, data, folder
+    order_task.TASK, "one", tiny_run.CONFIGS, dataset, folder
   )
 
 
@@ -49,10 +44,10 @@ def _killed_at(step):
   return on_progress
 
 
-def test_the_result_is_that_of_the_trained_model(data, done, tmp_path):
+def test_the_result_is_that_of_the_trained_model(dataset, done, tmp_path):
   folder, result = done
-  params, _ = tiny_run.run(data, tmp_path)
-  nats = validation.model_nats(params, data, config=tiny_run.MODEL)
+  params, _ = tiny_run.run(dataset, tmp_path)
+  nats = validation.model_nats(params, dataset, config=tiny_run.MODEL)
   assert result["markets"].keys() == {"valid"}
   assert result["test"] is None  # These days have no such part.
   markets = result["markets"]["valid"]
@@ -69,16 +64,16 @@ def test_the_result_is_that_of_the_trained_model(data, done, tmp_path):
   tables = lmm.num_params(params["embed"])
   assert result["params_without_tables"] == lmm.num_params(params) - tables
   assert result["tokens"] == 6 * 16 * 16  # Steps, windows, orders predicted.
-  assert result["epochs"] == 6 * 16 * 16 / data.num_orders("train")
+  assert result["epochs"] == 6 * 16 * 16 / dataset.num_orders("train")
   assert (
     json.loads((folder / "one.json").read_text())["valid"] == (result["valid"])
   )
 
 
-def test_what_is_done_is_not_done_again(data, done, monkeypatch):
+def test_what_is_done_is_not_done_again(dataset, done, monkeypatch):
   folder, result = done
   monkeypatch.delattr(trainer, "train")
-  again = sweep.run(order_task.TASK, "one", tiny_run.CONFIGS, data, folder)
+  again = sweep.run(order_task.TASK, "one", tiny_run.CONFIGS, dataset, folder)
   assert again == json.loads(json.dumps(result))
 
 
@@ -88,42 +83,42 @@ def test_only_what_is_small_is_kept(done):
   assert (folder / "one" / "metrics.csv").exists()
 
 
-def test_another_run_of_the_same_name_is_refused(data, done):
+def test_another_run_of_the_same_name_is_refused(dataset, done):
   folder, _ = done
   configs = _changed("optimizer", learning_rate=0.5)
   with pytest.raises(
     ValueError, match=r"optimizer\.learning_rate was 0\.01, is 0\.5"
   ):
-    sweep.run(order_task.TASK, "one", configs, data, folder)
-  other = dataclasses.replace(data, source={"days": 3})
+    sweep.run(order_task.TASK, "one", configs, dataset, folder)
+  other = dataclasses.replace(dataset, source={"days": 3})
   with pytest.raises(ValueError, match=r"source\.days was 2, is 3"):
     sweep.run(order_task.TASK, "one", tiny_run.CONFIGS, other, folder)
   with pytest.raises(ValueError, match="max_orders was None, is 5"):
     sweep.run(
-      order_task.TASK, "one", tiny_run.CONFIGS, data, folder, max_orders=5
+      order_task.TASK, "one", tiny_run.CONFIGS, dataset, folder, max_orders=5
     )
 
 
-def test_how_it_is_spread_makes_no_other_run(data, done):
+def test_how_it_is_spread_makes_no_other_run(dataset, done):
   folder, result = done
   configs = {
     **tiny_run.CONFIGS,
     "parallel": sharding.ParallelConfig(accumulation=2),
   }
   assert (
-    sweep.run(order_task.TASK, "one", configs, data, folder)["valid"]
+    sweep.run(order_task.TASK, "one", configs, dataset, folder)["valid"]
     == result["valid"]
   )
 
 
-def test_a_run_that_was_killed_goes_on(data, done, tmp_path):
+def test_a_run_that_was_killed_goes_on(dataset, done, tmp_path):
   _, result = done
   with pytest.raises(tiny_run.Killed):
     sweep.run(
       order_task.TASK,
       "one",
       tiny_run.CONFIGS,
-      data,
+      dataset,
       tmp_path,
       on_progress=_killed_at(5),
     )
@@ -133,7 +128,7 @@ def test_a_run_that_was_killed_goes_on(data, done, tmp_path):
     order_task.TASK,
     "one",
     tiny_run.CONFIGS,
-    data,
+    dataset,
     tmp_path,
     on_progress=lambda progress: steps.append(progress.step),
   )
@@ -143,7 +138,7 @@ def test_a_run_that_was_killed_goes_on(data, done, tmp_path):
 
 
 def test_the_speed_is_that_of_steps_after_the_first_without_validation(
-  data, done, tmp_path, monkeypatch
+  dataset, done, tmp_path, monkeypatch
 ):
   shapes = jax.eval_shape(
     lambda: lmm.init(jax.random.key(0), config=tiny_run.MODEL)
@@ -170,5 +165,7 @@ def test_the_speed_is_that_of_steps_after_the_first_without_validation(
 
   monkeypatch.setattr(trainer, "train", train)
   monkeypatch.setattr(sweep.time, "perf_counter", lambda: clock)
-  result = sweep.run(order_task.TASK, "fake", tiny_run.CONFIGS, data, tmp_path)
+  result = sweep.run(
+    order_task.TASK, "fake", tiny_run.CONFIGS, dataset, tmp_path
+  )
   assert result["tokens_per_second"] == 16 * 16 / 2

@@ -59,28 +59,23 @@ _CONFIGS = {
 }
 
 
-@pytest.fixture(scope="module")
-def data():
-  return tiny_run.dataset()
-
-
-def _train(data, workdir, on_progress=lambda progress: None):
+def _train(dataset, workdir, on_progress=lambda progress: None):
   return trainer.train(
-    _TASK, data, workdir, **_CONFIGS, on_progress=on_progress
+    _TASK, dataset, workdir, **_CONFIGS, on_progress=on_progress
   )
 
 
 @pytest.fixture(scope="module")
-def trained(data, tmp_path_factory):
+def trained(dataset, tmp_path_factory):
   workdir = tmp_path_factory.mktemp("kinds")
-  return workdir, _train(data, workdir)
+  return workdir, _train(dataset, workdir)
 
 
-def test_it_learns_the_frequencies(data, trained):
+def test_it_learns_the_frequencies(dataset, trained):
   kinds = np.concatenate(
     [
       part.day.read(part.start, part.stop).order.kind
-      for part in data.parts["train"]
+      for part in dataset.parts["train"]
     ]
   )
   counts = np.bincount(kinds, minlength=_CONFIGS["model"].num_kinds)
@@ -91,10 +86,10 @@ def test_it_learns_the_frequencies(data, trained):
   )
 
 
-def test_it_resumes_to_the_same(data, trained, tmp_path):
+def test_it_resumes_to_the_same(dataset, trained, tmp_path):
   with pytest.raises(tiny_run.Killed):
-    _train(data, tmp_path, tiny_run.kill_at(40))
-  resumed = _train(data, tmp_path)
+    _train(dataset, tmp_path, tiny_run.kill_at(40))
+  resumed = _train(dataset, tmp_path)
   np.testing.assert_array_equal(
     resumed.params["logits"], trained[1].params["logits"]
   )
@@ -111,8 +106,8 @@ def test_its_checkpoint_has_its_config(trained):
   assert nats == pytest.approx(task_lib.mean(result.valid).sum())
 
 
-def test_a_sweep_scores_it(data, trained, tmp_path):
-  result = sweep.run(_TASK, "kinds", _CONFIGS, data, tmp_path)
+def test_a_sweep_scores_it(dataset, trained, tmp_path):
+  result = sweep.run(_TASK, "kinds", _CONFIGS, dataset, tmp_path)
   valid = task_lib.mean(trained[1].valid).sum()
   assert result["valid"]["nats"] == pytest.approx(valid)
   assert result["valid"].keys() == {"orders", "nats", "kind"}
@@ -120,17 +115,17 @@ def test_a_sweep_scores_it(data, trained, tmp_path):
   assert result["flops"] == result["tokens"] == 60 * 16 * 16
 
 
-def test_the_last_validation_is_not_computed_twice(data, trained):
+def test_the_last_validation_is_not_computed_twice(dataset, trained):
   def validate(*_, **__):
     raise AssertionError("scored again")
 
   task = dataclasses.replace(_TASK, validate=validate)
   _, result = trained
   nats = task_lib.held_out(
-    task, result.params, data, config=_CONFIGS["model"], valid=result.valid
+    task, result.params, dataset, config=_CONFIGS["model"], valid=result.valid
   )
   assert nats == {"valid": result.valid}
 
 
-def test_a_run_that_is_done_has_no_last_validation(data, trained):
-  assert _train(data, trained[0]).valid is None
+def test_a_run_that_is_done_has_no_last_validation(dataset, trained):
+  assert _train(dataset, trained[0]).valid is None

@@ -25,7 +25,7 @@ from tests.support.train import day_records
 from tests.support.train import tiny_run
 
 MODEL = tiny_run.WITH_DROPOUT
-DATA, OPTIMIZER, TRAIN = tiny_run.DATA, tiny_run.OPTIMIZER, tiny_run.TRAIN
+OPTIMIZER, TRAIN = tiny_run.OPTIMIZER, tiny_run.TRAIN
 CONFIGS = {**tiny_run.CONFIGS, "model": MODEL}
 _ONE = tiny_run.CONFIGS["parallel"]
 
@@ -35,16 +35,6 @@ def _run(dataset, workdir, **options):
 
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
-
-
-@pytest.fixture(scope="module")
-def dataset():
-  return tiny_run.dataset()
-
-
-@pytest.fixture(scope="module")
-def params(state):
-  return state.params
 
 
 @pytest.fixture(scope="module")

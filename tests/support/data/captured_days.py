@@ -14,14 +14,23 @@ NUM_ORDERS = 300
 
 def write(folder: pathlib.Path) -> pathlib.Path:
   """Writes day0.csv, day1.csv and broken.csv; returns their folder."""
-  for day in range(2):
-    bitstamp_capture.write_bitstamp(
-      folder / f"day{day}.csv", num_orders=NUM_ORDERS, seed=day, day=day
-    )
+  write_days(folder, num_days=2, num_orders=NUM_ORDERS)
   lines = (folder / "day0.csv").read_text().splitlines()
   lines[200] = lines[200].replace("created", "invented")
   (folder / "broken.csv").write_text("\n".join(lines))
   return folder
+
+
+def write_days(
+  folder: pathlib.Path, *, num_days: int, num_orders: int
+) -> list[str]:
+  """Writes captures of successive days; returns the names of their files."""
+  names = [f"day{day}.csv" for day in range(num_days)]
+  for day, name in enumerate(names):
+    bitstamp_capture.write_bitstamp(
+      folder / name, num_orders=num_orders, seed=day, day=day
+    )
+  return names
 
 
 def jobs(folder, *names):

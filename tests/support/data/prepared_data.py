@@ -2,14 +2,9 @@
 
 import pathlib
 
-import pytest
-
-from mars_jax.data import build
-from mars_jax.data import executors
 from mars_jax.data import jobs
-from mars_jax.data import prepare
-from mars_jax.replay import engine
-from tests.support.feeds import bitstamp_capture
+from tests.support.data import captured_days
+from tests.support.replay import chunks
 
 _BME_HEADER = "ordtype;uid;is_buy;qty;price;timestamp"
 
@@ -26,29 +21,17 @@ def make(folder: pathlib.Path, *, num_days: int, num_orders: int, bme=False):
   Returns:
     The folder of the data set.
   """
-  todo = []
-  for day in range(num_days):
-    path = folder / f"day{day}.csv"
-    bitstamp_capture.write_bitstamp(
-      path, num_orders=num_orders, seed=day, day=day
-    )
-    todo.append(jobs.Job(str(path), "bitstamp"))
+  names = captured_days.write_days(
+    folder, num_days=num_days, num_orders=num_orders
+  )
+  todo = captured_days.jobs(folder, *names)
   if bme:
     path = folder / "acme_2019-05-21.csv"
     path.write_text("\n".join([_BME_HEADER, *map(_bme_row, range(60))]))
     todo.append(jobs.Job(str(path), "bme"))
   out = folder / "prepared"
-  config, executor = prepare.PrepareConfig(), executors.InlineExecutor()
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(engine, "CHUNK", 512)  # A replay is padded to that.
-    reports = prepare.prepare_days(todo, out, config, executor=executor)
-  build.build_dataset(
-    out,
-    reports,
-    prepare_config=config,
-    split=build.SplitConfig(),
-    executor=executor,
-  )
+  with chunks.small():
+    captured_days.build(out, todo)
   return out
 
 
