@@ -7,7 +7,9 @@ r"""The variants of the order model for launch/ablation.py.
 Every run sees the same 1.5M tokens, about three epochs of all files at hand, in
 360 steps. A variant is a run:
 
-  best          the defaults of `lmm.LmmConfig` with 0.18M parameters
+  best          the paper's alphabet and five levels, with 0.18M parameters
+  touch         the alphabet "touch" in place of the paper's
+  depth         the defaults: that, and what rests behind the five levels
   order_only    nothing of the book (the paper's ablation, appendix B)
   ticks         what the released code says of the book
   bins_only     an order's fields as bins, not as numbers too
@@ -43,6 +45,8 @@ _RELEASED = {
 }
 _RUNS = {
   "best": _SMALL,
+  "touch": {**_SMALL, "alphabet": "touch"},
+  "depth": {**_SMALL, "alphabet": "touch", "inputs": "depth"},
   "order_only": {**_SMALL, "has_book": False},
   "ticks": {**_SMALL, "inputs": "ticks"},
   "bins_only": {**_SMALL, "has_values": False},
@@ -72,6 +76,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         "path": "out/ablation",
         "market": "",
         "train_fraction": 2 / 3,
+        "until": "",
         "book_capacity": 4096,
       },
       # `data.pipeline.BatchConfig`
@@ -86,6 +91,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         "head_dim": 32,
         "window": 256,
         "dropout": 0.1,
+        "alphabet": "mid",
         "inputs": "levels",
         "head": "factored",
         "has_book": True,

@@ -36,6 +36,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         "path": "out/data",
         "market": "",
         "train_fraction": 2 / 3,
+        "until": "",
         "book_capacity": 4096,
       },
       # `data.pipeline.BatchConfig`
@@ -52,6 +53,9 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         "num_kv_heads": 3,
         "head_dim": 32,
         "mlp_dim": 576,
+        # The alphabet that the results and the paper's are of.
+        "alphabet": "mid",
+        "inputs": "levels",
         "window": 256,
         "dropout": 0.2,
       },

@@ -34,6 +34,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         "path": "bitstamp-sample",
         "market": "",
         "train_fraction": 2 / 3,
+        "until": "",
         "book_capacity": 4096,
       },
       # `data.pipeline.BatchConfig`
@@ -52,6 +53,8 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         "mlp_dim": 176,
         "window": 256,
         "dropout": 0.3,
+        "has_time": False,
+        "mirror": True,
       },
       # `train.optimizer.OptimizerConfig`
       "optimizer": {

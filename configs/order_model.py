@@ -129,6 +129,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         "path": "out/data",
         "market": "",
         "train_fraction": 2 / 3,
+        "until": "",
         "book_capacity": 4096,
       },
       # `data.pipeline.BatchConfig`
@@ -185,6 +186,9 @@ def _model(size: _Size) -> dict:
     "head_dim": size.head_dim,
     "mlp_dim": size.mlp_dim or size.dim * 11 // 4,
     "window": 1024,
+    # The paper's alphabet, so that nats per order compare with its figure.
+    "alphabet": "mid",
+    "inputs": "levels",
     "remat": size.remat,
   }
 
@@ -202,6 +206,7 @@ def _official(dim: int, num_layers: int, num_heads: int) -> dict:
     "head_dim": dim // num_heads,
     "mlp_dim": 4 * dim,
     "window": 1024,
+    "alphabet": "mid",
     "inputs": "ticks",
     "head": "joint",
     "has_book": True,

@@ -51,6 +51,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         "path": "out/data",
         "market": "",
         "train_fraction": 2 / 3,
+        "until": "",
         "book_capacity": 4096,
       },
       # `data.pipeline.BatchConfig`
@@ -63,6 +64,9 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
       "model": {
         **_model(*_SIZES["420k"]),
         "num_kv_heads": 1,
+        # The alphabet that the results and the paper's are of.
+        "alphabet": "mid",
+        "inputs": "levels",
         "window": 256,
         "dropout": 0.0,
       },

@@ -4,7 +4,8 @@ Prints one table.
 
 Trains the variants of configs/ablation.py, one after another, on the same
 tokens, and prints for each its nats per order on the validation and test parts,
-by field, its parameters, arithmetic and speeds. Which days and instruments the
+its parameters, arithmetic and speeds. Raw nats count what the bins leave over
+too: by them runs of different alphabets compare. Which days and instruments the
 parts are of, preparing the data decides; that file has the commands.
 
   python launch/ablation.py --data=out/ablation --out=out/ablation-runs
@@ -22,6 +23,7 @@ import runpy
 import time
 
 import common
+import numpy as np
 from absl import flags
 from benchmarks import lmm as lmm_benchmark
 
@@ -30,6 +32,7 @@ from mars_jax.data import dataset as dataset_lib
 from mars_jax.train import order_task
 from mars_jax.train import sweep
 from mars_jax.train import trainer
+from mars_jax.train import validation
 from mars_jax.utils import progress as progress_lib
 
 _CONFIGS = runpy.run_path(
@@ -54,18 +57,20 @@ def main() -> None:
   out = pathlib.Path(_OUT.value)
   common.outputs(f"{out}/", [f"{name}.json" for name in _RUNS.value])
   dataset = dataset_lib.from_folder(_DATA.value)
-  rows = []
+  rows, rest = [], {}
   for name in _RUNS.value:
     configs = _configs(name)
     result = _train(name, configs, dataset, out)
-    rows.append(_row(name, result, _decode_rate(out / name, configs["model"])))
+    rate = _decode_rate(out / name, configs["model"])
+    alphabet = configs["model"].alphabet
+    if alphabet not in rest:
+      rest[alphabet] = _rest(dataset, alphabet)
+    rows.append(_row(name, result, rate, rest[alphabet]))
   header = (
     "run",
+    "valid, raw nats",
     "valid",
-    "kind",
-    "price",
-    "volume",
-    "interval",
+    "test, raw nats",
     "test",
     "parameters",
     "MFLOP/token",
@@ -107,14 +112,25 @@ def _decode_rate(path: pathlib.Path, config: lmm.LmmConfig) -> float | None:
   return json.loads(path.read_text())
 
 
-def _row(name, result, decode_rate) -> list[str]:
+def _rest(dataset, alphabet) -> dict[str, float]:
+  """Returns the mean nats that bins leave over, by split."""
+  found = {}
+  for split in ("valid", "test"):
+    by_market = validation.within_nats(dataset, alphabet=alphabet, split=split)
+    if by_market:
+      found[split] = float(np.concatenate([*by_market.values()]).mean())
+  return found
+
+
+def _row(name, result, decode_rate, rest) -> list[str]:
   """Returns the cells of a run."""
-  fields = ("nats", "kind", "price", "volume", "interval")
-  test = result["test"]
+  cells = []
+  for split in ("valid", "test"):
+    nats = result[split] and result[split]["nats"]
+    cells += [f"{nats + rest[split]:.3f}", f"{nats:.3f}"] if nats else ["", ""]
   return [
     name,
-    *(f"{result['valid'][field]:.3f}" for field in fields),
-    f"{test['nats']:.3f}" if test else "",
+    *cells,
     f"{result['params']:,}",
     f"{result['flops'] / result['tokens'] / 1e6:.1f}",
     f"{result['tokens_per_second']:,.0f}",

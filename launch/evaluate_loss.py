@@ -153,7 +153,8 @@ def _report(results: dict) -> None:
       ("", *columns),
       (
         (field, *(_text(column.get(field)) for column in columns.values()))
-        for field in evaluation.NAMES
+        for field in scores
+        if field != "orders"
       ),
     )
 

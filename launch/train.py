@@ -46,7 +46,6 @@ from ml_collections import config_flags
 
 from mars_jax import apps
 from mars_jax.apps import training
-from mars_jax.tokens import vocab
 from mars_jax.train import cost
 from mars_jax.train import task
 from mars_jax.train import trainer
@@ -159,21 +158,23 @@ def _report(card) -> None:
   And by split, market and field.
   """
   rows = [
-    (name, f"{nats:.3f}")
-    for name, nats in card["validation_nats_per_order"].items()
+    (market, name, f"{nats:.3f}")
+    for market, scores in card["validation_raw_nats_per_order"].items()
+    for name, nats in scores.items()
   ]
-  common.print_table("validation", ("", "nats per order"), rows)
+  common.print_table("validation", ("", "", "raw nats per order"), rows)
+  names = tuple(card["validation_nats_by_field"])
   rows = [
     (
       f"{split} {market}",
       f"{fields['orders']:,}",
-      f"{sum(fields[name] for name in vocab.FIELDS):.3f}",
-      *(f"{fields[name]:.3f}" for name in vocab.FIELDS),
+      f"{sum(fields[name] for name in names):.3f}",
+      *(f"{fields[name]:.3f}" for name in names),
     )
     for split, by_market in card["model_by_market"].items()
     for market, fields in by_market.items()
   ]
-  header = ("", "orders", "nats", *vocab.FIELDS)
+  header = ("", "orders", "nats", *names)
   common.print_table("the model", header, rows)
 
 

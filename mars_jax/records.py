@@ -16,17 +16,21 @@ class Records:
   Attributes:
     time: int64 nanoseconds since midnight.
     order: what was sent, leaves `[T]`.
+    place: where it stood in the book that it met, leaves `[T]`.
     mid_before: int32 ticks, of the book that the order met.
     mid_after: int32 ticks, of the book that it left.
     snapshot: the best levels after it, leaves `[T, 2, L]`.
+    depth: what rests by distance after it, leaves `[T, 2, C]`.
     traded: int32 lots that it took.
   """
 
   time: np.ndarray
   order: types.Order
+  place: types.Place
   mid_before: np.ndarray
   mid_after: np.ndarray
   snapshot: types.Snapshot
+  depth: types.Depth
   traded: np.ndarray
 
   def __len__(self) -> int:

@@ -4,7 +4,7 @@ Dimensions, named alike in every docstring and field comment:
   B  markets or sequences in a batch      E  events of a stream
   T  orders (tokens) of a sequence        N  capacity of one side of a book
   F  fills of one order that are listed   L  price levels
-  W  attention window
+  W  attention window                     C  classes of distance (`Depth`)
   D  embedding     H  heads     G  key/value heads     K  head dimension
 
 Units, unless a name says otherwise: price int32 ticks, volume int32 lots, time
@@ -44,6 +44,7 @@ NO_OWNER = -1  # The owner of an order without one, as in all feeds.
 NANOSECONDS = 1_000_000_000  # In a second.
 # Ticks, the largest price of an int32 book; the least is minus that.
 MAX_PRICE = 2**30 - 1
+DEPTH_CLASSES = 8  # Of `Depth`, C: the last begins at 4,096 ticks.
 MAX_PRICE_INT64 = 2**62 - 1  # The same of an int64 book.
 
 
@@ -151,6 +152,35 @@ class Snapshot:
 
   price: jax.Array  # [2, L] int32, ticks, by `Side`, best first
   volume: jax.Array  # [2, L] int32, lots
+
+
+@struct.dataclass
+class Depth:
+  """The resting volume and orders by distance from the best.
+
+  Class 0 is the best price itself, class c > 0 the distances of `4 ** (c - 1)`
+  ticks and more, below those of the next class; the last has no end.
+  """
+
+  volume: jax.Array  # [2, C] int32, lots, by `Side`
+  orders: jax.Array  # [2, C] int32, how many
+
+
+@struct.dataclass
+class Place:
+  """The place of an order in its book.
+
+  `level` and `younger` are of the resting order that a cancel names, and 0 for
+  any other order.
+  """
+
+  # [2] int32, ticks, by `Side`; where one is missing, a tick beyond the other.
+  best: jax.Array
+  level: jax.Array  # [] int32, price levels better than its own
+  younger: jax.Array  # [] int32, orders behind it in the queue of its level
+  # [] int32, lots: of a cancel, what its order rests with; of a new order, what
+  # it can trade with, at its price or better.
+  resting: jax.Array
 
 
 @struct.dataclass

@@ -30,7 +30,10 @@ _ALLOWED = {
   "apps": _DATA | {"data", "lmm", "baselines", "train", "sim", "evals", "demo"},
   "demo": set(),
 }
-_LINEN = {"lmm/order/embed.py", "lmm/order/heads.py", "lmm/nn/layers.py"}
+_LINEN = {
+  *("lmm/order/embed.py", "lmm/order/heads.py", "lmm/nn/layers.py"),
+  "evals/discriminator.py",
+}
 _FILES = sorted(_ROOT.rglob("*.py"))
 
 

@@ -75,7 +75,9 @@ def test_a_train_step():
   init = functools.partial(
     trainer.init_state, order_task.TASK, 0, tiny_run.MODEL, tiny_run.OPTIMIZER
   )
-  tokenizers = data.tokenizer_list(tiny_run.MODEL.inputs)
+  tokenizers = data.tokenizer_list(
+    tiny_run.MODEL.alphabet, tiny_run.MODEL.scheme
+  )
   with jax.set_mesh(mesh):
     state = jax.eval_shape(init)
     text = _lowered(step, state, tokenizers, next(tiny_run.batches(data)))

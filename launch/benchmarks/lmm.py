@@ -18,14 +18,14 @@ import numpy as np
 
 from mars_jax import lmm
 from mars_jax import sim
+from mars_jax import types
 from mars_jax.data import pipeline
 from mars_jax.data import windows as windows_lib
 from mars_jax.lmm.nn import layers
 from mars_jax.lmm.nn import transformer
 from mars_jax.lmm.order import embed
-from mars_jax.tokens import bins
+from mars_jax.tokens import encoding
 from mars_jax.tokens import features
-from mars_jax.tokens import vocab
 from mars_jax.train import cost
 from mars_jax.train import loss
 from mars_jax.train import optimizer as optimizer_lib
@@ -183,18 +183,14 @@ def random_tokens(
 
 def make_tokenizer(config: lmm.LmmConfig) -> features.Tokenizer:
   """Returns bins of equal widths."""
-
-  def fit(most, size):
-    return bins.fit(np.arange(most), size)
-
-  price = fit(201, vocab.NUM_PRICES)
-  return features.Tokenizer(
-    price=price.replace(edges=price.edges - 100),
-    volume=fit(1000, vocab.NUM_VOLUMES),
-    interval=fit(100_000, vocab.NUM_INTERVALS),
-    level_volume=fit(1000, vocab.NUM_VOLUMES),
-    scheme=config.inputs,
-  )
+  values = {
+    "price": np.arange(-100, 101),
+    "volume": np.arange(1000),
+    "interval": np.arange(100_000),
+    "level_volume": np.arange(1000),
+  }
+  fitted = encoding.fit_values(values, config.alphabet)
+  return fitted.replace(scheme=config.scheme)
 
 
 def _batch(num_windows: int, num_orders: int) -> windows_lib.Item:
@@ -206,6 +202,7 @@ def _batch(num_windows: int, num_orders: int) -> windows_lib.Item:
     return rng.integers(low, high, shape, dtype=np.int32)
 
   levels = (2, features.SNAPSHOT_LEVELS)
+  classes = (2, types.DEPTH_CLASSES)
   before = 10_000 + draw(-100, 101)
   after = before + draw(-2, 3)
   return {
@@ -214,12 +211,18 @@ def _batch(num_windows: int, num_orders: int) -> windows_lib.Item:
     "side": draw(0, 2),
     "price": before + draw(-100, 101),
     "volume": draw(1, 1000),
+    "best": before[..., None] + np.array([2, -1], np.int32),
+    "level": draw(0, 5),
+    "younger": draw(0, 5),
+    "resting": draw(1, 1000),
     "interval": draw(0, 100_000),
     "open_mid": np.full_like(before, 10_000),
     "mid_before": before,
     "mid_after": after,
     "level_price": after[..., None, None] + draw(-20, 21, *levels),
     "level_volume": draw(0, 1000, *levels),
+    "depth_volume": draw(0, 10_000, *classes),
+    "depth_orders": draw(0, 20, *classes),
     "time": draw(*_DAY),
   }
 
@@ -294,12 +297,12 @@ def _programs(config, params, tokens) -> dict[str, tuple]:
   """Returns a jitted function and arguments of each program."""
   c, key = config.model, jax.random.key(0)
   inputs = jax.tree.map(lambda leaf: leaf[:, :-1], tokens)
-  x = jnp.ones((*inputs.index.shape, c.dim), c.compute_dtype)
+  x = jnp.ones((*inputs.time.shape, c.dim), c.compute_dtype)
   mean_nats = functools.partial(loss.mean_nats, config=c)
   optimizer = optimizer_lib.make_optimizer(config.optimizer)
 
   def trunk(params, inputs, key):
-    keys = jax.random.split(key, len(inputs.index))
+    keys = jax.random.split(key, len(inputs.time))
     apply = functools.partial(lmm.apply, config=c)
     return _sum(
       jax.vmap(lambda x, key: apply(params, x, key=key)[0])(inputs, keys)
@@ -352,8 +355,8 @@ def _decode(
     def body(carry, key):
       tokens, cache = carry
       keys = jax.random.split(key, batch)
-      index, cache = step(params, keys, tokens, cache)
-      return (tokens.replace(index=index), cache), None
+      symbols, cache = step(params, keys, tokens, cache)
+      return (tokens.replace(symbols=symbols), cache), None
 
     keys = jax.random.split(key, num_steps)
     return jax.lax.scan(body, (tokens, cache), keys)[0]

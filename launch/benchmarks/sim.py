@@ -22,7 +22,6 @@ from mars_jax import sim
 from mars_jax import types
 from mars_jax.apps import simulation
 from mars_jax.lob import session
-from mars_jax.tokens import vocab
 
 _MID, _BOOK_ORDERS = 10_000, 100  # Of the start book; orders of a side.
 _BANDWIDTH_BYTES = 2**28  # Read, to time the memory.
@@ -87,7 +86,9 @@ def run(config: SimBenchmark, on_repeat: OnRepeat) -> dict:
 
 def _row(config: SimBenchmark, head, batch, bandwidth, on_repeat) -> dict:
   """Returns the speed of some futures, and its parts."""
-  model = dataclasses.replace(config.model, head=head)
+  # A joint softmax is over the orders of the paper's alphabet.
+  alphabet = "mid" if head == "joint" else config.model.alphabet
+  model = dataclasses.replace(config.model, head=head, alphabet=alphabet)
   market = _Market(model, config.capacity)
   compile_s, seconds = {}, {}
   for stage, flow in _STAGES.items():
@@ -132,24 +133,25 @@ def _without_head(model: lmm.LmmConfig):
       params, inputs.token, cache, is_new=inputs.is_new, config=model
     )
     # Never true, but the layers have to be computed to know.
-    return _draw(key) + (hidden.sum() > 1e30), cache
+    return _draw(key, model) + (hidden.sum() > 1e30), cache
 
   return next_order
 
 
 def _without_model(model: lmm.LmmConfig):
   """No model: the matching engine, the features and the plan alone."""
-  del model
 
   def next_order(params, key, inputs, cache):
     del params
-    return _draw(key) + (inputs.token.volumes.sum() < 0), cache
+    return _draw(key, model) + (inputs.token.volumes.sum() < 0), cache
 
   return next_order
 
 
-def _draw(key):
-  return jax.random.randint(key, (), 0, vocab.NUM_ORDERS)
+def _draw(key, model):
+  """Draws an order of the alphabet, each as likely."""
+  sizes = jnp.asarray(model.field_sizes, jnp.int32)
+  return jax.random.randint(key, sizes.shape, 0, sizes)
 
 
 _STAGES = {

@@ -4,11 +4,13 @@ The futures of a pair, without the order and with it, share their random
 numbers, so that they are the same to the bit until the order arrives; all pairs
 are one run. The effect on the mid is the difference by trajectory. The effect
 on the orders that follow is one on their distribution: how often the model
-plans each kind at each distance from the mid. Orders of one trajectory depend
-on each other, so the test permutes whole trajectories.
+plans each pair of the first two fields of its alphabet: kind and what it does
+at the touch, or kind and price bin. Orders of one trajectory depend on each
+other, so the test permutes whole trajectories.
 """
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -19,13 +21,12 @@ from mars_jax import types
 from mars_jax.apps import futures
 from mars_jax.sim import agents
 from mars_jax.sim.agents import external
-from mars_jax.tokens import vocab
+from mars_jax.tokens import alphabet as alphabet_lib
 from mars_jax.utils import stats
 from mars_jax.utils import time_of_day
 
 _CHUNK = 128  # Events of a trajectory in one compiled call.
 _SHUFFLES = 999
-_CELLS = vocab.NUM_KINDS * vocab.NUM_PRICES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +57,8 @@ class Response:
     mid: int32 `[2, B, n]` ticks, without the order and with it.
     impact: `[n]` ticks, the mean of the difference by trajectory.
     impact_error: `[n]` its standard error.
-    shares: `[2, 96]` how often the model plans each kind at each price bin
-      after the moment of the order, without it and with it.
+    shares: `[2, C]` how often the model plans each of the C pairs of its first
+      two fields after the moment of the order, without it and with it.
     statistic: the distance of these two, in squares of their standard errors.
     p_value: how often a shuffle of the trajectories gives as much.
   """
@@ -126,8 +127,9 @@ def compare(
   mids = futures.mids_at(times, time, mid, int(start.market.mid))
   mids = mids.reshape(2, num_trajectories, num_points)
   change = mids[1] - mids[0]
-  counts = _counts(cell, is_event & (time >= sent_at))
-  counts = counts.reshape(2, num_trajectories, _CELLS)
+  sizes = alphabet_lib.ALPHABETS[flow.tokenizer.alphabet].sizes[:2]
+  counts = _counts(cell, is_event & (time >= sent_at), math.prod(sizes))
+  counts = counts.reshape(2, num_trajectories, -1)
   statistic, p_value = _test(*counts)
   return Response(
     axis=axis,
@@ -144,7 +146,7 @@ _AGENTS = sim.AgentsConfig(kinds=(external.make(name="injected"),))
 
 
 def _observe(state: sim.SimState, event: sim.Event):
-  return event.is_event, event.time, event.mid, state.pending.index
+  return event.is_event, event.time, event.mid, state.pending.symbols[:2]
 
 
 def _simulate(flow, keys, start, injection, sent_at, end, *, config):
@@ -157,7 +159,7 @@ def _simulate(flow, keys, start, injection, sent_at, end, *, config):
 
   Returns:
     Arrays `[2 B, E]`: whether there is an event, its time in nanoseconds since
-    midnight, the mid after it in ticks, and the kind and price bin of the order
+    midnight, the mid after it in ticks, and the first two fields of the order
     that the model plans after it, numbered together.
   """
   keys = jnp.concatenate([keys, keys])
@@ -185,25 +187,28 @@ def _simulate(flow, keys, start, injection, sent_at, end, *, config):
     chunk=_CHUNK,
   )
   kept = [kept for _, kept in chunks]
-  is_event, time, mid, index = jax.tree.map(
+  is_event, time, mid, fields = jax.tree.map(
     lambda *x: np.concatenate(x, axis=1), *kept
   )
-  cell = index // (vocab.NUM_VOLUMES * vocab.NUM_INTERVALS)
+  second = alphabet_lib.ALPHABETS[flow.tokenizer.alphabet].sizes[1]
+  cell = fields[..., 0] * second + fields[..., 1]
   return is_event, time_of_day.nanoseconds(time), mid, cell
 
 
-def _counts(cell: np.ndarray, is_counted: np.ndarray) -> np.ndarray:
-  """Counts the planned orders by cell, `[2 B, 96]`."""
+def _counts(
+  cell: np.ndarray, is_counted: np.ndarray, num_cells: int
+) -> np.ndarray:
+  """Counts the planned orders by cell, `[2 B, C]`."""
   return np.stack(
     [
-      np.bincount(cells[rows], minlength=_CELLS)
+      np.bincount(cells[rows], minlength=num_cells)
       for cells, rows in zip(cell, is_counted, strict=True)
     ]
   )
 
 
 def _test(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
-  """Tests shares of cells between two groups, `[B, 96]`.
+  """Tests shares of cells between two groups, `[B, C]`.
 
   The statistic is the sum, over cells, of the squared difference of mean shares
   over its variance if both groups were one; the p-value is by permutation.

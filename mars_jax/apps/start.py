@@ -217,7 +217,7 @@ def load_start(
     tokenizer = encoding.fit(past)
   tokens = encoding.encode(tokenizer, past)
   if model is None:
-    flow = sim.Flow(jnp.asarray(tokens.index), tokenizer, _RESAMPLED)
+    flow = sim.Flow(jnp.asarray(tokens.symbols), tokenizer, RESAMPLED)
     cache = ()
   else:
     flow = sim.Flow(model.params, tokenizer, order_model_fns(model.config))
@@ -288,12 +288,13 @@ def _read(model: lmm.Model, tokens: features.TokenFeatures) -> lmm.KvCache:
 
 
 def _resample(params, key, inputs, cache):
-  """Draws one of the order indices `params`."""
+  """Draws one of the orders `params`, `[T, F]`."""
   del inputs
   return params[jax.random.randint(key, (), 0, len(params))], cache
 
 
-_RESAMPLED = sim.OrderModelFns(_resample)
+RESAMPLED = sim.OrderModelFns(_resample)
+"""Draws from the orders that are its parameters, symbols `[T, F]`."""
 
 
 def _market(past, book, *, reference, next_id) -> sim.MarketState:

@@ -114,8 +114,8 @@ def nats(
     those before it.
   """
   rates = jax.device_get(rates)
-  index = encoding.encode(tokenizer, records).index[1:]
-  kind, price, volume, interval = np.asarray(vocab.unpack(index)).T
+  symbols = encoding.symbols(tokenizer, records)[1:]
+  kind, price, volume, interval = symbols.T
   low, high = bins.bounds(tokenizer.price, price)
   mid = records.mid_before[1:].astype(np.int64)
   total, of_kind, waits, trades = _shares(

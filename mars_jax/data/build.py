@@ -28,6 +28,7 @@ from mars_jax.data import day_report
 from mars_jax.data import manifest
 from mars_jax.data import prepare
 from mars_jax.data import store
+from mars_jax.tokens import alphabet as alphabet_lib
 from mars_jax.tokens import bins
 from mars_jax.tokens import encoding
 from mars_jax.tokens import features
@@ -186,14 +187,28 @@ def _fit(out, days, executor) -> dict[str, manifest.MarketBins]:
     batches = [train[i : i + _BATCH] for i in range(0, len(train), _BATCH)]
     task = functools.partial(_histograms, str(out))
     total = functools.reduce(_merge, executor.map(task, batches))
-    sizes = dict(encoding.FIELD_BINS, image=vocab.NUM_PRICES)
-    found = {
-      name: bins.fit_counts(total[name].values, total[name].counts, size)
-      for name, size in sizes.items()
+    tokenizers = {
+      alphabet: features.Tokenizer(
+        **_fit_counts(total, config.num_bins), alphabet=alphabet
+      )
+      for alphabet, config in alphabet_lib.ALPHABETS.items()
     }
-    images = image.ImageBins(price=found.pop("image"), volume=found["volume"])
-    fitted[market] = manifest.MarketBins(features.Tokenizer(**found), images)
+    images = _fit_counts(
+      total, {"image": vocab.NUM_PRICES, "volume": vocab.NUM_VOLUMES}
+    )
+    images = image.ImageBins(price=images["image"], volume=images["volume"])
+    fitted[market] = manifest.MarketBins(tokenizers, images)
   return fitted
+
+
+def _fit_counts(
+  counted: dict[str, histogram.Histogram], sizes: dict[str, int]
+) -> dict[str, bins.Bins]:
+  """Returns the bins of some fields, of given numbers."""
+  return {
+    name: bins.fit_counts(counted[name].values, counted[name].counts, size)
+    for name, size in sizes.items()
+  }
 
 
 def _histograms(
@@ -252,7 +267,10 @@ def _save_bins(
 ) -> None:
   tree = {
     market: {
-      "tokenizer": serialization.to_state_dict(found.tokenizer),
+      **{
+        alphabet: features.bins_of(tokenizer)
+        for alphabet, tokenizer in found.tokenizers.items()
+      },
       "image": serialization.to_state_dict(found.image),
     }
     for market, found in market_bins.items()

@@ -5,18 +5,22 @@
 
 A block holds successive orders as columns, one after another, each in the
 smallest integers that can hold it. The price is kept as ticks from the mid;
-time, id, mids and levels, most of which stay as they are from order to order,
-as the difference to the order before. `store` compresses blocks into files.
+time, id, mids, best prices, levels and depth, most of which stay as they are
+from order to order, as the difference to the order before. `store` compresses
+blocks into files.
 """
+
+import itertools
 
 import numpy as np
 
 from mars_jax import records as records_lib
 from mars_jax import types
 
-NUM_SINGLE = 8  # Columns before the levels.
-PRICE, MID_BEFORE, MID_AFTER = 4, 6, 7  # Among them.
-_NUM_PLAIN = 5  # Columns that are kept as they are, not as differences.
+NUM_SINGLE = 13  # Columns before the depth.
+NUM_DEPTH = 4 * types.DEPTH_CLASSES  # Columns before the levels.
+PRICE, MID_BEFORE, MID_AFTER = 7, 9, 10  # Among the first.
+_NUM_PLAIN = 8  # Columns that are kept as they are, not as differences.
 _INT32, _INT64 = np.dtype("<i4"), np.dtype("<i8")
 _INTEGERS = [np.dtype(f"<i{width}") for width in (1, 2, 4, 8)]
 
@@ -24,13 +28,13 @@ _INTEGERS = [np.dtype(f"<i{width}") for width in (1, 2, 4, 8)]
 def to_columns(records: records_lib.Records) -> tuple[np.ndarray, np.ndarray]:
   """Returns int64 times `[T]` and int32 columns `[C, T]`.
 
-  With L levels, `C = NUM_SINGLE + 4 L`: asks before bids, prices before
-  volumes.
+  With L levels, `C = NUM_SINGLE + NUM_DEPTH + 4 L`: asks before bids, prices
+  before volumes, volumes before numbers of orders.
 
   Raises:
     ValueError: if a number exceeds int32, or an order has an owner.
   """
-  order, snapshot = records.order, records.snapshot
+  order, place = records.order, records.place
   if (order.owner != types.NO_OWNER).any():
     raise ValueError("orders with an owner cannot be stored")
   single = {
@@ -38,15 +42,26 @@ def to_columns(records: records_lib.Records) -> tuple[np.ndarray, np.ndarray]:
     "side": order.side,
     "volume": order.volume,
     "traded": records.traded,
+    "level": place.level,
+    "younger": place.younger,
+    "resting": place.resting,
     "price": order.price,
     "id": order.id,
     "mid_before": records.mid_before,
     "mid_after": records.mid_after,
+    "best ask": place.best[:, types.Side.ASK],
+    "best bid": place.best[:, types.Side.BID],
   }
   values = [_as_int32(name, column)[None] for name, column in single.items()]
-  for name in ("price", "volume"):
-    levels = _as_int32(f"level {name}", getattr(snapshot, name))
-    values.append(levels.reshape(len(records), 2 * levels.shape[-1]).T)
+  by_side = {
+    "depth volume": records.depth.volume,
+    "depth orders": records.depth.orders,
+    "level price": records.snapshot.price,
+    "level volume": records.snapshot.volume,
+  }
+  for name, columns in by_side.items():
+    columns = _as_int32(name, columns)
+    values.append(columns.reshape(len(records), 2 * columns.shape[-1]).T)
   values = np.concatenate(values)
   values[PRICE] -= values[MID_BEFORE]
   return records.time.astype(np.int64), values
@@ -54,10 +69,14 @@ def to_columns(records: records_lib.Records) -> tuple[np.ndarray, np.ndarray]:
 
 def from_columns(time: np.ndarray, values: np.ndarray) -> records_lib.Records:
   """Returns records of the columns of `to_columns`."""
-  single, levels = np.split(values, [NUM_SINGLE])
-  kind, side, volume, traded, distance, id_, before, after = single
-  levels = levels.reshape(2, 2, len(levels) // 4, len(time))
-  price, volumes = levels.transpose(0, 3, 1, 2)
+  single, depth, levels = np.split(values, [NUM_SINGLE, NUM_SINGLE + NUM_DEPTH])
+  kind, side, volume, traded, *queue, distance, id_, before, after = single[:-2]
+
+  def by_side(columns):
+    """Returns two arrays `[T, 2, n]` of `[4 n, T]`."""
+    parts = columns.reshape(2, 2, len(columns) // 4, len(time))
+    return parts.transpose(0, 3, 1, 2)
+
   return records_lib.Records(
     time=time,
     order=types.Order(
@@ -68,9 +87,11 @@ def from_columns(time: np.ndarray, values: np.ndarray) -> records_lib.Records:
       id=id_,
       owner=np.full_like(id_, types.NO_OWNER),
     ),
+    place=types.Place(single[-2:].T, *queue),
     mid_before=before,
     mid_after=after,
-    snapshot=types.Snapshot(price=price, volume=volumes),
+    snapshot=types.Snapshot(*by_side(levels)),
+    depth=types.Depth(*by_side(depth)),
     traded=traded,
   )
 
@@ -86,16 +107,23 @@ def _as_int32(name, column):
   return column.astype(np.int32)
 
 
+def num_columns(num_levels: int) -> int:
+  """Returns C, the number of columns with so many levels."""
+  return NUM_SINGLE + NUM_DEPTH + 4 * num_levels
+
+
 def groups(num_columns: int) -> list[slice]:
   """Returns slices of columns that share a type.
 
-  Each single column is one, all prices of levels are one, and all volumes.
+  Each single column is one; the volumes of the depth are one, and its numbers
+  of orders; all prices of levels are one, and all volumes.
   """
-  levels = (num_columns - NUM_SINGLE) // 2
+  first_level = NUM_SINGLE + NUM_DEPTH
+  middle = (first_level + num_columns) // 2
+  edges = [NUM_SINGLE, NUM_SINGLE + NUM_DEPTH // 2, first_level, middle]
   return [
     *(slice(column, column + 1) for column in range(NUM_SINGLE)),
-    slice(NUM_SINGLE, NUM_SINGLE + levels),
-    slice(NUM_SINGLE + levels, num_columns),
+    *(slice(*pair) for pair in itertools.pairwise([*edges, num_columns])),
   ]
 
 

@@ -17,10 +17,12 @@ from mars_jax.data import pipeline
 from mars_jax.data import store
 from mars_jax.data import windows as windows_lib
 from mars_jax.feeds import events
+from mars_jax.tokens import alphabet as alphabet_lib
 from mars_jax.tokens import encoding
 from mars_jax.tokens import features
 from mars_jax.utils import checks
 from mars_jax.utils import files
+from mars_jax.utils import time_of_day
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,9 @@ class DataConfig:
     market: which one of a data set; empty for all of them.
     train_fraction: share of the time span of the one day that is for training;
       the rest, at the end, is for validation. A data set has splits of its own.
+    until: time of the one day, as HH:MM:SS; later orders are neither, and kept
+    for
+      a test. Empty for the whole day.
     book_capacity: orders that one side of the replayed book of the one day can
       hold.
   """
@@ -40,6 +45,7 @@ class DataConfig:
   path: str
   market: str = ""
   train_fraction: float
+  until: str = ""
   book_capacity: int
 
   def __post_init__(self):
@@ -59,14 +65,15 @@ class Dataset:
     source: what it was made of, fit for JSON.
     parts: of each split; "train" and "valid" have an order at least that comes
       after another of its day. One day has no "test".
-    tokenizers: {market: its bins, fitted on the training split}; sorted.
+    tokenizers: {alphabet: {market: its bins}}, fitted on the training split;
+      markets are sorted.
     num_dropped: orders that the replayed book had no room for.
   """
 
   name: str
   source: dict[str, Any]
   parts: dict[str, list[windows_lib.Part]]
-  tokenizers: dict[str, features.Tokenizer]
+  tokenizers: dict[str, dict[str, features.Tokenizer]]
   num_dropped: int = 0
 
   def __post_init__(self):
@@ -84,15 +91,19 @@ class Dataset:
   @property
   def markets(self) -> tuple[str, ...]:
     """The markets; a market's place is its number in batches."""
-    return tuple(self.tokenizers)
+    return tuple(next(iter(self.tokenizers.values())))
 
-  def tokenizer_list(self, scheme: str) -> list[features.Tokenizer]:
+  def tokenizer_list(
+    self, alphabet: str, scheme: str
+  ) -> list[features.Tokenizer]:
     """Returns the bins for `pipeline.tokens`, by market number.
 
     Args:
-      scheme: of the tokens, `LmmConfig.inputs`.
+      alphabet: of the orders, `LmmConfig.alphabet`.
+      scheme: of the tokens, `LmmConfig.scheme`.
     """
-    return [bins.replace(scheme=scheme) for bins in self.tokenizers.values()]
+    by_market = self.tokenizers[alphabet]
+    return [bins.replace(scheme=scheme) for bins in by_market.values()]
 
   def market_parts(self, split: str, market: str) -> list[windows_lib.Part]:
     """Returns the parts of a split and market."""
@@ -146,6 +157,9 @@ def from_day(
     raise ValueError(
       f"data.market is {config.market!r}, but {stream.name} is of another"
     )
+  if config.until:
+    end = time_of_day.parse_clock(config.until, named="data.until")
+    stream = stream[: int(np.searchsorted(stream.time, end))]
   records, book = replay.replay(
     stream,
     lob.init(config.book_capacity),
@@ -156,6 +170,7 @@ def from_day(
   end = time[0] + (time[-1] - time[0]) * config.train_fraction
   num_train = int(np.searchsorted(time, end))
   day = store.MemoryDay(records)
+  values = encoding.values(records[:num_train])
   return Dataset(
     name=stream.name,
     source={"file": pathlib.Path(config.path).name},
@@ -163,7 +178,10 @@ def from_day(
       "train": [windows_lib.Part(day, stream.market, 0, num_train)],
       "valid": [windows_lib.Part(day, stream.market, num_train, len(day))],
     },
-    tokenizers={stream.market: encoding.fit(records[:num_train])},
+    tokenizers={
+      alphabet: {stream.market: encoding.fit_values(values, alphabet)}
+      for alphabet in alphabet_lib.ALPHABETS
+    },
     num_dropped=int(book.dropped),
   )
 
@@ -205,5 +223,8 @@ def from_folder(folder: pathlib.Path | str, market: str = "") -> Dataset:
       split: [part for part in data.parts(split) if part.market in markets]
       for split in manifest.SPLITS
     },
-    tokenizers={name: data.bins[name].tokenizer for name in markets},
+    tokenizers={
+      alphabet: {name: data.bins[name].tokenizers[alphabet] for name in markets}
+      for alphabet in alphabet_lib.ALPHABETS
+    },
   )

@@ -6,7 +6,7 @@ import json
 import pathlib
 from typing import Any
 
-VERSION = 2  # Of the folders; another one is made anew.
+VERSION = 3  # Of the folders; another one is made anew.
 DAYS, QUARANTINE = "days", "quarantine"  # Where the folders of jobs go.
 ORDERS, REPORT = "orders.mars", "report.json"  # Of a folder.
 

@@ -24,7 +24,7 @@ from mars_jax.tokens import features
 from mars_jax.tokens import image
 from mars_jax.utils import files
 
-VERSION = 2
+VERSION = 3
 SPLITS = ("train", "valid", "test")
 MANIFEST, BINS, IMAGES = "manifest.json", "bins.npz", "images"
 
@@ -34,11 +34,11 @@ class MarketBins:
   """The bins of one market.
 
   Attributes:
-    tokenizer: of the order model.
+    tokenizers: {alphabet: bins} of the order model.
     image: of the order images.
   """
 
-  tokenizer: features.Tokenizer
+  tokenizers: dict[str, features.Tokenizer]
   image: image.ImageBins
 
 
@@ -155,8 +155,12 @@ def _load_bins(path: pathlib.Path) -> dict[str, MarketBins]:
       part: {name: bins.Bins(**leaves) for name, leaves in named.items()}
       for part, named in parts.items()
     }
+    images = image.ImageBins(**fields.pop("image"))
     found[market] = MarketBins(
-      features.Tokenizer(**fields["tokenizer"]),
-      image.ImageBins(**fields["image"]),
+      {
+        alphabet: features.Tokenizer(**named, alphabet=alphabet)
+        for alphabet, named in fields.items()
+      },
+      images,
     )
   return found

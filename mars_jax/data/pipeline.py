@@ -148,8 +148,15 @@ def _row_tokens(tokenizers, item):
     order,
     interval=item["interval"],
     open_mid=item["open_mid"],
+    place=types.Place(
+      best=item["best"],
+      level=item["level"],
+      younger=item["younger"],
+      resting=item["resting"],
+    ),
     mid_before=item["mid_before"],
     mid_after=item["mid_after"],
     snapshot=types.Snapshot(item["level_price"], item["level_volume"]),
+    depth=types.Depth(item["depth_volume"], item["depth_orders"]),
     time=item["time"],
   )

@@ -245,7 +245,7 @@ def narrow(
     reason = f"a price among the best levels exceeds {types.MAX_PRICE} ticks"
     raise events.DataError("the book", None, reason)
   largest = max(
-    int(x.max()) for x in (kept.order.volume, kept.snapshot.volume, kept.traded)
+    int(x.max()) for x in (kept.order.volume, kept.depth.volume, kept.traded)
   )
   factor = 1
   while largest / factor > _INT32_MAX:
@@ -265,9 +265,13 @@ def narrow(
     ),
     mid_before=cast(kept.mid_before),
     mid_after=cast(kept.mid_after),
+    place=kept.place.replace(
+      best=cast(kept.place.best), resting=shrink(kept.place.resting)
+    ),
     snapshot=types.Snapshot(
       price=cast(kept.snapshot.price), volume=shrink(kept.snapshot.volume)
     ),
+    depth=kept.depth.replace(volume=shrink(kept.depth.volume)),
     traded=shrink(kept.traded),
   )
   return narrowed, factor, int((~near).sum())

@@ -26,7 +26,7 @@ from mars_jax.utils.compression import zstd
 
 BLOCK_SIZE = 1024  # Orders.
 _MAGIC = b"MARSday\0"
-_VERSION = 1
+_VERSION = 2
 _HEADER = struct.Struct("<8sI IIiQ")  # Magic, version; those of `_Header`.
 _CRC = struct.Struct("<I")
 _OPTIONS = {
@@ -147,7 +147,7 @@ class DayFile:
     first, last = start // size, -(-stop // size)
     num_orders = min(last * size, header.num_orders) - first * size
     time = np.empty(num_orders, np.int64)
-    num_columns = codec.NUM_SINGLE + 4 * header.num_levels
+    num_columns = codec.num_columns(header.num_levels)
     values = np.empty((num_columns, num_orders), np.int32)
     for index, block in enumerate(self._read_blocks(first, last)):
       rows = slice(index * size, (index + 1) * size)

@@ -47,11 +47,13 @@ class Windows:
   is a dict of int32 arrays, `[length]` unless said otherwise:
     market: `[]`, its number.
     kind, side, price, volume: of the orders, as in `types.Order`.
+    best, level, younger, resting: as in `types.Place`; `best` is `[length, 2]`.
     interval: microseconds since the order before, of the day, not the window.
     open_mid: ticks, before the first order of the day.
     mid_before, mid_after: ticks.
     level_price, level_volume: `[length, 2, features.SNAPSHOT_LEVELS]`, after
       it.
+    depth_volume, depth_orders: `[length, 2, types.DEPTH_CLASSES]`, after it.
     time: seconds since midnight.
     segment: only if packed, see there.
 
@@ -184,18 +186,25 @@ def read(day: store.DayFile | store.MemoryDay, start: int, stop: int) -> Item:
     )
   before = max(start - 1, 0)
   records = day.read(before, stop)
-  order, levels = records.order, records.snapshot
+  order, place = records.order, records.place
+  levels, depth = records.snapshot, records.depth
   item = {
     "kind": order.kind,
     "side": order.side,
     "price": order.price,
     "volume": order.volume,
+    "best": place.best,
+    "level": place.level,
+    "younger": place.younger,
+    "resting": place.resting,
     "interval": encoding.intervals(records.time),
     "open_mid": np.full_like(order.kind, day.open_mid),
     "mid_before": records.mid_before,
     "mid_after": records.mid_after,
     "level_price": levels.price[..., : features.SNAPSHOT_LEVELS],
     "level_volume": levels.volume[..., : features.SNAPSHOT_LEVELS],
+    "depth_volume": depth.volume,
+    "depth_orders": depth.orders,
     "time": (records.time // types.NANOSECONDS).astype(np.int32),
   }
   return {name: leaf[start - before :] for name, leaf in item.items()}

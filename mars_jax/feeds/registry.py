@@ -106,7 +106,8 @@ def read_checked(
       files or their columns.
     **options: `instrument`, to pick one of several, for sse, szse, itch and
       databento; `tick_size`, in the market's currency, for databento;
-      `corrections`, False for the messages alone, for lobster.
+      `corrections`, False for the messages alone, and `book_path`, of the
+      order-book file of a message file, for lobster.
 
   Raises:
     FileNotFoundError: if there is no such file.

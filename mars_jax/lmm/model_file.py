@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import serialization
 from flax import traverse_util
 
 from mars_jax.lmm.order import config as config_lib
@@ -61,7 +60,7 @@ def save(path: pathlib.Path | str, model: Model) -> None:
   tree = {
     "params": model.params,
     "tokenizers": {
-      market: serialization.to_state_dict(tokenizer)
+      market: features.bins_of(tokenizer)
       for market, tokenizer in model.tokenizers.items()
     },
   }
@@ -106,7 +105,9 @@ def load_tokenizer(
 ) -> features.Tokenizer:
   """Returns the bins of a market of their arrays, {field: {leaf: array}}."""
   fields = {name: bins.Bins(**leaves) for name, leaves in tree.items()}
-  return features.Tokenizer(**fields, scheme=config.inputs)
+  return features.Tokenizer(
+    **fields, alphabet=config.alphabet, scheme=config.scheme
+  )
 
 
 def _check_shapes(path, params, config: config_lib.LmmConfig) -> None:

@@ -1,6 +1,6 @@
 """The matching engine: price-time priority over sorted arrays.
 
-  book        the resting orders: init, snapshot, mid, resize
+  book        the resting orders: init, snapshot, depth, mid, place
   matching    one order against the book: step
   allocation  the shares of resting orders in a trade
   rules       the rules of a venue as data, and its checks of orders
@@ -15,9 +15,11 @@ here.
 """
 
 from mars_jax.lob.book import Book
+from mars_jax.lob.book import depth
 from mars_jax.lob.book import from_orders
 from mars_jax.lob.book import init
 from mars_jax.lob.book import mid
+from mars_jax.lob.book import place
 from mars_jax.lob.book import resize
 from mars_jax.lob.book import snapshot
 from mars_jax.lob.matching import step
@@ -31,10 +33,12 @@ __all__ = (
   "OrderRejected",
   "PRESETS",
   "Rules",
+  "depth",
   "from_orders",
   "init",
   "make_order",
   "mid",
+  "place",
   "resize",
   "snapshot",
   "step",

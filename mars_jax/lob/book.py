@@ -184,6 +184,87 @@ def mid(book: Book, *, fallback: jax.Array | int) -> jax.Array:
   return jnp.where(has_ask & has_bid, bid + (ask - bid) // 2, one_sided)
 
 
+def best_prices(book: Book, *, fallback: jax.Array) -> jax.Array:
+  """Returns the best price of each side, int32 `[2]` ticks.
+
+  Of a side that is empty it is one tick beyond that of the other, and where
+  both are, the bid is `fallback`, the last mid say.
+  """
+  ask, bid = book.price[types.Side.ASK, 0], book.price[types.Side.BID, 0]
+  has_ask, has_bid = book.volume[:, 0] > 0
+  low = jnp.where(has_bid, bid, jnp.where(has_ask, ask - 1, fallback))
+  return jnp.stack([jnp.where(has_ask, ask, low + 1), low])
+
+
+def place(
+  book: Book, order: types.Order, *, fallback: jax.Array
+) -> types.Place:
+  """Returns the place of an order in a book.
+
+  Args:
+    book: the book, leaves `[2, N]`.
+    order: leaves `[]`; a cancel is of the order of its id, any other kind
+      counts as a limit order.
+    fallback: ticks, see `best_prices`.
+  """
+  chex.assert_shape(book.price, (2, None))
+  is_cancel = order.kind == types.OrderKind.CANCEL
+  is_named = is_cancel & (book.id == order.id) & (book.volume > 0)  # [2, N]
+  keys = key(book.price)
+  worst = jnp.iinfo(keys.dtype).max
+  # Of the side without the order the key is the worst: nothing lies behind it.
+  own = jnp.where(is_named, keys, worst).min(axis=1, keepdims=True)
+  is_side = is_named.any(axis=1, keepdims=True)
+  is_level = keys != jnp.concatenate([keys[:, :1] - 1, keys[:, :-1]], axis=1)
+  slots = jnp.arange(keys.shape[1], dtype=jnp.int32)
+  slot = jnp.where(is_named, slots, -1).max(axis=1, keepdims=True)
+  is_younger = (keys == own) & (slots[None] > slot) & (book.volume > 0)
+
+  def total(x):
+    return (is_side & x).sum(dtype=jnp.int32)
+
+  named = jnp.where(is_named, book.volume, 0).sum(dtype=book.volume.dtype)
+  return types.Place(
+    best=best_prices(book, fallback=fallback),
+    level=total(is_level & (keys < own)),
+    younger=total(is_younger),
+    resting=jnp.where(
+      is_cancel, named, tradable(book, order.side, order.price)
+    ),
+  )
+
+
+def tradable(book: Book, side: jax.Array, price: jax.Array) -> jax.Array:
+  """Returns the lots that a limit order can take."""
+  # The keys of the other side, of which it takes those up to its price.
+  is_other = jnp.arange(2, dtype=jnp.int32).reshape(2, 1) != side
+  is_met = is_other & (key(book.price) <= key(price))
+  return jnp.where(is_met, book.volume, 0).sum(dtype=book.volume.dtype)
+
+
+def depth(book: Book) -> types.Depth:
+  """Returns the resting volume of each side by distance."""
+  chex.assert_shape(book.price, (2, None))
+  keys = key(book.price)
+  # The key of an empty slot is the worst: beyond all that rests.
+  last = jnp.iinfo(keys.dtype).max
+  rests = book.volume > 0
+  distance = jnp.where(rests, keys - keys[:, :1], last)
+  volumes, orders = [], []
+  # Two reductions a class: quicker than prefix sums, or all classes at once.
+  for c in range(types.DEPTH_CLASSES):
+    is_last = c == types.DEPTH_CLASSES - 1
+    is_near = distance < (last if is_last else 1 << (2 * c))
+    volume = jnp.where(is_near, book.volume, 0)
+    volumes.append(volume.sum(axis=1, dtype=book.volume.dtype))
+    orders.append(is_near.sum(axis=1, dtype=jnp.int32))
+  volumes, orders = jnp.stack(volumes, axis=1), jnp.stack(orders, axis=1)
+  return types.Depth(
+    volume=jnp.diff(volumes, axis=1, prepend=0),
+    orders=jnp.diff(orders, axis=1, prepend=0),
+  )
+
+
 def resize(book: Book, capacity: int) -> Book:
   """Returns the book with `capacity` slots a side.
 

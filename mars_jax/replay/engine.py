@@ -5,6 +5,7 @@ auction between two events, the auction is executed. `recorder` and
 `verification` build on it.
 """
 
+import bisect
 import collections.abc
 import dataclasses
 import functools
@@ -23,7 +24,7 @@ from mars_jax.lob import session
 
 CHUNK = 8192  # Events in one compiled call; the last one is padded.
 GROWTH = 4  # Of a capacity that is too small; each costs a compilation.
-_VIEW = 128  # Slots of a side that snapshots are taken of, at the start.
+_START = 512  # Slots of a side that a replay begins with, or fewer.
 
 
 @struct.dataclass
@@ -36,10 +37,11 @@ class Output:
   cancelled: jax.Array  # [T] lots taken off resting orders, untraded
   remaining: jax.Array  # [T] lots that rest of the order that it names
   is_crossed: jax.Array  # [T] bool, whether bids reach asks after it
-  in_view: jax.Array  # [T] bool, whether the snapshot has all of its levels
+  place: types.Place  # [T], before it
   mid_before: jax.Array  # [T] ticks
   mid_after: jax.Array  # [T] ticks
   snapshot: types.Snapshot  # [T, 2, L], after it
+  depth: types.Depth  # [T, 2, C], after it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +51,8 @@ class Chunk:
   Attributes:
     first, last: they are the events in `[first, last)`.
     phase: `[T]` `rules.Phase` in which each came.
-    output: the outcome of each, numpy leaves. The snapshot and mid after the
-      last are of the book after the auction, if one follows.
+    output: the outcome of each, numpy leaves. The snapshot, the depth and the
+      mid after the last are of the book after the auction, if one follows.
     auction: the call auction that follows on the last of them, or None.
   """
 
@@ -65,7 +67,6 @@ class Replayer:
   """One replay in progress.
 
   Attributes:
-    exchange: the state after the last chunk.
     max_fills: fills of an event that are listed.
   """
 
@@ -78,6 +79,7 @@ class Replayer:
     num_levels: int,
     max_fills: int,
     grows: bool,
+    stops: collections.abc.Sequence[int] = (),
   ):
     """Starts a replay.
 
@@ -89,15 +91,30 @@ class Replayer:
       max_fills: fills of an event to list.
       grows: whether the capacity of the book, and `max_fills`, grow as needed.
         If not, the book counts what it has no room for.
+      stops: numbers of events after which a chunk ends, ascending.
     """
-    self.exchange = exchange
     self.max_fills = max_fills
     self._stream, self._rules, self._grows = stream, rules, grows
     self._phase = phases(stream, rules)
     self._num_levels = num_levels
-    self._view = _VIEW
+    self._stops = [*map(int, stops)]
+    gaps = np.diff([*self._stops[:1], *self._stops])
+    # Chunks are padded to one size: as small as lets stops near each other be.
+    self._size = CHUNK
+    while len(gaps) > 1 and self._size > 2 * np.median(gaps[1:]):
+      self._size //= 2
+    # A book as small as it may be is the quicker one: it begins so, and grows.
+    self._capacity = exchange.book.price.shape[1]
+    used = int((exchange.book.volume > 0).sum(axis=1).max())
+    self._exchange = _resize(exchange, min(max(used, _START), self._capacity))
     zero = jnp.zeros([], exchange.book.price.dtype)
     self._mid = lob.mid(exchange.book, fallback=zero)
+
+  @property
+  def exchange(self) -> session.Exchange:
+    """The state after the last chunk."""
+    own = self._exchange.book.price.shape[1]
+    return _resize(self._exchange, max(own, self._capacity))
 
   def run(
     self, start: int = 0, *, ends_in_auction: bool = False
@@ -108,10 +125,15 @@ class Replayer:
     and after the last event if `ends_in_auction`.
     """
     for end, has_auction in self._segments(ends_in_auction):
-      for first in range(start, end, CHUNK):
-        last = min(first + CHUNK, end)
-        yield self._run_chunk(first, last, has_auction and last == end)
-      start = max(start, end)
+      while start < end:
+        last = min(start + self._size, end, *self._stops_after(start))
+        yield self._run_chunk(start, last, has_auction and last == end)
+        start = last
+
+  def _stops_after(self, event: int) -> list[int]:
+    """Returns the next stop after so many events, if any."""
+    place = bisect.bisect_right(self._stops, event)
+    return self._stops[place : place + 1]
 
   def _segments(self, ends_in_auction):
     """Yields the ends of runs, and whether an auction follows."""
@@ -122,19 +144,23 @@ class Replayer:
 
   def _run_chunk(self, first, last, has_auction):
     """Replays events of one phase, and its closing auction."""
-    orders = padded_orders(self._stream, first, last)
+    orders = padded_orders(self._stream, first, last, size=self._size)
     seconds = _seconds(self._stream)[first:last]
-    seconds = np.pad(seconds, (0, CHUNK - len(seconds)), mode="edge")
+    seconds = np.pad(seconds, (0, self._size - len(seconds)), mode="edge")
     output = self._matched(orders, seconds)
     output = jax.tree.map(lambda x: np.array(x[: last - first]), output)
     outcome = None
     if has_auction:
-      self.exchange, outcome = _uncross(self.exchange, rules=self._rules)
-      self._mid = lob.mid(self.exchange.book, fallback=self._mid)
-      snapshot = lob.snapshot(self.exchange.book, num_levels=self._num_levels)
+      self._exchange, outcome = _uncross(self._exchange, rules=self._rules)
+      book = self._exchange.book
+      self._mid = lob.mid(book, fallback=self._mid)
+      snapshot = lob.snapshot(book, num_levels=self._num_levels)
       output.mid_after[-1] = self._mid
       output.snapshot.price[-1] = snapshot.price
       output.snapshot.volume[-1] = snapshot.volume
+      depth = lob.depth(book)
+      output.depth.volume[-1] = depth.volume
+      output.depth.orders[-1] = depth.orders
       outcome = jax.device_get(outcome)
     return Chunk(first, last, self._phase[first:last], output, outcome)
 
@@ -142,25 +168,32 @@ class Replayer:
     """Matches a chunk, with capacities that grow if they may."""
     while True:
       (exchange, mid), output = _replay_chunk(
-        (self.exchange, self._mid),
+        (self._exchange, self._mid),
         orders,
         seconds,
         rules=self._rules,
         max_fills=self.max_fills,
         num_levels=self._num_levels,
-        view=self._view,
       )
-      book = self.exchange.book
+      book = self._exchange.book
+      own = book.price.shape[1]
       if self._grows and 0 < self.max_fills < output.num_fills.max():
         self.max_fills *= GROWTH
-      elif self._grows and exchange.book.dropped > book.dropped:
-        book = lob.resize(book, GROWTH * book.price.shape[1])
-        self.exchange = self.exchange.replace(book=book)
-      elif not output.in_view.all():
-        self._view *= GROWTH
+      elif exchange.book.dropped > book.dropped and (
+        self._grows or own < self._capacity
+      ):
+        larger = GROWTH * own
+        if not self._grows:
+          larger = min(larger, self._capacity)
+        self._exchange = _resize(self._exchange, larger)
       else:
-        self.exchange, self._mid = exchange, mid
+        self._exchange, self._mid = exchange, mid
         return output
+
+
+def _resize(exchange: session.Exchange, capacity: int) -> session.Exchange:
+  """Returns the exchange with a book of another capacity."""
+  return exchange.replace(book=lob.resize(exchange.book, capacity))
 
 
 def phases(stream: events.EventStream, rules: rules_lib.Rules) -> np.ndarray:
@@ -189,28 +222,27 @@ def orders_of(
 
 
 def padded_orders(
-  stream: events.EventStream, start: int, end: int
+  stream: events.EventStream, start: int, end: int, *, size: int = CHUNK
 ) -> types.Order:
-  """Returns events as orders, padded to `CHUNK` with `NONE`."""
+  """Returns events as orders, padded to `size` with `NONE`."""
   orders = orders_of(stream, slice(start, end))
-  padding = (0, CHUNK - len(orders.kind))
+  padding = (0, size - len(orders.kind))
   padded = jax.tree.map(lambda leaf: np.pad(leaf, padding), orders)
-  is_padding = np.arange(CHUNK) >= len(orders.kind)
+  is_padding = np.arange(size) >= len(orders.kind)
   kind = np.where(is_padding, types.OrderKind.NONE, padded.kind)
   return padded.replace(kind=kind.astype(np.int32))
 
 
 @functools.partial(
-  jax.jit, static_argnames=("rules", "max_fills", "num_levels", "view")
+  jax.jit, static_argnames=("rules", "max_fills", "num_levels")
 )
-def _replay_chunk(
-  carry, orders, seconds, *, rules, max_fills, num_levels, view
-):
+def _replay_chunk(carry, orders, seconds, *, rules, max_fills, num_levels):
   """Scans over orders and the seconds at which they came."""
 
   def step(carry, inputs):
     exchange, mid_before = carry
     order, now = inputs
+    place = lob.place(exchange.book, order, fallback=mid_before)
     exchange, report = session.step(
       exchange, order, now, rules=rules, max_fills=max_fills
     )
@@ -218,7 +250,6 @@ def _replay_chunk(
     mid_after = lob.mid(book, fallback=mid_before)
     is_named = (book.id == order.id) & (book.volume > 0)
     ask, bid = book.price[types.Side.ASK, 0], book.price[types.Side.BID, 0]
-    snapshot, in_view = _snapshot(book, num_levels, view)
     output = Output(
       fills=report.fills,
       num_fills=report.num_fills,
@@ -228,29 +259,15 @@ def _replay_chunk(
         dtype=book.volume.dtype
       ),
       is_crossed=(book.volume[:, 0] > 0).all() & (bid >= ask),
-      in_view=in_view,
+      place=place,
       mid_before=mid_before,
       mid_after=mid_after,
-      snapshot=snapshot,
+      snapshot=lob.snapshot(book, num_levels=num_levels),
+      depth=lob.depth(book),
     )
     return (exchange, mid_after), output
 
   return jax.lax.scan(step, carry, (orders, seconds))
-
-
-def _snapshot(book, num_levels, view):
-  """Returns the best levels, and whether all are in view.
-
-  A book may be long, its best levels are a few orders: this is the quicker way.
-  They are whole where a further level begins in view, or the book ends there.
-  """
-  if view >= book.price.shape[1]:
-    return lob.snapshot(book, num_levels=num_levels), jnp.bool(True)
-  first = book.replace(price=book.price[:, :view], volume=book.volume[:, :view])
-  seen = lob.snapshot(first, num_levels=num_levels + 1)
-  ends = book.volume[:, view] == 0
-  in_view = (ends | (seen.volume[:, num_levels] > 0)).all()
-  return jax.tree.map(lambda x: x[:, :num_levels], seen), in_view
 
 
 _uncross = jax.jit(session.uncross, static_argnames="rules")

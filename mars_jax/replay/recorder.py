@@ -1,7 +1,8 @@
 """Records of the orders of an event stream, replayed.
 
 The exchange's own orders, matched by our rules, give back its book: what each
-order met (the mid before it) and what it left (the best levels after it).
+order met (its place, the mid before it) and what it left (the best levels and
+the depth after it).
 `records` are the market's orders among what an `engine.Replayer` replays;
 `replay` matches a stream into a book of fixed capacity, as a simulation would.
 """
@@ -64,9 +65,11 @@ def records(
   return records_lib.Records(
     time=stream.time[rows],
     order=engine.orders_of(stream, rows),
+    place=output.place,
     mid_before=output.mid_before,
     mid_after=output.mid_after,
     snapshot=jax.tree.map(lambda x: x[..., :num_levels], output.snapshot),
+    depth=output.depth,
     traded=output.traded,
   )[stream.is_market_event[rows] & is_token]
 
@@ -77,6 +80,10 @@ def replay(
   *,
   num_levels: int,
   on_progress: collections.abc.Callable[[int], None] = lambda num_events: None,
+  stops: collections.abc.Sequence[int] = (),
+  on_stop: collections.abc.Callable[
+    [int, session.Exchange], None
+  ] = lambda num_orders, exchange: None,
 ) -> tuple[records_lib.Records, lob.Book]:
   """Matches a stream under its rules, into a fixed capacity.
 
@@ -86,6 +93,8 @@ def replay(
       exceeds its capacity is counted in its `dropped`.
     num_levels: levels of the snapshots.
     on_progress: called with the number of events just done, now and then.
+    stops: numbers of events, ascending, after each of which `on_stop` is called
+      with the number of records so far and the exchange.
 
   Returns:
     The records of the market's own orders, as numpy arrays, and the book after
@@ -118,11 +127,15 @@ def replay(
     num_levels=num_levels,
     max_fills=0,
     grows=False,
+    stops=stops,
   )
-  parts = []
+  parts, num_orders, wanted = [], 0, set(stops)
   for chunk in replayer.run():
     parts.append(records(stream, chunk, num_levels=num_levels))
+    num_orders += len(parts[-1])
     on_progress(chunk.last - chunk.first)
+    if chunk.last in wanted:
+      on_stop(num_orders, replayer.exchange)
   return records_lib.concatenate(parts), replayer.exchange.book
 
 

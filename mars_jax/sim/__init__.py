@@ -17,6 +17,7 @@ from mars_jax.sim.market import MarketState
 from mars_jax.sim.recording import to_records
 from mars_jax.sim.run import ObserveFn
 from mars_jax.sim.run import ProgressFn
+from mars_jax.sim.run import init_each
 from mars_jax.sim.run import init_many
 from mars_jax.sim.run import resume
 from mars_jax.sim.run import rollout
@@ -55,6 +56,7 @@ __all__ = (
   "agents",
   "clock",
   "init",
+  "init_each",
   "init_many",
   "money",
   "resume",

@@ -1,11 +1,12 @@
 """The model's next order, made valid for the book.
 
-Choices where the paper is silent. A cancel means, among the orders of nobody
-(those of agents are theirs to cancel, as in the official code), the one of its
-volume bin that is nearest to its price bin, see `find_cancel`. It takes the
-whole order, as most cancels of real feeds do, unless its volume is under half
-of it, mostly for want of an order of its volume: were larger ones to go for
-small cancels, a side that has few orders would soon have none. A cancel of an
+Choices where the paper is silent. A cancel is of an order of nobody (those of
+agents are theirs to cancel, as in the official code). In the alphabet "touch"
+it names one by level and place in the queue. In the paper's it means the one of
+its volume bin that is nearest to its price bin, and takes the whole order, as
+most cancels of real feeds do, unless its volume is under half of it, mostly for
+want of an order of its volume: were larger ones to go for small cancels, a side
+that has few orders would soon have none. `cancels` finds both. A cancel of an
 empty side does nothing.
 
 A new order keeps to the venue's rules: its price goes to the nearest one of the
@@ -14,7 +15,6 @@ at least. Times run while the venue takes orders: a plan does not fall into a
 break, it waits, and so does one that meets a halt.
 """
 
-import chex
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -23,46 +23,61 @@ from mars_jax import types
 from mars_jax.lob import book as book_lib
 from mars_jax.lob import rules as rules_lib
 from mars_jax.lob import session
+from mars_jax.sim import cancels
 from mars_jax.sim import clock
+from mars_jax.sim import market as market_lib
 from mars_jax.tokens import bins
 from mars_jax.tokens import features
+from mars_jax.tokens import touch
 from mars_jax.tokens import vocab
 
 _MICROSECONDS = 1_000_000  # In a second.
 
 
 @struct.dataclass
+class Reference:
+  """The prices that a price counts from."""
+
+  mid: jax.Array  # [] int32, ticks
+  best: jax.Array  # [2] int32, ticks, as of `lob.best_prices`
+
+
+def reference(market: market_lib.MarketState) -> Reference:
+  """Returns the reference prices of this moment."""
+  best = book_lib.best_prices(market.exchange.book, fallback=market.mid)
+  return Reference(market.mid, best)
+
+
+@struct.dataclass
 class PendingOrder:
   """An order drawn by the model and not yet sent."""
 
-  index: jax.Array  # [] int32, of `tokens.vocab`
+  symbols: jax.Array  # [F] int32, by the fields of the alphabet
   time: types.Timestamp  # [] when to send it; never, if the day is over
-  mid: jax.Array  # [] int32, ticks, when it was drawn
+  seen: Reference  # [] when it was drawn
 
 
 def make(
   tokenizer: features.Tokenizer,
   key: jax.Array,
-  index: jax.Array,
-  now: types.Timestamp,
-  mid: jax.Array,
+  symbols: jax.Array,
+  market: market_lib.MarketState,
   *,
   rules: rules_lib.Rules,
 ) -> PendingOrder:
-  """Returns the plan of an order index: its bin of intervals draws one.
+  """Returns the plan of an order: its bin of intervals draws one.
 
   Args:
     tokenizer: the bins.
     key: typed PRNG key, consumed.
-    index: `[]` of `tokens.vocab`.
-    now: the time of the last event.
-    mid: `[]` ticks, now.
+    symbols: `[F]`, of its alphabet; the last is the interval.
+    market: after the last event.
     rules: of the venue; static.
   """
-  *_, interval_bin = vocab.unpack(index)
   uniform = jax.random.uniform(key)
-  interval = bins.decode(tokenizer.interval, interval_bin, uniform)
-  return PendingOrder(index, _open_time(rules, now, interval), mid)
+  interval = bins.decode(tokenizer.interval, symbols[-1], uniform)
+  time = _open_time(rules, market.clock, interval)
+  return PendingOrder(symbols, time, reference(market))
 
 
 def when_open(rules: rules_lib.Rules, time: types.Timestamp) -> types.Timestamp:
@@ -114,7 +129,7 @@ def order(
   key: jax.Array,
   plan: PendingOrder,
   exchange: session.Exchange,
-  mid: jax.Array,
+  seen: Reference,
   next_id: jax.Array,
   *,
   rules: rules_lib.Rules,
@@ -122,111 +137,76 @@ def order(
   """Returns a pending order, adapted to the present book.
 
   Args:
-    tokenizer: the bins, each of which draws one of the values it was fitted to.
+    tokenizer: its alphabet says what the symbols mean; each bin draws one of
+    the
+      values it was fitted to.
     key: typed PRNG key, consumed.
     plan: what to send.
     exchange: its book is that of this moment.
-    mid: `[]` ticks that the price counts from.
+    seen: what the price counts from.
     next_id: `[]`, the id of a new order.
     rules: of the venue; static.
   """
-  kind, price_bin, volume_bin, _ = vocab.unpack(plan.index)
-  uniform = jax.random.uniform(key, (2,))
-  price = mid + bins.decode(tokenizer.price, price_bin, uniform[0])
-  volume = bins.decode(tokenizer.volume, volume_bin, uniform[1])
+  uniforms = jax.random.uniform(key, (2,))
+  draw = _READERS[tokenizer.alphabet]
+  is_cancel, side, price, volume, cancel = draw(
+    tokenizer, plan.symbols, uniforms, exchange.book, seen
+  )
+  limit = types.Order(
+    kind=jnp.int32(types.OrderKind.LIMIT),
+    side=side,
+    price=_valid_price(rules, price, exchange.reference),
+    volume=_valid_volume(rules, side, volume),
+    id=next_id,
+    owner=jnp.int32(types.NO_OWNER),
+  )
+  return jax.tree.map(lambda x, y: jnp.where(is_cancel, x, y), cancel, limit)
 
-  side = jnp.where(price > mid, types.Side.ASK, types.Side.BID)
-  low, high = bins.bounds(tokenizer.price, price_bin)
-  cancel = find_cancel(
-    exchange.book,
+
+def _read_touch(tokenizer, symbols, uniforms, book, seen):
+  """Reads an order of the alphabet "touch".
+
+  Returns:
+    Whether it is a cancel; of a new order side, price and volume; the cancel.
+  """
+  side = touch.side(symbols)
+  in_bin = jnp.minimum(symbols[touch.VOLUME], touch.ALL - 1)
+  volume = bins.decode(tokenizer.volume, in_bin, uniforms[1])
+  cancel = cancels.at_level(
+    book,
     side,
-    (mid + low, mid + high),
+    touch.level(symbols, uniforms[0]),
+    touch.younger(symbols, uniforms[1]),
+  )
+  takes_all = symbols[touch.VOLUME] == touch.ALL
+  taken = jnp.where(takes_all, cancel.volume, volume)
+  cancel = cancel.replace(volume=jnp.minimum(taken, cancel.volume))
+  price = touch.price(symbols, seen.best, uniforms[0])
+  tradable = book_lib.tradable(book, side, price)
+  volume = touch.volume(symbols, volume, tradable)
+  return touch.is_cancel(symbols), side, price, volume, cancel
+
+
+def _read_mid(tokenizer, symbols, uniforms, book, seen):
+  """Reads an order of the alphabet "mid"; returns as `_read_touch`."""
+  kind, price_bin, volume_bin, _ = symbols
+  price = seen.mid + bins.decode(tokenizer.price, price_bin, uniforms[0])
+  volume = bins.decode(tokenizer.volume, volume_bin, uniforms[1])
+  low, high = bins.bounds(tokenizer.price, price_bin)
+  cancel = cancels.nearest(
+    book,
+    jnp.where(price > seen.mid, types.Side.ASK, types.Side.BID),
+    (seen.mid + low, seen.mid + high),
     bins.bounds(tokenizer.volume, volume_bin),
     volume,
     owner=jnp.int32(types.NO_OWNER),
   )
   is_part = volume < cancel.volume // 2
   cancel = cancel.replace(volume=jnp.where(is_part, volume, cancel.volume))
-  limit = types.Order(
-    kind=jnp.int32(types.OrderKind.LIMIT),
-    side=kind,
-    price=_valid_price(rules, price, exchange.reference),
-    volume=_valid_volume(rules, kind, volume),
-    id=next_id,
-    owner=jnp.int32(types.NO_OWNER),
-  )
-  is_cancel = kind == vocab.KIND_CANCEL
-  return jax.tree.map(lambda x, y: jnp.where(is_cancel, x, y), cancel, limit)
+  return kind == vocab.KIND_CANCEL, kind, price, volume, cancel
 
 
-def find_cancel(
-  book: book_lib.Book,
-  side: jax.Array,
-  prices: tuple[jax.Array, jax.Array],
-  volumes: tuple[jax.Array, jax.Array],
-  volume: jax.Array,
-  *,
-  owner: jax.Array | None = None,
-) -> types.Order:
-  """Finds the resting order that a model's cancel names.
-
-  The model names only a bin of prices and one of volumes. The cancel is of an
-  order whose volume is in that bin, or of any order if there is none. Of these
-  it is the one nearest to the bin of prices; among those in the bin, the one
-  nearest to `volume`; of several as near, the better price, then the older.
-
-  The volume comes first because it distinguishes more, as prices crowd at the
-  mid, and so that the volume drawn is the volume cancelled. MarS (mlib,
-  `BackgroundAgent`) looks for the price only: it cancels at the level nearest
-  to it, the oldest orders first.
-
-  Args:
-    book: the book, leaves `[2, N]`.
-    side: int32 `[]`, `types.Side` of the resting orders.
-    prices: int32 `[]` each, from and to, ticks, within 2**30 of 0.
-    volumes: int32 `[]` each, from and to, lots.
-    volume: int32 `[]`, lots, > 0.
-    owner: int32 `[]`, the owner whose orders count; None for all.
-
-  Returns:
-    A cancel of all that the order rests with. If there is none its id is
-    `types.NO_ORDER`, its price the first of `prices` and its volume 0, and it
-    does nothing.
-  """
-  chex.assert_shape(book.price, (2, None))
-  low, high = prices
-  resting, price = book.volume[side], book.price[side]
-  far = jnp.iinfo(price.dtype).max
-  rests = resting > 0
-  if owner is not None:
-    rests &= book.owner[side] == owner
-  fits = rests & (resting >= volumes[0]) & (resting <= volumes[1])
-  rests = jnp.where(fits.any(), fits, rests)
-  distance = jnp.maximum(jnp.maximum(low - price, price - high), 0)
-  distance = jnp.where(rests, distance, far)
-  # The first of equal minima is the better price, then the older order.
-  nearest = price[_first_least(distance)]
-  is_candidate = rests & ((distance == 0) | (price == nearest))
-  gap = jnp.where(is_candidate, jnp.abs(resting - volume), far)
-  found = _first_least(gap)
-  is_found = rests[found]
-  return types.Order(
-    kind=jnp.int32(types.OrderKind.CANCEL),
-    side=side,
-    price=jnp.where(is_found, book.price[side, found], low),
-    volume=jnp.where(is_found, book.volume[side, found], 0),
-    id=jnp.where(is_found, book.id[side, found], types.NO_ORDER),
-    owner=jnp.where(is_found, book.owner[side, found], types.NO_OWNER),
-  )
-
-
-def _first_least(x: jax.Array) -> jax.Array:
-  """Returns `jnp.argmin` of `[N]`.
-
-  XLA makes a slow loop of `argmin` on a CPU.
-  """
-  slots = jnp.arange(len(x), dtype=jnp.int32)
-  return jnp.min(jnp.where(x == x.min(), slots, len(x) - 1))
+_READERS = {"touch": _read_touch, "mid": _read_mid}  # By alphabet.
 
 
 def _valid_price(rules, price, reference):

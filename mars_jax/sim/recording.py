@@ -23,8 +23,10 @@ def to_records(
   return records_lib.Records(
     time=time_of_day.nanoseconds(events.time),
     order=events.order,
+    place=events.place,
     mid_before=mid_before.astype(events.mid.dtype),
     mid_after=events.mid,
     snapshot=events.snapshot,
+    depth=events.depth,
     traded=events.report.traded,
   )[events.is_event]

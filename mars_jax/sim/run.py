@@ -101,7 +101,32 @@ def init_many(
   Returns:
     The state of B markets, with the axes of `state_axes`.
   """
-  return _init_program(flow.fns, config)(flow, keys, start, context)
+  return _init_program(flow.fns, config, False)(flow, keys, start, context)
+
+
+def init_each(
+  flow: state_lib.Flow,
+  keys: jax.Array,
+  starts: state_lib.Start,
+  *,
+  config: state_lib.SimConfig = state_lib.DEFAULT,
+  context: state_lib.Context = None,
+) -> state_lib.SimState:
+  """Returns a trajectory of each of many starts.
+
+  Args:
+    flow: the order flow.
+    keys: typed PRNG keys `[B]`, consumed.
+    starts: the markets, leaves `[B, ...]`; caches have the axes of
+      `OrderModelFns.cache_axes`.
+    config: static.
+    context: that the model is conditioned on, leaves `[B, ...]`, if it takes
+      one.
+
+  Returns:
+    The state of B markets, with the axes of `state_axes`.
+  """
+  return _init_program(flow.fns, config, True)(flow, keys, starts, context)
 
 
 def run(
@@ -195,14 +220,15 @@ class _Progress:
 
 
 @functools.lru_cache(maxsize=_PROGRAMS)
-def _init_program(fns, config):
+def _init_program(fns, config, has_starts):
   """Returns the compiled `init` of many trajectories."""
 
   def init(flow, key, start, context):
     return state_lib.init(flow, key, start, config=config, context=context)
 
   axes = state_lib.state_axes(fns)
-  return jax.jit(jax.vmap(init, (None, 0, None, 0), axes))
+  start_axes = state_lib.start_axes(fns) if has_starts else None
+  return jax.jit(jax.vmap(init, (None, 0, start_axes, 0), axes))
 
 
 @functools.lru_cache(maxsize=_PROGRAMS)

@@ -38,8 +38,8 @@ class FlowInput:
 NextOrderFn = collections.abc.Callable[
   [Params, jax.Array, FlowInput, Cache], tuple[jax.Array, Cache]
 ]
-"""`(params, key, inputs, cache) -> (order index, cache)`: takes in the order
-that was just matched and draws the next one."""
+"""`(params, key, inputs, cache) -> (symbols, cache)`: takes in the order that
+was just matched and draws the next one, int32 `[F]`, a symbol a field."""
 
 
 def _same(cache: Cache) -> Cache:
@@ -80,7 +80,7 @@ class SimConfig:
   Attributes:
     rules: of the exchange.
     agents: the agents that trade beside the order flow.
-    price_from: the mid that the price of a pending order counts from: that of
+    price_from: the book that the price of a pending order counts from: that of
       its planning, as in the official code, or that of its sending. Without
       agents they are the same.
     after_injection: what becomes of the pending order when the order of an
@@ -153,8 +153,10 @@ class Event:
   is_event: jax.Array  # [] bool
   time: types.Timestamp  # [] when
   order: types.Order  # [] what was sent to the exchange
+  place: types.Place  # [] where it stood in the book that it met
   report: types.ExecutionReport  # [] what became of it
   snapshot: types.Snapshot  # [2, L] the best levels of each side, after it
+  depth: types.Depth  # [2, C] what rests by distance, after it
   mid: jax.Array  # [] int32, ticks, after it
 
 
@@ -178,17 +180,12 @@ def init(
   agents_key = jax.random.fold_in(key, 0)
   key, order_key, plan_key = jax.random.split(key, 3)
   inputs = FlowInput(start.token, jnp.bool_(True), context)
-  index, cache = flow.fns.next_order(
+  symbols, cache = flow.fns.next_order(
     flow.params, order_key, inputs, start.cache
   )
   market = start.market
   pending = pending_lib.make(
-    flow.tokenizer,
-    plan_key,
-    index,
-    market.clock,
-    market.mid,
-    rules=config.rules,
+    flow.tokenizer, plan_key, symbols, market, rules=config.rules
   )
   agents = None
   if config.agents.kinds:
@@ -205,6 +202,11 @@ def init(
     context=context,
     agents=agents,
   )
+
+
+def start_axes(fns: OrderModelFns) -> Start:
+  """Returns the `jax.vmap` axes of many starts."""
+  return axes.of(Start, 0, cache=fns.cache_axes)
 
 
 def state_axes(fns: OrderModelFns) -> SimState:

@@ -58,7 +58,7 @@ def step(
   """
   end = pending_lib.end_of_day(config.rules)
   until = end if until is None else clock.earlier(until, end)
-  key, order_key, index_key, plan_key = jax.random.split(state.key, 4)
+  key, order_key, symbols_key, plan_key = jax.random.split(state.key, 4)
   with jax.named_scope("agents"):
     state = _until_next_order(state, until, config)
   with jax.named_scope("order"):
@@ -70,20 +70,28 @@ def step(
   with jax.named_scope("match"):
     market, report = _match(state.market, order, time, is_event, config)
   with jax.named_scope("features"):
+    shown = _shown(order, report, state.market.mid)
+    place = lob.place(
+      state.market.exchange.book, shown, fallback=state.market.mid
+    )
     snapshot = lob.snapshot(
       market.exchange.book, num_levels=features.SNAPSHOT_LEVELS
     )
+    depth = lob.depth(market.exchange.book)
     token = _token(
-      flow.tokenizer, state.market, market, order, report, snapshot
+      flow.tokenizer,
+      (state.market, market),
+      shown,
+      (place, snapshot, depth),
     )
   with jax.named_scope("model"):
     inputs = state_lib.FlowInput(token, is_event, state.context)
-    index, cache = flow.fns.next_order(
-      flow.params, index_key, inputs, state.cache
+    symbols, cache = flow.fns.next_order(
+      flow.params, symbols_key, inputs, state.cache
     )
   with jax.named_scope("plan"):
     pending = pending_lib.make(
-      flow.tokenizer, plan_key, index, time, market.mid, rules=config.rules
+      flow.tokenizer, plan_key, symbols, market, rules=config.rules
     )
     keeps = ~is_event
     if config.after_injection == "keep":
@@ -99,7 +107,9 @@ def step(
   if state.agents is not None:
     with jax.named_scope("accounts"):
       new_state = _settle(new_state, order, report, message, is_event, config)
-  event = state_lib.Event(is_event, time, order, report, snapshot, market.mid)
+  event = state_lib.Event(
+    is_event, time, order, place, report, snapshot, depth, market.mid
+  )
   return new_state, event
 
 
@@ -256,7 +266,7 @@ def _next_order(tokenizer, key, state: state_lib.SimState, config):
     key,
     state.pending,
     market.exchange,
-    state.pending.mid if is_planned else market.mid,
+    state.pending.seen if is_planned else pending_lib.reference(market),
     market.next_id,
     rules=config.rules,
   )
@@ -295,18 +305,34 @@ def _unless_over(is_event, order, time, market):
   return order, clock.select(is_event, time, market.clock)
 
 
-def _token(tokenizer, before, after, order, report, snapshot):
+def _shown(order, report, mid):
   """Returns an order as a feed shows it: a market order at its last price."""
-  price = jnp.where(report.traded > 0, report.last_price, before.mid)
+  price = jnp.where(report.traded > 0, report.last_price, mid)
   is_market = order.kind == types.OrderKind.MARKET
+  return order.replace(price=jnp.where(is_market, price, order.price))
+
+
+def _token(tokenizer, markets, order, views):
+  """Returns the token of an order.
+
+  Args:
+    tokenizer: the bins.
+    markets: before and after it.
+    order: as a feed shows it.
+    views: its place, the snapshot and the depth after it.
+  """
+  before, after = markets
+  place, snapshot, depth = views
   return features.encode(
     tokenizer,
-    order.replace(price=jnp.where(is_market, price, order.price)),
+    order,
     interval=features.interval(before.clock, after.clock),
     open_mid=before.open_mid,
+    place=place,
     mid_before=before.mid,
     mid_after=after.mid,
     snapshot=snapshot,
+    depth=depth,
     time=after.clock.seconds,
   )
 

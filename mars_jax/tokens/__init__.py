@@ -1,6 +1,9 @@
 """Orders and books as tokens, the input of a model.
 
-vocab      the 49,152 orders: kind, price, volume and interval
+alphabet   the fields of an order, as data: those of touch or of vocab
+touch      the default alphabet: what an order does at the best prices
+vocab      the paper's: 49,152 orders, their prices against the mid
+log_code   integers, exact near 0 and relative far away
 bins       quantile bins, fitted to data
 features   a token of an order and the market around it, in compiled code
 encoding   bins of a day's records, and their fit, in NumPy

@@ -8,18 +8,11 @@ import numpy as np
 
 from mars_jax import records as records_lib
 from mars_jax import types
+from mars_jax.tokens import alphabet as alphabet_lib
 from mars_jax.tokens import bins
 from mars_jax.tokens import features
 from mars_jax.tokens import vocab
 from mars_jax.utils import time_of_day
-
-FIELD_BINS = {
-  "price": vocab.NUM_PRICES,
-  "volume": vocab.NUM_VOLUMES,
-  "interval": vocab.NUM_INTERVALS,
-  "level_volume": vocab.NUM_VOLUMES,
-}
-"""The number of bins of each field of `features.Tokenizer`."""
 
 
 def intervals(time: np.ndarray) -> np.ndarray:
@@ -61,20 +54,32 @@ def kinds(order: types.Order) -> np.ndarray:
   return np.where(is_cancel, vocab.KIND_CANCEL, order.side)
 
 
-def fit(records: records_lib.Records) -> features.Tokenizer:
-  """Fits the bins of all fields.
+def symbols(
+  tokenizer: features.Tokenizer, records: records_lib.Records
+) -> np.ndarray:
+  """Returns the symbols of one day's records, int32 `[T, F]`."""
+  return encode(tokenizer, records).symbols
+
+
+def fit(
+  records: records_lib.Records, alphabet: str = alphabet_lib.DEFAULT
+) -> features.Tokenizer:
+  """Fits the bins of an alphabet.
 
   Args:
     records: the training part of one market, and nothing else.
+    alphabet: its name, of `alphabet.ALPHABETS`.
   """
-  return fit_values(values(records))
+  return fit_values(values(records), alphabet)
 
 
-def fit_values(found: dict[str, np.ndarray]) -> features.Tokenizer:
-  """Fits the bins of all fields to what `values` gives."""
-  return features.Tokenizer(
-    **{name: bins.fit(found[name], size) for name, size in FIELD_BINS.items()}
-  )
+def fit_values(
+  found: dict[str, np.ndarray], alphabet: str = alphabet_lib.DEFAULT
+) -> features.Tokenizer:
+  """Fits the bins of an alphabet to what `values` gives."""
+  sizes = alphabet_lib.ALPHABETS[alphabet].num_bins
+  fitted = {name: bins.fit(found[name], size) for name, size in sizes.items()}
+  return features.Tokenizer(**fitted, alphabet=alphabet)
 
 
 def encode(
@@ -89,9 +94,11 @@ def encode(
     records.order,
     interval=intervals(records.time),
     open_mid=records.mid_before[0],
+    place=records.place,
     mid_before=records.mid_before,
     mid_after=records.mid_after,
     snapshot=records.snapshot,
+    depth=records.depth,
     time=time_of_day.timestamps(records.time).seconds,
   )
   return jax.device_get(tokens)

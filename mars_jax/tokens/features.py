@@ -14,6 +14,9 @@ paper has it. "ticks", of the released code and weights: the volumes at the ten
 prices from five ticks below the mid to four above, and the change in basis
 points. In both an empty level is 0 and a bin b is b + 1, as in that code.
 
+What rests on each side by distance, volume and number of orders, is there in
+both (`types.Depth`): the book beyond the five best levels.
+
 Choices where the paper is silent: the mid's change since the previous order is
 also given, which stays meaningful however far the market has moved from its
 open; and so are the numbers themselves of which price, volume and interval are
@@ -24,11 +27,12 @@ import typing
 
 import jax
 import jax.numpy as jnp
+from flax import serialization
 from flax import struct
 
 from mars_jax import types
+from mars_jax.tokens import alphabet as alphabet_lib
 from mars_jax.tokens import bins as bins_lib
-from mars_jax.tokens import vocab
 
 NUM_LEVELS = 5  # Of each side, in the scheme "levels".
 # Of each side, of what tokens are made: with a spread of one tick the mid is
@@ -45,10 +49,13 @@ MAX_SECONDS = 2_000  # Intervals saturate here, to stay within int32.
 class Tokenizer:
   """Bins of all fields, fitted on a market's training part."""
 
-  price: bins_lib.Bins  # 32 bins of ticks from the mid before the order
-  volume: bins_lib.Bins  # 32 bins of lots
-  interval: bins_lib.Bins  # 16 bins of microseconds since the order before
-  level_volume: bins_lib.Bins  # 32 bins of lots resting at a price level
+  volume: bins_lib.Bins  # of lots
+  interval: bins_lib.Bins  # of microseconds since the order before
+  level_volume: bins_lib.Bins  # of lots resting at a price level
+  # Of ticks from the mid before the order, where the alphabet has them.
+  price: bins_lib.Bins | None = None
+  # The name of the alphabet that the bins are for, of `ALPHABETS`; static.
+  alphabet: str = struct.field(pytree_node=False, default=alphabet_lib.DEFAULT)
   # What tokens say of the book, see the top of this file; static.
   scheme: typing.Literal["levels", "ticks"] = struct.field(
     pytree_node=False, default="levels"
@@ -59,9 +66,10 @@ class Tokenizer:
 class TokenFeatures:
   """Input of tokens, leaves `[]`, `[T]` or `[B, T]`."""
 
-  index: jax.Array  # [T] int32, the order, in [0, vocab.NUM_ORDERS)
+  symbols: jax.Array  # [T, F] int32, the order, by the fields of the alphabet
   volumes: jax.Array  # [T, 10] int32, by level or tick, in [0, 32]
   distances: jax.Array  # [T, 10] int32, ticks of the levels from the mid, or 0
+  depth: types.Depth  # [T, 2, C], after it
   mid_change: jax.Array  # [T] int32, since the open: ticks or basis points
   mid_move: jax.Array  # [T] int32, ticks since the previous order
   time: jax.Array  # [T] int32, seconds since midnight
@@ -70,6 +78,12 @@ class TokenFeatures:
   )  # [T] int32, ticks of the order from the mid before it
   order_volume: jax.Array  # [T] int32, lots
   interval: jax.Array  # [T] int32, microseconds since the previous order
+
+
+def bins_of(tokenizer: Tokenizer) -> dict[str, dict[str, jax.Array]]:
+  """Returns the bins that a tokenizer has, {field: {leaf: array}}."""
+  fields = serialization.to_state_dict(tokenizer)
+  return {name: leaves for name, leaves in fields.items() if leaves is not None}
 
 
 def interval(earlier: types.Timestamp, later: types.Timestamp) -> jax.Array:
@@ -87,9 +101,11 @@ def encode(
   *,
   interval: jax.Array,
   open_mid: jax.Array,
+  place: types.Place,
   mid_before: jax.Array,
   mid_after: jax.Array,
   snapshot: types.Snapshot,
+  depth: types.Depth,
   time: jax.Array,
 ) -> TokenFeatures:
   """Returns the tokens of orders, leaves `[...]`.
@@ -99,20 +115,15 @@ def encode(
     order: what was sent to the matching engine, leaves `[...]`.
     interval: int32 `[...]` microseconds since the order before.
     open_mid: int32 `[]` ticks, of the book before the first order.
-    mid_before: int32 `[...]` ticks, of the book that the order met.
+    place: of the order in the book that it met, leaves `[...]`.
+    mid_before: int32 `[...]` ticks, of that book.
     mid_after: int32 `[...]` ticks, of the book that it left.
     snapshot: that book, leaves `[..., 2, L]`, of which the best
       `SNAPSHOT_LEVELS` are taken.
+    depth: of that book, leaves `[..., 2, C]`.
     time: int32 `[...]` seconds since midnight.
   """
-  is_cancel = order.kind == types.OrderKind.CANCEL
-  offset = order.price - mid_before
-  fields = [
-    jnp.where(is_cancel, vocab.KIND_CANCEL, order.side),
-    bins_lib.encode(tokenizer.price, offset),
-    bins_lib.encode(tokenizer.volume, order.volume),
-    bins_lib.encode(tokenizer.interval, interval),
-  ]
+  alphabet = alphabet_lib.ALPHABETS[tokenizer.alphabet]
   levels = jax.tree.map(lambda x: x[..., :NUM_LEVELS], snapshot)
   distances = jnp.abs(levels.price - mid_after[..., None, None])
   distances = _bids_then_asks(jnp.where(levels.volume > 0, distances, 0))
@@ -123,15 +134,43 @@ def encode(
     volumes = _volume_bins(tokenizer, _volumes_by_tick(snapshot, mid_after))
     mid_change = _basis_points(mid_after, open_mid)
   return TokenFeatures(
-    index=vocab.pack(jnp.stack(fields, axis=-1)),
+    symbols=alphabet.encode(
+      tokenizer, order, place=place, mid=mid_before, interval=interval
+    ),
     volumes=volumes,
     distances=distances,
+    depth=depth,
     mid_change=mid_change,
     mid_move=mid_after - mid_before,
     time=time,
-    price_offset=offset,
+    price_offset=order.price - mid_before,
     order_volume=order.volume,
     interval=interval,
+  )
+
+
+def mirror(tokens: TokenFeatures, alphabet: str) -> TokenFeatures:
+  """Returns tokens with buyers and sellers swapped.
+
+  Prices count the other way. A market has no reason to prefer a side, so that a
+  model may learn from both.
+
+  Args:
+    tokens: leaves `[...]`, of the scheme "levels".
+    alphabet: of their symbols; one that has a `mirror`.
+  """
+
+  def swap_levels(x):
+    return jnp.roll(x, NUM_LEVELS, axis=-1)
+
+  return tokens.replace(
+    symbols=alphabet_lib.ALPHABETS[alphabet].mirror(tokens.symbols),
+    volumes=swap_levels(tokens.volumes),
+    distances=swap_levels(tokens.distances),
+    depth=jax.tree.map(lambda x: jnp.flip(x, axis=-2), tokens.depth),
+    mid_change=-tokens.mid_change,
+    mid_move=-tokens.mid_move,
+    price_offset=-tokens.price_offset,
   )
 
 

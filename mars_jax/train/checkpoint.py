@@ -13,13 +13,12 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
-from flax import serialization
 from orbax.checkpoint import checkpoint_managers
 
-from mars_jax.tokens import features
 from mars_jax.train import task as task_lib
 
 BEST = "best"
+_BINS = "tokenizers"  # Of the arrays of the bins.
 _METRIC = "valid_nats"
 _NOT_COMPARED = "parallel"  # The section of `configs` that may differ.
 
@@ -37,7 +36,7 @@ class Checkpointer:
     *,
     max_to_keep: int,
     configs: dict[str, Any],
-    tokenizers: dict[str, features.Tokenizer],
+    tokenizers: dict[str, Any],
   ):
     """Opens the folder, which is made if need be.
 
@@ -45,14 +44,11 @@ class Checkpointer:
       folder: of these checkpoints only.
       max_to_keep: how many of the last ones are kept.
       configs: of the run, by section, fit for JSON.
-      tokenizers: the bins of each market.
+      tokenizers: the bins of each market, as of `Task.bins`.
     """
     self._manager = _manager(folder, max_to_keep=max_to_keep)
     self._configs = json.loads(json.dumps(configs))
-    self._tokenizers = {
-      market: serialization.to_state_dict(tokenizer)
-      for market, tokenizer in tokenizers.items()
-    }
+    self._tokenizers = tokenizers
 
   def __enter__(self) -> "Checkpointer":
     return self
@@ -76,6 +72,9 @@ class Checkpointer:
       valid_nats: the validation loss of the parameters, if it is known.
     """
     metrics = None if valid_nats is None else {_METRIC: valid_nats}
+    bins = {}
+    if self._tokenizers:  # Orbax saves no empty tree.
+      bins = {_BINS: ocp.args.StandardSave(self._tokenizers)}
     self._manager.save(
       step,
       metrics=metrics,
@@ -84,7 +83,7 @@ class Checkpointer:
         state=ocp.args.StandardSave(state.replace(params=None)),
         data=ocp.args.JsonSave(data),
         configs=ocp.args.JsonSave(self._configs),
-        tokenizers=ocp.args.StandardSave(self._tokenizers),
+        **bins,
       ),
     )
 
@@ -163,11 +162,12 @@ def load(
     step = _find(manager, folder, step)
     configs = _restore(manager, step, configs=ocp.args.JsonRestore()).configs
     config = task.model_type(**configs["model"])
+    has_bins = (pathlib.Path(folder) / str(step) / _BINS).exists()
     restored = _restore(
       manager,
       step,
       params=ocp.args.StandardRestore(_on_one_device(task, config)),
-      tokenizers=ocp.args.StandardRestore(),
+      **({_BINS: ocp.args.StandardRestore()} if has_bins else {}),
     )
     metrics = manager.metrics(step) or {}
   card = {
@@ -175,7 +175,8 @@ def load(
     "validation_nats_per_order": metrics.get(_METRIC),
     "config": configs,
   }
-  return Checkpoint(restored.params, config, restored.tokenizers, card)
+  tokenizers = restored.get(_BINS, {})
+  return Checkpoint(restored.params, config, tokenizers, card)
 
 
 def _manager(folder, *, max_to_keep: int | None = None, read_only=False):

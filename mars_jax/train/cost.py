@@ -335,7 +335,7 @@ def _one_hot_size(config: lmm.LmmConfig) -> int:
   Each is looked up by a one-hot.
   """
   if config.inputs == "ticks":
-    return sum(vocab.FIELD_SIZES)
+    return sum(config.field_sizes)
   embed = _param_shapes(config)["embed"]
   tables = [leaf for leaf in embed.values() if not isinstance(leaf, dict)]
   return sum(leaf.size for leaf in tables) // config.dim

@@ -1,12 +1,12 @@
 """Scores of a model on any data set, with intervals.
 
 The bins of the model encode the orders, not those of the data. A score is the
-mean nats per order, by field and in all, and half the width of its 95 %
-interval, from means over blocks of successive orders (`stats.mean_interval`).
+mean nats per order, by field, in all, and raw: with what the bins leave over,
+by which alphabets compare. Beside each is half the width of its 95 % interval,
+from means over blocks of successive orders (`stats.mean_interval`).
 """
 
 import dataclasses
-import math
 import pathlib
 from typing import Any
 
@@ -14,14 +14,10 @@ import numpy as np
 
 from mars_jax import lmm
 from mars_jax.data import dataset as dataset_lib
-from mars_jax.tokens import vocab
 from mars_jax.train import checkpoint
 from mars_jax.train import order_task
 from mars_jax.train import validation
 from mars_jax.utils import stats
-
-NAMES = (*vocab.FIELDS, "all")
-"""The parts of a score."""
 
 
 def load_model(path: pathlib.Path | str, step: str | None = None) -> lmm.Model:
@@ -84,7 +80,10 @@ def with_bins_of(
       notes.append(
         f"note: the model has no bins for {market}; those for {lender} are used"
       )
-  return dataclasses.replace(dataset, tokenizers=tokenizers), notes
+  own = {model.config.alphabet: tokenizers}
+  return dataclasses.replace(
+    dataset, tokenizers={**dataset.tokenizers, **own}
+  ), notes
 
 
 def evaluate(
@@ -110,9 +109,10 @@ def evaluate(
 
   Returns:
     {"model": {market: score}, "baselines": {market: {name: score}}}, and notes
-    for the user. A score is {"orders", and (mean, half width) for each of
-    `NAMES`}; that over several markets is "all markets". Count baselines have
-    "all" only, and no interval (NaN).
+    for the user. A score is {"orders", and (mean, half width) for each field of
+    the model's alphabet, "all" and "raw"}; that over several markets is "all
+    markets". A market without orders to train on has no "raw". Baselines have
+    "raw" only, for they are of the paper's alphabet.
 
   Raises:
     ValueError: if the split has no order to score.
@@ -129,7 +129,16 @@ def evaluate(
     split=split,
     max_orders=max_orders,
   )
-  scores = {market: _score(rows, block) for market, rows in nats.items()}
+  rest = validation.within_nats(
+    dataset,
+    alphabet=model.config.alphabet,
+    split=split,
+    max_orders=max_orders,
+  )
+  scores = {
+    market: _score(model.config.fields, rows, rest.get(market), block)
+    for market, rows in nats.items()
+  }
   if len(scores) > 1:
     scores["all markets"] = _over_all(list(scores.values()))
   found, notes = {}, []
@@ -138,43 +147,54 @@ def evaluate(
   return {"model": scores, "baselines": found}, notes
 
 
-def _score(nats: np.ndarray, block: int) -> dict[str, Any]:
-  """Returns (mean, half width) by field and in all.
+def _score(
+  fields: tuple[str, ...],
+  nats: np.ndarray,
+  rest: np.ndarray | None,
+  block: int,
+) -> dict[str, Any]:
+  """Returns (mean, half width) by field, in all and raw.
 
-  Of nats `[V, F]`.
+  Of nats `[V, F]`, and what the bins leave over `[V]`, if it is known.
   """
-  columns = [*nats.T, nats.sum(axis=1)]
-  means = [stats.mean_interval(x, block) for x in columns]
-  return {"orders": len(nats), **dict(zip(NAMES, means, strict=True))}
+  total = nats.sum(axis=1)
+  columns = {**dict(zip(fields, nats.T, strict=True)), "all": total}
+  if rest is not None:
+    columns["raw"] = total + rest
+  means = {name: stats.mean_interval(x, block) for name, x in columns.items()}
+  return {"orders": len(nats), **means}
 
 
 def _over_all(by_market: list[dict[str, Any]]) -> dict[str, Any]:
   """Returns the scores over the orders of all markets."""
   sizes = [scores["orders"] for scores in by_market]
+  names = set.intersection(*map(set, by_market)) - {"orders"}
   return {
     "orders": sum(sizes),
     **{
       name: stats.pooled([scores[name] for scores in by_market], sizes)
-      for name in NAMES
+      for name in by_market[0]
+      if name in names
     },
   }
 
 
 def _baselines(dataset, markets, split, block):
-  """Returns the scores of the baselines by market, and notes."""
+  """Returns the raw scores of the baselines, and notes."""
   found, notes = {}, []
+  rest = validation.within_nats(dataset, alphabet="mid", split=split)
   for market in markets:
-    parts = dataset.market_parts("train", market)
-    if not any(part.stop > max(part.start, 1) for part in parts):
+    if market not in rest:
       notes.append(f"note: {market} has no orders to fit baselines to")
       continue
-    found[market] = {
-      name: {"all": (nats, math.nan)}
-      for name, nats in validation.count_nats(dataset, market, split).items()
-    }
+    nats = validation.count_nats(dataset, market, split)
     try:
       random_flow = validation.zero_intelligence_nats(dataset, market, split)
-      found[market]["zero intelligence"] = _score(random_flow, block)
+      nats["zero intelligence"] = random_flow.sum(axis=1)
     except ValueError as error:  # No rates: no limit orders, for instance.
       notes.append(f"note: {market}, zero intelligence: {error}")
+    found[market] = {
+      name: {"raw": stats.mean_interval(x + rest[market], block)}
+      for name, x in nats.items()
+    }
   return found, notes

@@ -28,9 +28,9 @@ def nats(
     key: typed PRNG key of the dropout, consumed; None for none.
 
   Returns:
-    float32 `[B, T - 1, 4]`, minus the log-probability of each field of order
+    float32 `[B, T - 1, F]`, minus the log-probability of each field of order
     t + 1 given the orders up to t and its own earlier fields. The sum over
-    the fields is the cross-entropy over the 49,152 orders.
+    the fields is the cross-entropy over all orders.
   """
   inputs = jax.tree.map(lambda leaf: leaf[:, :-1], tokens)
   apply = functools.partial(lmm.apply, config=config)
@@ -38,24 +38,24 @@ def nats(
   if key is None:
     hidden, _ = batched(apply, in_axes=(None, 0))(params, inputs)
   else:
-    keys = jax.random.split(key, tokens.index.shape[0])
+    keys = jax.random.split(key, tokens.time.shape[0])
     hidden, _ = batched(lambda inputs, key: apply(params, inputs, key=key))(
       inputs, keys
     )
   hidden = sharding.constrain_batch(hidden)
-  return -_log_prob(params, hidden, tokens.index[:, 1:], config)
+  return -_log_prob(params, hidden, tokens.symbols[:, 1:], config)
 
 
-def _log_prob(params, hidden, index, config):
+def _log_prob(params, hidden, symbols, config):
   """`lmm.log_prob`; of a joint head, whose logits are large, in chunks."""
   if config.head != "joint":
-    return lmm.log_prob(params, hidden, index, config=config)
+    return lmm.log_prob(params, hidden, symbols, config=config)
 
   @jax.checkpoint
   def score(step):
     return lmm.log_prob(params, *step, config=config)
 
-  steps = (jnp.moveaxis(hidden, 1, 0), index.T)
+  steps = (jnp.moveaxis(hidden, 1, 0), jnp.moveaxis(symbols, 1, 0))
   scores = jax.lax.map(score, steps, batch_size=JOINT_CHUNK)
   return jnp.moveaxis(scores, 0, 1)
 

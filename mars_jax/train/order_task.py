@@ -4,12 +4,13 @@ import pathlib
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from mars_jax import lmm
 from mars_jax.data import dataset as dataset_lib
 from mars_jax.data import pipeline
 from mars_jax.lmm import model_file
-from mars_jax.tokens import vocab
+from mars_jax.tokens import features
 from mars_jax.train import checkpoint
 from mars_jax.train import cost
 from mars_jax.train import loss
@@ -18,9 +19,22 @@ from mars_jax.train import task
 from mars_jax.train import validation
 
 
+def _parts(config: lmm.LmmConfig) -> tuple[str, ...]:
+  """Returns the names of the fields of an order."""
+  return config.fields
+
+
 def _inputs(dataset: dataset_lib.Dataset, *, config: lmm.LmmConfig):
   """Returns the bins of all markets, by market number."""
-  return dataset.tokenizer_list(config.inputs)
+  return dataset.tokenizer_list(config.alphabet, config.scheme)
+
+
+def _bins(
+  dataset: dataset_lib.Dataset, *, config: lmm.LmmConfig
+) -> dict[str, Any]:
+  """Returns the bins of each market, {market: {field: {leaf: array}}}."""
+  by_market = dataset.tokenizers[config.alphabet]
+  return {name: features.bins_of(found) for name, found in by_market.items()}
 
 
 def _batches(
@@ -34,8 +48,22 @@ def _batches(
 
 def _loss(params, tokenizers, batch, key, *, config) -> jax.Array:
   """Returns the mean nats per order, float32 `[]`."""
-  tokens = sharding.constrain_batch(pipeline.tokens(tokenizers, batch))
+  tokens = pipeline.tokens(tokenizers, batch)
+  if config.mirror:
+    key, coin_key = jax.random.split(key)
+    tokens = _mirrored(tokens, coin_key, config.alphabet)
+  tokens = sharding.constrain_batch(tokens)
   return loss.mean_nats(params, tokens, key, config=config)
+
+
+def _mirrored(tokens, key, alphabet):
+  """Returns windows `[B, T]`, every second one mirrored, by chance."""
+  coins = jax.random.bernoulli(key, shape=tokens.time.shape[:1])
+
+  def pick(swapped, same):
+    return jnp.where(coins.reshape(-1, *(1,) * (same.ndim - 1)), swapped, same)
+
+  return jax.tree.map(pick, features.mirror(tokens, alphabet), tokens)
 
 
 def _tokens_per_step(batch: pipeline.BatchConfig) -> int:
@@ -59,17 +87,19 @@ def _save(
   card: dict[str, Any],
 ) -> None:
   """Writes a model file with the data set's bins."""
-  lmm.save(path, lmm.Model(params, config, dataset.tokenizers, card))
+  tokenizers = dataset.tokenizers[config.alphabet]
+  lmm.save(path, lmm.Model(params, config, tokenizers, card))
 
 
 TASK = task.Task(
   model_type=lmm.LmmConfig,
   batch_type=pipeline.BatchConfig,
-  parts=vocab.FIELDS,
+  parts=_parts,
   init=lmm.init,
   inputs=_inputs,
   batches=_batches,
   loss=_loss,
+  bins=_bins,
   validate=validation.model_nats,
   tokens_per_step=_tokens_per_step,
   flops_per_token=_flops_per_token,

@@ -11,7 +11,6 @@ import numpy as np
 
 from mars_jax import lmm
 from mars_jax.data import dataset as dataset_lib
-from mars_jax.tokens import vocab
 from mars_jax.train import order_task
 from mars_jax.train import progress
 from mars_jax.train import sharding
@@ -61,9 +60,11 @@ def run(
   params = sharding.gather(trained.params)
   if jax.process_index():
     return None
-  scores = _baselines(dataset) if baselines else {}
   card = {
-    **_card(dataset, configs["batch"], nats, scores),
+    **_card(dataset, configs["batch"], nats, config.fields),
+    "validation_raw_nats_per_order": _raw_nats(
+      dataset, nats["valid"], configs, baselines=baselines
+    ),
     "parameters": lmm.num_params(params),
     "date": datetime.date.today().isoformat(),
     "config": {
@@ -72,37 +73,40 @@ def run(
   }
   path = task_lib.save_path(workdir)
   task.save(path, params, config=config, dataset=dataset, card=card)
-  return lmm.Model(params, config, dataset.tokenizers, card)
+  return lmm.Model(params, config, dataset.tokenizers[config.alphabet], card)
 
 
-def _baselines(dataset: dataset_lib.Dataset) -> dict[str, dict[str, float]]:
-  """Scores the baselines in each market with validation orders."""
-  scores = {}
-  for market in dataset.markets:
-    if any(p.stop > 1 for p in dataset.market_parts("valid", market)):
-      random_flow = validation.zero_intelligence_nats(dataset, market)
-      scores[market] = {
-        "zero intelligence": float(random_flow.sum(axis=1).mean()),
-        **validation.count_nats(dataset, market),
-      }
+def _raw_nats(dataset, nats, configs, *, baselines) -> dict[str, Any]:
+  """Returns raw nats per order by market and model.
+
+  The baselines are of the paper's alphabet, and score all orders.
+  """
+  alphabet = configs["model"].alphabet
+  max_orders = configs["train"].eval_orders or None
+  rest = validation.within_nats(
+    dataset, alphabet=alphabet, max_orders=max_orders
+  )
+  scores = {
+    market: {"model": float((nats[market].sum(axis=1) + left).mean())}
+    for market, left in rest.items()
+  }
+  if not baselines:
+    return scores
+  for market, left in validation.within_nats(dataset, alphabet="mid").items():
+    random_flow = validation.zero_intelligence_nats(dataset, market)
+    found = {
+      "zero intelligence": random_flow.sum(axis=1),
+      **validation.count_nats(dataset, market),
+    }
+    for name, values in found.items():
+      scores[market][name] = float((values + left).mean())
   return scores
 
 
-def _card(dataset, batch, nats, baselines) -> dict[str, Any]:
-  """Returns a model's data and scores, for its file.
-
-  Means over several markets weigh each by its orders that the model has scored.
-  """
+def _card(dataset, batch, nats, fields) -> dict[str, Any]:
+  """Returns a model's data and scores, for its file."""
   valid = nats["valid"]
-  weights = [len(valid[market]) for market in baselines]
-  scores = {
-    name: float(
-      np.average([b[name] for b in baselines.values()], None, weights)
-    )
-    for name in next(iter(baselines.values()), ())
-  }
   by_field = task_lib.mean(valid)
-  scores["model"] = float(by_field.sum())
   return {
     "data": dataset.name,
     "source": dataset.source,
@@ -112,14 +116,13 @@ def _card(dataset, batch, nats, baselines) -> dict[str, Any]:
     },
     "orders_in_no_window": dataset.orders_in_no_window(batch),
     "orders_scored": sum(map(len, valid.values())),
-    "validation_nats_per_order": scores,
-    "validation_nats_by_field": _by_field(by_field),
-    "baselines_by_market": baselines,
+    "validation_nats_per_order": float(by_field.sum()),
+    "validation_nats_by_field": _by_field(fields, by_field),
     "model_by_market": {
       split: {
         market: {
           "orders": len(rows),
-          **_by_field(rows.mean(axis=0, dtype=np.float64)),
+          **_by_field(fields, rows.mean(axis=0, dtype=np.float64)),
         }
         for market, rows in by_market.items()
       }
@@ -128,6 +131,6 @@ def _card(dataset, batch, nats, baselines) -> dict[str, Any]:
   }
 
 
-def _by_field(nats: np.ndarray) -> dict[str, float]:
-  """Names the nats of the fields, `[4]`."""
-  return dict(zip(vocab.FIELDS, nats.tolist(), strict=True))
+def _by_field(fields: tuple[str, ...], nats: np.ndarray) -> dict[str, float]:
+  """Names the nats of the fields, `[F]`."""
+  return dict(zip(fields, nats.tolist(), strict=True))

@@ -117,6 +117,7 @@ def _train(task, configs, dataset, workdir, max_orders, on_progress):
     max_orders=max_orders,
     valid=trained.valid if is_same else None,
   )
+  parts = task.parts(configs["model"])
   batch, num_steps = configs["batch"], configs["optimizer"].num_steps
   tokens_per_step = task.tokens_per_step(batch)
   tokens = tokens_per_step * num_steps
@@ -129,10 +130,10 @@ def _train(task, configs, dataset, workdir, max_orders, on_progress):
     "tokens": tokens,
     "epochs": tokens / dataset.num_orders("train"),
     "flops": tokens * task.flops_per_token(configs["model"], batch),
-    "valid": _pooled(task, nats["valid"]),
-    "test": _pooled(task, nats.get("test")),
+    "valid": _pooled(parts, nats["valid"]),
+    "test": _pooled(parts, nats.get("test")),
     "markets": {
-      split: {market: _scores(task, rows) for market, rows in found.items()}
+      split: {market: _scores(parts, rows) for market, rows in found.items()}
       for split, found in nats.items()
     },
     "tokens_per_second": (
@@ -162,12 +163,12 @@ def _timed(on_progress, seconds):
   return tell
 
 
-def _pooled(task, nats: task_lib.Nats | None) -> dict[str, float] | None:
+def _pooled(parts, nats: task_lib.Nats | None) -> dict[str, float] | None:
   """Returns the scores over all markets, None without orders."""
-  return _scores(task, np.concatenate(list(nats.values()))) if nats else None
+  return _scores(parts, np.concatenate(list(nats.values()))) if nats else None
 
 
-def _scores(task, nats: np.ndarray) -> dict[str, float]:
+def _scores(parts, nats: np.ndarray) -> dict[str, float]:
   """Returns the number of orders and the mean nats.
 
   In all, and by part.
@@ -176,7 +177,7 @@ def _scores(task, nats: np.ndarray) -> dict[str, float]:
   return {
     "orders": len(nats),
     "nats": float(fields.sum()),
-    **dict(zip(task.parts, fields.tolist(), strict=True)),
+    **dict(zip(parts, fields.tolist(), strict=True)),
   }
 
 

@@ -31,10 +31,12 @@ class Task:
   Attributes:
     model_type: dataclass of the section `model` of a config file.
     batch_type: dataclass of the section `batch`, with `batch_size`.
-    parts: names of the F parts that a score is the sum of.
+    parts: `(config) -> tuple`, names of the F parts that a score is the sum of.
     init: `(key, *, config) -> params`.
     inputs: `(dataset, *, config) -> tree`, the arrays that the loss needs
       besides the batch, such as bins; every device holds them.
+    bins: `(dataset, *, config) -> tree`, what a checkpoint keeps of the data:
+      named arrays, {market: {field: {leaf: array}}}.
     batches: `(dataset, *, batch, seed) -> iterator` of endless batches, trees
       of arrays `[B, ...]`, with `get_state` and `set_state` for checkpoints.
     loss: `(params, inputs, batch, key, *, config) -> []`, float32 nats per
@@ -49,9 +51,10 @@ class Task:
 
   model_type: type
   batch_type: type
-  parts: tuple[str, ...]
+  parts: collections.abc.Callable[[Config], tuple[str, ...]]
   init: collections.abc.Callable[..., Params]
   inputs: collections.abc.Callable[..., Tree]
+  bins: collections.abc.Callable[..., Tree]
   batches: collections.abc.Callable[..., collections.abc.Iterator[Tree]]
   loss: collections.abc.Callable[..., jax.Array]
   validate: collections.abc.Callable[..., Nats]

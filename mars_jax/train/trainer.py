@@ -331,7 +331,7 @@ def train(
     workdir / "checkpoints",
     max_to_keep=train.max_to_keep,
     configs=describe(configs, dataset),
-    tokenizers=dataset.tokenizers,
+    tokenizers=task.bins(dataset, config=model),
   )
   num_tokens, nats = task.tokens_per_step(batch), None
   with jax.set_mesh(mesh), checkpointer, _preemption() as is_preempted:
@@ -340,7 +340,7 @@ def train(
       batches.set_state(position)
     done = int(state.step)
     writer = progress.Writer(
-      workdir, task.parts, step=done, tensorboard=train.tensorboard
+      workdir, task.parts(model), step=done, tensorboard=train.tensorboard
     )
     with writer:
       report = progress.StepBuffer(

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from mars_jax import lmm
+from mars_jax import records as records_lib
 from mars_jax.baselines import calibration
 from mars_jax.baselines import ngrams
 from mars_jax.data import dataset as dataset_lib
@@ -19,6 +20,8 @@ from mars_jax.data import pipeline
 from mars_jax.data import store
 from mars_jax.data import windows as windows_lib
 from mars_jax.tokens import features
+from mars_jax.tokens import vocab
+from mars_jax.tokens import within
 from mars_jax.train import loss
 from mars_jax.train import sharding
 
@@ -51,11 +54,11 @@ def model_nats(
       that are spread evenly; None for all.
 
   Returns:
-    {market: float32 `[V, 4]`}, nats of each field of each order, for the
+    {market: float32 `[V, F]`}, nats of each field of each order, for the
     markets that have orders in the split.
   """
   size = config.window + _STRIDE
-  tokenizers = dataset.tokenizer_list(config.inputs)
+  tokenizers = dataset.tokenizer_list(config.alphabet, config.scheme)
   spans = [
     (number, *span)
     for number, market in enumerate(dataset.markets)
@@ -85,12 +88,60 @@ def model_nats(
   }
 
 
+def within_nats(
+  dataset: dataset_lib.Dataset,
+  *,
+  alphabet: str,
+  split: str = "valid",
+  max_orders: int | None = None,
+) -> dict[str, np.ndarray]:
+  """Scores what the bins of an alphabet leave over.
+
+  Added to the nats of its fields they are raw nats, by which alphabets compare.
+  All training orders of a market are held in memory.
+
+  Args:
+    dataset, split, max_orders: as of `model_nats`.
+    alphabet: its name.
+
+  Returns:
+    {market: float64 `[V]`}, of the orders of `model_nats`, of markets that have
+    orders to train on.
+  """
+  scores = {}
+  for market in dataset.markets:
+    train = _training_records(dataset, market)
+    parts = dataset.market_parts(split, market)
+    spans = _thinned(list(_spans(parts, 1)), max_orders)
+    if not train or not spans:
+      continue
+    found = within.Within(
+      dataset.tokenizers[alphabet][market], records_lib.concatenate(train)
+    )
+    scores[market] = np.concatenate(
+      [
+        found.nats(day.read(start - 1, stop), first=1)
+        for day, _, start, stop in spans
+      ]
+    )
+  return scores
+
+
+def _training_records(dataset, market) -> list[records_lib.Records]:
+  """Returns the training records of a market, by part."""
+  return [
+    part.day.read(max(part.start - 1, 0), part.stop)
+    for part in dataset.market_parts("train", market)
+    if part.stop > max(part.start, 1)
+  ]
+
+
 def count_nats(
   dataset: dataset_lib.Dataset, market: str, split: str = "valid"
-) -> dict[str, float]:
-  """Returns the mean nats of the count baselines.
+) -> dict[str, np.ndarray]:
+  """Returns the nats of the count baselines, by order.
 
-  Over the orders of `model_nats`.
+  Over the orders of `model_nats`, float64 `[V]` each.
 
   The counts take the training parts as one sequence: the last order of a day
   and the first of the next are also a pair, one of very many.
@@ -101,7 +152,7 @@ def count_nats(
     split: that is scored.
   """
   encode = functools.partial(
-    _order_indices, tokenizer=dataset.tokenizers[market]
+    _order_indices, tokenizer=dataset.tokenizers["mid"][market]
   )
   parts = dataset.market_parts("train", market)
   train = np.concatenate([encode(part) for part in parts])
@@ -114,13 +165,13 @@ def count_nats(
   scored = np.concatenate(scored)
   unigram = ngrams.unigram_nats(train, scored)[is_scored]
   bigram = ngrams.bigram_nats(train, scored)[is_scored[1:]]
-  return {"unigram": float(unigram.mean()), "bigram": float(bigram.mean())}
+  return {"unigram": unigram, "bigram": bigram}
 
 
 def zero_intelligence_nats(
   dataset: dataset_lib.Dataset, market: str, split: str = "valid"
 ) -> np.ndarray:
-  """Scores each order under the zero-intelligence baseline.
+  """Scores each order of the paper's alphabet under zero intelligence.
 
   Its rates are calibrated to the training split (`baselines.calibration`).
 
@@ -143,7 +194,7 @@ def zero_intelligence_nats(
     ]
     for name in ("train", split)
   )
-  tokenizer = dataset.tokenizers[market]
+  tokenizer = dataset.tokenizers["mid"][market]
   edges = np.abs(tokenizer.price.edges)
   # Twice as far as the bins tell apart; the last edges may be of empty ones.
   reach = 2 * int(edges[edges < _MAX_DISTANCE].max(initial=1))
@@ -219,4 +270,4 @@ def _order_indices(
 
 @jax.jit
 def _index(tokenizers, batch):
-  return pipeline.tokens(tokenizers, batch).index
+  return vocab.pack(pipeline.tokens(tokenizers, batch).symbols)

@@ -80,7 +80,7 @@ def test_a_model_is_trained_and_read_back(tmp_path):
   read = lmm.load(tmp_path / "run" / "model.npz")
   chex.assert_trees_all_equal(read.params, jax.device_get(model.params))
   nats = read.card["validation_nats_per_order"]
-  assert nats.keys() == {"model"} and nats["model"] > 0
+  assert nats > 0
 
 
 def test_training_that_cannot_be_written_fails_before_the_data_is_read(

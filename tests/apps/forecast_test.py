@@ -222,7 +222,8 @@ class TestSummary:
 def _random_order(params, key, inputs, cache):
   """Any order, as likely as any other; counts what it saw."""
   del params, inputs
-  return jax.random.randint(key, (), 0, vocab.NUM_ORDERS), cache + 1
+  order = jax.random.randint(key, (), 0, vocab.NUM_ORDERS)
+  return vocab.unpack(order), cache + 1
 
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -236,6 +237,7 @@ def simulate():
     volume=bins.fit(np.arange(1, 33), vocab.NUM_VOLUMES),
     interval=bins.fit(np.arange(1, 17) * 50_000, vocab.NUM_INTERVALS),
     level_volume=bins.fit(np.arange(1, 33), vocab.NUM_VOLUMES),
+    alphabet="mid",
   )
   zero = jnp.int32(0)
   market = sim.MarketState(

@@ -37,12 +37,15 @@ def _records(rows):
   none = np.full(len(rows), -1, np.int32)
   order = types.Order(*map(ints, (kind, side, price, volume)), none, none)
   mid = np.full(len(rows), 100, np.int32)
+  none_by_class = np.zeros((len(rows), 2, types.DEPTH_CLASSES), np.int32)
   return records_lib.Records(
     time=(np.array(seconds) * 1e9).round().astype(np.int64),
     order=order,
+    place=types.Place(np.stack([mid + 1, mid - 1], 1), *[0 * mid] * 3),
     mid_before=mid,
     mid_after=mid,
     snapshot=types.Snapshot(levels[..., 0], levels[..., 1]),
+    depth=types.Depth(none_by_class, none_by_class),
     traded=ints(traded),
   )
 
@@ -95,6 +98,7 @@ def _tokenizer():
     volume=lots,
     interval=bins.fit(np.arange(16) * _STEP, vocab.NUM_INTERVALS),
     level_volume=lots,
+    alphabet="mid",
   )
 
 
@@ -168,7 +172,8 @@ def test_probabilities_of_all_orders_sum_to_1():
   ]
   records = _records([(0, LIMIT, ASK, 101, 4, 0, _BOOK), *rows])
   np.testing.assert_array_equal(
-    encoding.encode(tokenizer, records).index[1:], np.arange(vocab.NUM_ORDERS)
+    vocab.pack(encoding.symbols(tokenizer, records)[1:]),
+    np.arange(vocab.NUM_ORDERS),
   )
   nats = calibration.nats(_rates(), tokenizer, records)
   assert np.isfinite(nats).all() and (nats >= 0).all()
@@ -229,8 +234,8 @@ def test_rates_of_simulated_flow_are_recovered(is_one_lot):
 def test_on_its_own_flow_the_model_beats_counts_and_other_rates():
   records = _simulated(zero_intelligence.PRESET)
   half = len(records) // 2
-  tokenizer = encoding.fit(records[:half])
-  index = encoding.encode(tokenizer, records).index
+  tokenizer = encoding.fit(records[:half], "mid")
+  index = np.asarray(vocab.pack(encoding.symbols(tokenizer, records)))
   rates = calibration.calibrate(records[:half], max_distance=_DISTANCE)
   wrong = rates.replace(limit=rates.limit[::-1], cancel=2 * rates.cancel)
 

@@ -101,9 +101,9 @@ def test_bins_are_those_of_the_training_orders_in_memory(data_set):
     assert first == 0 < last < len(records)
     parts.append(encoding.values(records[:last]))
   joined = {n: np.concatenate([p[n] for p in parts]) for n in parts[0]}
-  want = encoding.fit_values(joined)
-  have = data.bins["Bitstamp"].tokenizer
-  jax.tree.map(np.testing.assert_array_equal, have, want)
+  for alphabet, have in data.bins["Bitstamp"].tokenizers.items():
+    want = encoding.fit_values(joined, alphabet)
+    jax.tree.map(np.testing.assert_array_equal, have, want)
 
 
 def test_images_hold_every_order_once(data_set):
@@ -125,8 +125,8 @@ def test_a_data_set_that_is_loaded_is_the_one_that_was_built(data_set):
   assert loaded.quarantined == data.quarantined
   jax.tree.map(
     np.testing.assert_array_equal,
-    loaded.bins["Bitstamp"].tokenizer,
-    data.bins["Bitstamp"].tokenizer,
+    loaded.bins["Bitstamp"].tokenizers,
+    data.bins["Bitstamp"].tokenizers,
   )
 
 

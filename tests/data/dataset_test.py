@@ -80,11 +80,12 @@ def test_a_day_in_memory_is_that_of_the_replay_with_bins_of_its_start(
     vars(train.day.read(0, 1200)),
     vars(records),
   )
-  jax.tree.map(
-    np.testing.assert_array_equal,
-    in_memory.tokenizers["Bitstamp"],
-    encoding.fit(records[: train.stop]),
-  )
+  for alphabet, tokenizers in in_memory.tokenizers.items():
+    jax.tree.map(
+      np.testing.assert_array_equal,
+      tokenizers["Bitstamp"],
+      encoding.fit(records[: train.stop], alphabet),
+    )
   assert in_memory.name == stream.name
   assert in_memory.source == {"file": "day.csv"}
   assert in_memory.num_dropped == 0
@@ -111,8 +112,8 @@ def test_a_data_set_has_the_parts_and_bins_of_the_market_that_is_named(folder):
   assert sum(orders) == 2 * NUM_ORDERS
   jax.tree.map(
     np.testing.assert_array_equal,
-    dataset.tokenizers["Bitstamp"],
-    data.bins["Bitstamp"].tokenizer,
+    {name: found["Bitstamp"] for name, found in dataset.tokenizers.items()},
+    data.bins["Bitstamp"].tokenizers,
   )
 
 

@@ -23,6 +23,7 @@ LENGTH = 8
 LEAVES = [
   *("kind", "side", "price", "volume", "interval", "open_mid"),
   *("mid_before", "mid_after", "level_price", "level_volume", "time"),
+  *("best", "level", "younger", "resting", "depth_volume", "depth_orders"),
 ]
 
 
@@ -74,7 +75,9 @@ def test_windows_hold_successive_orders_of_one_part(parts):
   for index in range(len(windows)):
     for name, leaf in windows[index].items():
       assert leaf.dtype == np.int32
-      levels = (2, 6) if name.startswith("level") else ()
+      levels = (2, 6) if name.startswith("level_") else ()
+      levels = (2, 8) if name.startswith("depth") else levels
+      levels = (2,) if name == "best" else levels
       assert leaf.shape == (() if name == "market" else (LENGTH, *levels))
 
 

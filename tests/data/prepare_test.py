@@ -296,8 +296,17 @@ def wide_records(price, volume):
     price=np.tile(np.array([[101], [99]]), (count, 1, 1)),
     volume=np.tile(volume[:, None, None], (1, 2, 1)),
   )
+  classes = np.zeros((count, 2, types.DEPTH_CLASSES), np.int64)
+  zeros = np.zeros(count, np.int64)
   return records_lib.Records(
-    np.arange(count), order, mid, mid, snapshot, np.zeros(count, np.int64)
+    time=np.arange(count),
+    order=order,
+    place=types.Place(np.stack([mid, mid], 1), zeros, zeros, volume),
+    mid_before=mid,
+    mid_after=mid,
+    snapshot=snapshot,
+    depth=types.Depth(classes + volume[:, None, None], classes),
+    traded=zeros,
   )
 
 

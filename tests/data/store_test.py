@@ -157,7 +157,7 @@ def test_a_broken_block_does_not_keep_the_others_from_being_read(path, content):
   [
     (lambda content: b"", "no day of mars_jax"),
     (lambda content: b"PK\3\4" + content, "no day of mars_jax"),
-    (lambda content: content[:8] + b"\2" + content[9:], "version 2; .* 1"),
+    (lambda content: content[:8] + b"\3" + content[9:], "version 3; .* 2"),
     (lambda content: content[:13] + b"\1" + content[14:], "a broken header"),
     (lambda content: content + b"\0", "bytes, not"),
   ],

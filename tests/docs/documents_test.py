@@ -43,7 +43,7 @@ def test_the_example_of_the_guide_to_data_runs(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   names = {}
   exec(compile(example, "data.md", "exec"), names)
-  assert names["tokens"].index.shape == (8, 1024)
+  assert names["tokens"].time.shape == (8, 1024)
 
 
 @pytest.mark.parametrize("path", _NOTEBOOKS, ids=lambda path: path.stem)

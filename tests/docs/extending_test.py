@@ -81,15 +81,18 @@ def test_a_head_is_added_as_the_page_says(monkeypatch):
   params, config, hidden = names["params"], names["config"], names["hidden"]
   index = jnp.arange(vocab.NUM_ORDERS)
   nats = -lmm.log_prob(
-    params, jnp.broadcast_to(hidden, (len(index), 16)), index, config=config
+    params,
+    jnp.broadcast_to(hidden, (len(index), 16)),
+    vocab.unpack(index),
+    config=config,
   )
   total = jnp.exp(-nats.sum(axis=-1)).sum()
   np.testing.assert_allclose(total, 1.0, rtol=1e-4)
-  assert nats[int(names["order"])].sum() < 15  # It is no rarity.
+  assert nats[int(vocab.pack(names["order"]))].sum() < 15  # It is no rarity.
   sample = functools.partial(lmm.sample, config=config)
   keys = jax.random.split(jax.random.key(3), 4000)
   draw = jax.jit(jax.vmap(sample, (None, 0, None)))
-  drawn = vocab.unpack(draw(params, keys, hidden))
+  drawn = draw(params, keys, hidden)
   kinds = np.bincount(drawn[:, 0], minlength=vocab.FIELD_SIZES[0]) / 4000
   first = index.reshape(vocab.FIELD_SIZES)[:, 0, 0, 0]
   np.testing.assert_allclose(kinds, jnp.exp(-nats[first, 0]), atol=0.04)

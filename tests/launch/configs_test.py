@@ -44,7 +44,7 @@ _MODULES = {path.stem: _load(path) for path in sorted(_FOLDER.glob("*.py"))}
 _FILES = [  # Of models to train.
   module
   for name, module in _MODULES.items()
-  if hasattr(module, "get_config") and name != "simulate"
+  if hasattr(module, "get_config") and name not in ("simulate", "evaluate_goog")
 ]
 _SIZED = _MODULES["order_model"]
 _RUNS = [

@@ -10,6 +10,7 @@ _COMMANDS = {
   "ablation": "--data=nothing --out={out}",
   "benchmark": "lob --plot={out}.png",
   "convert_weights": "--size=2m --out={out}",
+  "evaluate": "--data=nothing --test_from=10:00 --out={out}",
   "forecast": "--data=nothing --out={out}",
   "prepare_data": "nothing --out={out}",
   "scaling_law": "--config=configs/scaling.py:tiny --data=nothing --out={out}",

@@ -12,6 +12,7 @@ from absl.testing import parameterized
 
 from mars_jax import lmm
 from mars_jax.lmm.nn import attention
+from mars_jax.tokens import touch
 from mars_jax.tokens import vocab
 from tests.support.train import random_params
 
@@ -39,13 +40,14 @@ def _config(**changes):
 
 # One thing of each kind that the config above has not.
 _VARIANTS = {
+  "levels": {"inputs": "levels"},
   "bins_only": {"has_values": False},
   "order_only": {"has_book": False},
   "qk_norm": {"qk_norm": True},
   "remat": {"remat": True},
   "ticks": {"inputs": "ticks", "has_values": True},
   "ticks_order_only": {"inputs": "ticks", "has_book": False},
-  "joint": {"head": "joint"},
+  "joint": {"head": "joint", "alphabet": "mid"},
 }
 
 
@@ -71,7 +73,7 @@ def _sharpened(params, scale=30.0):
 def _decode(params, features, cache, config):
   """Decodes a sequence token by token; returns `[T, D]` and the cache."""
   hidden = []
-  for t in range(len(features.index)):
+  for t in range(len(features.time)):
     x, cache = _apply(params, _at(features, t), cache, config=config)
     hidden.append(x)
   return np.stack(hidden), cache
@@ -110,7 +112,7 @@ class ApplyTest(parameterized.TestCase):
         random_params.tokens(6, seed=0),
         random_params.tokens(6, seed=1),
       )
-      other = other.replace(index=one.index, time=one.time)
+      other = other.replace(symbols=one.symbols, time=one.time)
       chex.assert_trees_all_equal(
         *(_apply(params, f, config=config)[0] for f in (one, other))
       )
@@ -131,8 +133,9 @@ class ApplyTest(parameterized.TestCase):
 
   def test_bfloat16_is_close_to_float32(self):
     for head in ("factored", "joint"):
-      config = _config(head=head, qk_norm=True)
-      params, features = random_params.params(config), random_params.tokens(9)
+      config = _config(head=head, qk_norm=True, alphabet="mid")
+      params = random_params.params(config)
+      features = random_params.tokens(9, alphabet="mid")
       half = dataclasses.replace(config, dtype="bfloat16")
       hidden, cache = _apply(params, features, config=half)
       self.assertEqual(hidden.dtype, jnp.bfloat16)
@@ -143,7 +146,7 @@ class ApplyTest(parameterized.TestCase):
         _log_prob(
           params,
           _apply(params, features, config=c)[0],
-          features.index,
+          features.symbols,
           config=c,
         )
         for c in (config, half)
@@ -195,23 +198,25 @@ class ApplyTest(parameterized.TestCase):
     """|d hidden[t] / d input[s]|, `[t, s]`.
 
     Inputs are integers, so the gradient is that of the table of fields, of
-    which token `s` alone has price `s`.
+    which token `s` alone has bucket `s`.
     """
     blocks = jax.tree.map(
       lambda leaf: leaf[: config.num_layers], self.params["blocks"]
     )
     params = {**self.params, "blocks": blocks}
     features = random_params.tokens(length)
-    prices = jnp.zeros((length, 4), jnp.int32).at[:, 1].set(range(length))
-    features = features.replace(index=vocab.pack(prices))
+    symbols = jnp.zeros_like(features.symbols)
+    symbols = symbols.at[:, touch.BUCKET].set(range(length))
+    features = features.replace(symbols=symbols)
 
     def hidden(fields):
       embed = {**params["embed"], "fields": fields}
       return _apply({**params, "embed": embed}, features, config=config)[0]
 
     jacobian = jax.jit(jax.jacrev(hidden))(params["embed"]["fields"])
-    # [T, D, 83, D]: prices come after the kinds.
-    own = slice(vocab.NUM_KINDS, vocab.NUM_KINDS + length)
+    # [T, D, rows, D]: buckets come after the fields before them.
+    first = sum(touch.FIELD_SIZES[: touch.BUCKET])
+    own = slice(first, first + length)
     return np.abs(jacobian[:, :, own]).sum((1, 3))
 
   def test_a_batch_equals_its_sequences(self):
@@ -273,22 +278,25 @@ class ApplyTest(parameterized.TestCase):
 
 
 class FactoredHeadTest(parameterized.TestCase):
-  CONFIG = _CONFIG
+  # An alphabet of which all orders can be listed.
+  CONFIG = _config(alphabet="mid")
 
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
     cls.params = _init(jax.random.key(0), config=cls.CONFIG)
     cls.sharp = _sharpened(cls.params)
-    cls.hidden = _apply(
-      cls.params, random_params.tokens(17), config=cls.CONFIG
-    )[0][-1]
-    every = jnp.arange(vocab.NUM_ORDERS)
+    cls.hidden = _apply(cls.params, cls.tokens(17), config=cls.CONFIG)[0][-1]
+    every = vocab.unpack(jnp.arange(vocab.NUM_ORDERS))
     score = functools.partial(
       lmm.log_prob, cls.sharp, cls.hidden, config=cls.CONFIG
     )
     scores = jax.jit(lambda x: jax.lax.map(score, x, batch_size=256))(every)
     cls.table = np.asarray(scores.sum(-1), np.float64)
+
+  @staticmethod
+  def tokens(count):
+    return random_params.tokens(count, alphabet="mid")
 
   def test_the_probabilities_of_all_orders_sum_to_one(self):
     self.assertLess(np.exp(self.table).max() / np.exp(self.table).min(), 1e12)
@@ -300,9 +308,9 @@ class FactoredHeadTest(parameterized.TestCase):
     draw = functools.partial(lmm.sample, self.sharp, config=self.CONFIG)
     keys = jax.random.split(jax.random.key(7), num_samples)
     # Without a batched hidden state the joint head sums up its logits once.
-    index = jax.jit(jax.vmap(draw, in_axes=(0, None)))(keys, self.hidden)
-    self.assertEqual(index.dtype, jnp.int32)
-    fields = np.asarray(vocab.unpack(index))
+    fields = jax.jit(jax.vmap(draw, in_axes=(0, None)))(keys, self.hidden)
+    self.assertEqual(fields.dtype, jnp.int32)
+    fields = np.asarray(fields)
     joint = np.exp(self.table).reshape(vocab.FIELD_SIZES)
     # All pairs of neighbouring fields: 96 + 1,024 + 512 cells; the largest of
     # 1,632 normal |z| exceeds 5 with probability 1e-3.
@@ -315,23 +323,23 @@ class FactoredHeadTest(parameterized.TestCase):
       self.assertLess(np.abs(z).max(), 5.0)
 
   def test_an_untrained_model_is_near_uniform(self):
-    features = random_params.tokens(17)
+    features = self.tokens(17)
     hidden, _ = _apply(self.params, features, config=self.CONFIG)
     scores = _log_prob(
-      self.params, hidden[:-1], features.index[1:], config=self.CONFIG
+      self.params, hidden[:-1], features.symbols[1:], config=self.CONFIG
     )
     self.assertEqual(scores.shape, (16, 4))
     uniform = np.log(vocab.NUM_ORDERS)
     self.assertAlmostEqual(-scores.sum(-1).mean() / uniform, 1.0, delta=0.05)
 
   def test_every_parameter_gets_a_gradient(self):
-    features = random_params.tokens(32)
+    features = self.tokens(32)
 
     def loss(params):
       hidden, _ = _apply(params, features, config=self.CONFIG)
-      index = features.index[1:]
+      symbols = features.symbols[1:]
       return -lmm.log_prob(
-        params, hidden[:-1], index, config=self.CONFIG
+        params, hidden[:-1], symbols, config=self.CONFIG
       ).mean()
 
     for gradient in jax.tree.leaves(jax.jit(jax.grad(loss))(self.params)):
@@ -340,7 +348,7 @@ class FactoredHeadTest(parameterized.TestCase):
 
 
 class JointHeadTest(FactoredHeadTest):
-  CONFIG = _config(head="joint")
+  CONFIG = _config(head="joint", alphabet="mid")
 
   def test_its_parts_are_those_of_one_softmax(self):
     kernel = self.sharp["head"]["kernel"]
@@ -354,8 +362,8 @@ class JointHeadTest(FactoredHeadTest):
       joint[k, p, v].sum() / joint[k, p].sum(),
       joint[k, p, v, i] / joint[k, p, v].sum(),
     ]
-    index = vocab.pack(jnp.int32([k, p, v, i]))
-    found = _log_prob(self.sharp, self.hidden, index, config=self.CONFIG)
+    fields = jnp.int32([k, p, v, i])
+    found = _log_prob(self.sharp, self.hidden, fields, config=self.CONFIG)
     np.testing.assert_allclose(np.exp(found), wanted, rtol=1e-4)
 
   def test_its_gradient_is_that_of_one_softmax(self):
@@ -363,7 +371,8 @@ class JointHeadTest(FactoredHeadTest):
 
     def ours(kernel):
       params = {"head": {"kernel": kernel}}
-      return lmm.log_prob(params, hidden, index, config=self.CONFIG).sum()
+      fields = vocab.unpack(index)
+      return lmm.log_prob(params, hidden, fields, config=self.CONFIG).sum()
 
     def plain(kernel):
       return jax.nn.log_softmax(hidden @ kernel.T)[0, index[0]]
@@ -385,9 +394,14 @@ class ParamsTest(parameterized.TestCase):
 
   def test_the_number_of_parameters_is_as_computed_by_hand(self):
     params = _init(jax.random.key(0), config=_CONFIG)
-    embed = 16 * (83 + 8 + 51) + 32 * (48 + 1) + 16 * 32
+    # Rows of the tables, the time, the numbers; and the book.
+    rows = 4 + 4 + 96 + 64 + 129 + 48 + 64
+    self.assertEqual(sum(_CONFIG.field_sizes), rows)
+    basis = 48 + 32 + 2 * 33 + 16 + 2 * 8 + 2 * 2 * 8
+    embed = 16 * (rows + 8 + 51) + 32 * (basis + 1) + 16 * 32
     block = 16 * (4 + 2 * 2) * 4 + 16 * 16 + 3 * 16 * 24 + 2 * (16 + 4)
-    head = 4 * 16 * 16 + 16 * (3 + 35 + 67) + 16 * 83
+    given = 4 + 8 + 104 + 168 + 297 + 345  # Symbols before each field.
+    head = 7 * 16 * 16 + 16 * given + 16 * rows
     self.assertEqual(lmm.num_params(params), embed + 2 * block + 16 + head)
 
   @parameterized.parameters(
@@ -397,7 +411,9 @@ class ParamsTest(parameterized.TestCase):
     ({"dim": 16.0}, "dim"),
     ({"dropout": 1.0}, "dropout"),
     ({"rope_base": 1.0}, "rope_base"),
-    ({"inputs": "trades"}, "inputs = 'trades' is none of levels, ticks"),
+    ({"inputs": "trades"}, "inputs = 'trades' is none of depth, levels, ticks"),
+    ({"alphabet": "abc"}, "alphabet = 'abc' is none of touch, mid"),
+    ({"head": "joint"}, "needs alphabet = 'mid'"),
     ({"head": "both"}, "head = 'both'"),
     ({"dtype": "float16"}, "dtype"),
     ({"session": ((5, 4),)}, "session"),

@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 
 from mars_jax import lmm
+from mars_jax import types
 from mars_jax.lmm.released import weights
 from mars_jax.tokens import features as features_lib
+from mars_jax.tokens import vocab
 from tests.support.oracles import llama
 from tests.support.train import released_files
 
@@ -48,11 +50,13 @@ def _features(tokens):
   """The same orders as our features; sessions 9:30-11:30 and 13:00-15:00."""
   tokens = tokens.astype(np.int32)
   zeros = np.zeros(len(tokens), np.int32)
+  classes = np.zeros((len(tokens), 2, types.DEPTH_CLASSES), np.int32)
   seconds = tokens[:, 4]
   return features_lib.TokenFeatures(
-    index=tokens[:, 0],
+    symbols=np.asarray(vocab.unpack(tokens[:, 0])),
     volumes=tokens[:, 5:],
     distances=np.zeros_like(tokens[:, 5:]),
+    depth=types.Depth(classes, classes),
     mid_change=tokens[:, 3],
     mid_move=zeros,
     time=np.where(seconds <= 7200, 34_200, 39_600) + seconds,
@@ -128,7 +132,7 @@ def test_the_probability_of_an_order_is_the_softmax_of_a_plain_llama(write):
   index = jnp.asarray(tokens[1:, 0], jnp.int32)
   hidden = _hidden(converted, tokens)[:-1]
   found = _log_prob(
-    converted.params, hidden, index, config=converted.config
+    converted.params, hidden, vocab.unpack(index), config=converted.config
   ).sum(axis=-1)
   logits = llama.logits(
     released_files.random_tensors("2m"), tokens, num_heads=2

@@ -11,7 +11,6 @@ from mars_jax import replay
 from mars_jax import types
 from mars_jax.feeds import events
 from mars_jax.lob import venues
-from mars_jax.replay import engine
 from mars_jax.replay import verification
 from tests.support.replay import exact
 
@@ -185,23 +184,6 @@ def test_orders_that_the_rules_refuse_are_counted_by_reason():
   checks = events.GroundTruth(reference=100)
   result = replay.verify(TINY, checks, rules=venues.A_SHARES)
   assert result.rejected == {"off lot": 3, "unknown id": 1}
-
-
-@pytest.mark.parametrize("view", [1, 2])
-def test_levels_beyond_the_slots_in_view_are_seen(monkeypatch, view):
-  monkeypatch.setattr(engine, "_VIEW", view)
-  # A level of three orders before the next one, and a book that ends in view.
-  rows = [(0, LIMIT, BID, 100, 1, i) for i in range(3)]
-  rows += [(1, LIMIT, BID, 99, 5, 3), (2, LIMIT, ASK, 101, 2, 4)]
-  _, records = replay.verify_and_record(
-    make_stream(rows),
-    events.GroundTruth(),
-    rules=venues.CONTINUOUS,
-    num_levels=2,
-  )
-  bids = records.snapshot.volume[:, BID]
-  assert bids.tolist() == [[1, 0], [2, 0], [3, 0], [3, 5], [3, 5]]
-  assert records.snapshot.price[-1].tolist() == [[101, 0], [100, 99]]
 
 
 def test_capacities_grow_and_start_orders_are_not_matched_one_by_one(

@@ -46,7 +46,7 @@ def market(quick_compilation):
   del quick_compilation
   config, state, event, accounts = agent_observations.simulate(
     _crowd(),
-    lambda key: jax.random.randint(key, (), 0, vocab.NUM_ORDERS),
+    lambda key: vocab.unpack(jax.random.randint(key, (), 0, vocab.NUM_ORDERS)),
     ((BID, 999, 10), (BID, 998, 20), (ASK, 1001, 10), (ASK, 1003, 5)),
     interval=40_000,  # An order in 300 ms.
     until=165,

@@ -95,6 +95,7 @@ def test_a_market_of_a_model_that_has_stopped_goes_on_as_if_it_had_not():
     mlp_dim=8,
     window=6,
     dtype="float32",
+    alphabet="mid",
   )
   params = random_params.params(model)
   fns = sim.OrderModelFns(
@@ -162,8 +163,7 @@ def _bid_below(params, key, inputs, cache):
   price = bins.encode(tokenizer.price, jnp.int32(-3))
   volume = bins.encode(tokenizer.volume, jnp.int32(2))
   fields = [vocab.KIND_BID, price, volume, 1]
-  order = vocab.pack(jnp.stack([jnp.int32(x) for x in fields]))
-  return order, cache + inputs.is_new
+  return jnp.stack([jnp.int32(x) for x in fields]), cache + inputs.is_new
 
 
 @pytest.mark.parametrize(

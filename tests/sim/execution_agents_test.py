@@ -234,7 +234,7 @@ def test_twap_in_a_static_book_keeps_its_schedule_and_executes_all():
   # The first order of the flow comes 1,800 s later.
   _, state, event, accounts = agent_observations.simulate(
     (twap, seller),
-    lambda key: jnp.int32(15),
+    lambda key: jnp.int32([0, 0, 0, 15]),
     _BOOK,
     interval=120_000_000,
     until=500,

@@ -27,13 +27,13 @@ def _random_order(params, key, inputs, cache):
   """Any order, as likely as any other; counts what it saw."""
   del params
   order = jax.random.randint(key, (), 0, vocab.NUM_ORDERS)
-  return order, cache + inputs.is_new
+  return vocab.unpack(order), cache + inputs.is_new
 
 
 def _scripted_order(params, key, inputs, cache):
   """The orders of `params`, one after the other."""
   del key
-  return params[cache], cache + inputs.is_new
+  return vocab.unpack(params[cache]), cache + inputs.is_new
 
 
 _tokenizer = functools.partial(small_markets.tokenizer, 100_000)
@@ -148,7 +148,8 @@ class StepTest(parameterized.TestCase):
 
   def test_model_is_told_what_was_done_with_the_book_that_it_left(self):
     def next_order(params, key, inputs, cache):
-      return jnp.int32(_index(vocab.KIND_BID, 1, 12)), inputs.token
+      index = jnp.int32(_index(vocab.KIND_BID, 1, 12))
+      return vocab.unpack(index), inputs.token
 
     flow = sim.Flow(0, _tokenizer(), sim.OrderModelFns(next_order))
     start = _start(small_markets.QUOTES).replace(cache=_start(()).token)
@@ -159,15 +160,18 @@ class StepTest(parameterized.TestCase):
       event.order,
       interval=jnp.int32(0),
       open_mid=jnp.int32(1000),
+      place=event.place,
       mid_before=jnp.int32(1000),
       mid_after=jnp.int32(1002),
       snapshot=lob.snapshot(
         state.market.exchange.book, num_levels=features.SNAPSHOT_LEVELS
       ),
+      depth=lob.depth(state.market.exchange.book),
       time=jnp.int32(100),
     )
     chex.assert_trees_all_equal(state.cache, wanted)
-    self.assertEqual(wanted.index, _index(vocab.KIND_BID, 1, 12))
+    index = vocab.pack(wanted.symbols)
+    self.assertEqual(index, _index(vocab.KIND_BID, 1, 12))
     self.assertEqual(wanted.mid_move, 2)
 
 

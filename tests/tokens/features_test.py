@@ -20,6 +20,7 @@ TOKENIZER = features.Tokenizer(
   volume=bins.fit(np.arange(1, 33), 32),
   interval=bins.fit(np.arange(1600), 16),
   level_volume=bins.fit(np.arange(1, 321), 32),
+  alphabet="mid",
 )
 BOOK = types.Snapshot(
   price=np.array([[101, 103, 0, 0, 0], [99, 95, 94, 0, 0]], np.int32),
@@ -49,9 +50,11 @@ def encode(kind, side, price, volume, interval, snapshot=BOOK):
     order,
     interval=interval,
     open_mid=open_mid,
+    place=types.Place(*put([101, 97], 0, 0, 0)),
     mid_before=mid_before,
     mid_after=mid_after,
     snapshot=snapshot,
+    depth=types.Depth(*put(np.ones((2, 8)), np.ones((2, 8)))),
     time=time,
   )
 
@@ -59,7 +62,7 @@ def encode(kind, side, price, volume, interval, snapshot=BOOK):
 def test_limit_order_worked_out_by_hand():
   token = encode(LIMIT, BID, 95, 5, 250)
   # Kind bid, 3 ticks below the mid before, 5 lots, 200 to 299 microseconds.
-  assert token.index == ((1 * 32 + 13) * 32 + 4) * 16 + 2
+  assert token.symbols.tolist() == [1, 13, 4, 2]
   assert token.volumes.tolist() == [1, 32, 2, 0, 0, 3, 1, 0, 0, 0]
   assert token.distances.tolist() == [1, 5, 6, 0, 0, 1, 3, 0, 0, 0]
   assert token.mid_change == 5
@@ -71,7 +74,7 @@ def test_limit_order_worked_out_by_hand():
 
 def test_kind_of_a_limit_order_is_its_side_and_of_a_cancel_its_own():
   index = [
-    int(encode(kind, side, 98, 1, 0).index) // (32 * 32 * 16)
+    int(encode(kind, side, 98, 1, 0).symbols[0])
     for kind, side in ((LIMIT, ASK), (LIMIT, BID), (CANCEL, ASK), (CANCEL, BID))
   ]
   assert index == [0, 1, 2, 2]
@@ -135,22 +138,33 @@ def test_many_orders_at_once_are_as_one_by_one():
     np.arange(num),
   )
   open_mid = np.int32(100)
+  place = types.Place(
+    *put(
+      rng.integers(95, 105, (num, 2)),
+      rng.integers(4, size=num),
+      rng.integers(4, size=num),
+      rng.integers(40, size=num),
+    )
+  )
+  depth = types.Depth(*put(*rng.integers(0, 99, (2, num, 2, 8))))
 
   @jax.jit
   def encode_rows(rows):
-    order, interval, mid_before, mid_after, snapshot, time = rows
+    order, interval, place, mid_before, mid_after, snapshot, depth, time = rows
     return features.encode(
       TOKENIZER,
       order,
       interval=interval,
       open_mid=open_mid,
+      place=place,
       mid_before=mid_before,
       mid_after=mid_after,
       snapshot=snapshot,
+      depth=depth,
       time=time,
     )
 
-  rows = order, interval, mid_before, mid_after, snapshot, time
+  rows = order, interval, place, mid_before, mid_after, snapshot, depth, time
   many = jax.device_get(encode_rows(rows))
   assert many.volumes.shape == (num, 10)
   assert all(leaf.dtype == np.int32 for leaf in jax.tree.leaves(many))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 from mars_jax import lmm
+from mars_jax import types
 from mars_jax.data import pipeline
 from mars_jax.tokens import features as features_lib
 from mars_jax.tokens import vocab
@@ -59,7 +60,12 @@ def _make(**changes):
 )
 def test_flops_are_those_of_the_products_counted_by_hand(head, head_flops):
   config = dataclasses.replace(
-    _MODEL, head=head, has_values=False, qk_norm=False
+    _MODEL,
+    alphabet="mid",
+    inputs="levels",
+    head=head,
+    has_values=False,
+    qk_norm=False,
   )
   qkv = 2 * 128 * (4 + 2 * 2) * 32
   out = 2 * 4 * 32 * 128
@@ -183,7 +189,12 @@ def test_a_block_keeps_what_jax_keeps_for_its_gradient(dtype, change):
   names = [f.name for f in dataclasses.fields(features_lib.TokenFeatures)]
   tokens = features_lib.TokenFeatures(
     **dict.fromkeys(names, shape((3, 101)))
-  ).replace(volumes=shape((3, 101, 10)), distances=shape((3, 101, 10)))
+  ).replace(
+    symbols=shape((3, 101, len(_MODEL.fields))),
+    volumes=shape((3, 101, 10)),
+    distances=shape((3, 101, 10)),
+    depth=types.Depth(*[shape((3, 101, 2, types.DEPTH_CLASSES))] * 2),
+  )
 
   def kept(config):
     """The bytes of the arrays of windows and tokens that a gradient needs."""

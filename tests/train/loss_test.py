@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from mars_jax.data import pipeline
-from mars_jax.tokens import vocab
 from mars_jax.train import loss
 from mars_jax.train import order_task
 from mars_jax.train import sharding
@@ -27,7 +26,7 @@ def batch(dataset):
 
 @pytest.fixture(scope="module")
 def tokenizers(dataset):
-  return dataset.tokenizer_list(tiny_run.MODEL.inputs)
+  return dataset.tokenizer_list(tiny_run.MODEL.alphabet, tiny_run.MODEL.scheme)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +47,7 @@ def test_loss_is_the_mean_of_the_scores_of_all_but_the_first(
     return scores, loss.mean_nats(params, tokens, key, config=config)
 
   scores, mean = both(params, batch)
-  assert scores.shape == (16, 16, len(vocab.FIELDS))
+  assert scores.shape == (16, 16, len(config.fields))
   np.testing.assert_allclose(mean, scores.sum(axis=-1).mean(), rtol=1e-5)
 
 

@@ -151,6 +151,7 @@ class TestRules:
       head_dim=128,
       mlp_dim=5632,
       window=1024,
+      alphabet="mid",
       head="joint",
     )
     sizes = {"data": 8, "model": 2}

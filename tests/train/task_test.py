@@ -40,9 +40,10 @@ def _validate(params, dataset, *, config, split, max_orders):
 _TASK = dataclasses.replace(
   order_task.TASK,
   model_type=_Config,
-  parts=("kind",),
+  parts=lambda config: ("kind",),
   init=_init,
   inputs=lambda dataset, *, config: (),
+  bins=lambda dataset, *, config: {},
   loss=_loss,
   validate=_validate,
   flops_per_token=lambda config, batch: 1.0,

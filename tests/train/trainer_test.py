@@ -14,7 +14,6 @@ from mars_jax import records as records_lib
 from mars_jax import types
 from mars_jax.data import store
 from mars_jax.data import windows as windows_lib
-from mars_jax.tokens import vocab
 from mars_jax.train import optimizer as optimizer_lib
 from mars_jax.train import order_task
 from mars_jax.train import sharding
@@ -168,7 +167,9 @@ class TestLoading:
     model = order_task.load(folder)
     assert model.config == MODEL
     chex.assert_trees_all_equal(model.params, params)
-    chex.assert_trees_all_equal(model.tokenizers, dataset.tokenizers)
+    chex.assert_trees_all_equal(
+      model.tokenizers, dataset.tokenizers[MODEL.alphabet]
+    )
     assert model.card["config"]["source"] == dataset.source
     assert model.card["config"]["optimizer"] == dataclasses.asdict(OPTIMIZER)
     expected = reports[-1].valid_nats.sum()
@@ -193,7 +194,7 @@ class TestLoop:
   def test_metrics_have_a_row_for_each_validation(self, uninterrupted):
     workdir, _, reports = uninterrupted
     header, *rows = tiny_run.metrics(workdir)
-    fields = [f"valid_{field}" for field in vocab.FIELDS]
+    fields = [f"valid_{field}" for field in MODEL.fields]
     assert header == [
       *("step", "train", "valid", *fields),
       *("learning_rate", "grad_norm", "skipped", "valid of A", "valid of B"),
@@ -354,7 +355,7 @@ def _two_and_two(dataset):
 class TestStep:
   @pytest.fixture(autouse=True)
   def _set_dataset(self, dataset):
-    self._tokenizers = dataset.tokenizer_list(MODEL.inputs)
+    self._tokenizers = dataset.tokenizer_list(MODEL.alphabet, MODEL.scheme)
 
   def _step(self, state, batch):
     # The program of the runs above, which donates its state.

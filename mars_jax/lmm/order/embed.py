@@ -2,7 +2,8 @@
 
 Both embeddings are sums (MarS, appendix B.2.1): of the order, of the volumes of
 the book, of the change of the mid since the open, and more. The order is the
-sum of four field tables, not a table of 49,152 rows; so does the released code.
+sum of a table for each field, not a table of all orders; so does the released
+code.
 
 Dimensions: D embedding.
 """
@@ -19,7 +20,7 @@ from mars_jax.tokens import vocab
 
 _NUM_TICKS = 8  # From the mid to the best of a side, told apart; or more.
 _SECONDS_PER_DAY = 86_400.0
-_NUM_FIELD_ROWS = sum(vocab.FIELD_SIZES)
+_NUM_SPREADS = 32  # Spreads told apart, in ticks; or more.
 
 _SMALL_INIT = nn.initializers.variance_scaling(0.1, "fan_in", "normal")
 # So that the four fields, the change and the time have a variance of 1.
@@ -29,9 +30,9 @@ _LAYER_NORM_EPSILON = 1e-5  # PyTorch's.
 
 def make(config: config_lib.LmmConfig) -> nn.Module:
   """Returns the embedding of `config.inputs`."""
-  if config.inputs == "levels":
-    return LevelsEmbed(config)
-  return TicksEmbed(config)
+  if config.inputs == "ticks":
+    return TicksEmbed(config)
+  return LevelsEmbed(config)
 
 
 class LevelsEmbed(nn.Module):
@@ -41,8 +42,10 @@ class LevelsEmbed(nn.Module):
   says otherwise, a projection of the numbers that these are bins of. The book
   goes through a small network: of the ten levels the volume bins, as numbers,
   and their distances from the mid; of the best of each side the distance in
-  ticks; and the mid's move since the previous token. The time of day is
-  projected (in the released code it has a table; in the paper it is absent).
+  ticks; and the mid's move since the previous token. With the inputs "depth" it
+  reads the spread, and of what rests by distance the volumes and the numbers of
+  orders, too. The time of day is projected (in the released code it has a
+  table; in the paper it is absent).
 
   A table for each level, of volumes and of distances, is what the paper
   suggests, and was tried: the twenty rows of the book drown those of the order,
@@ -57,15 +60,21 @@ class LevelsEmbed(nn.Module):
   def __call__(self, features: features_lib.TokenFeatures) -> jax.Array:
     """Embeds tokens: leaves `[...]`, volumes `[..., 10]`, to `[..., D]`."""
     dim = self.config.dim
-    fields = self.param("fields", layers.TABLE_INIT, (_NUM_FIELD_ROWS, dim))
-    x = layers.lookup(fields, vocab.unpack(features.index), vocab.FIELD_SIZES)
-    smooth = [_time_basis(features.time)]
+    sizes = self.config.field_sizes
+    fields = self.param("fields", layers.TABLE_INIT, (sum(sizes), dim))
+    x = layers.lookup(fields, features.symbols, sizes)
+    smooth = [_time_basis(features.time)] if self.config.has_time else []
     if self.config.has_values:
       smooth.append(_value_basis(features))
-    basis = jnp.concatenate(smooth, axis=-1).astype(x.dtype)
-    x = x + nn.Dense(dim, False, kernel_init=_SMALL_INIT, name="smooth")(basis)
+    if smooth:
+      basis = jnp.concatenate(smooth, axis=-1).astype(x.dtype)
+      dense = nn.Dense(dim, False, kernel_init=_SMALL_INIT, name="smooth")
+      x = x + dense(basis)
     if self.config.has_book:
-      book = _book_basis(features).astype(x.dtype)
+      book = _book_basis(features)
+      if self.config.inputs == "depth":
+        book = jnp.concatenate([book, _depth_basis(features)], axis=-1)
+      book = book.astype(x.dtype)
       book = jax.nn.silu(nn.Dense(2 * dim, name="book_in")(book))
       x = x + nn.Dense(dim, False, kernel_init=_SMALL_INIT, name="book_out")(
         book
@@ -87,10 +96,11 @@ class TicksEmbed(nn.Module):
   def __call__(self, features: features_lib.TokenFeatures) -> jax.Array:
     """Embeds tokens: leaves `[...]`, volumes `[..., 10]`, to `[..., D]`."""
     dim, num_times = self.config.dim, self.config.num_times
-    fields = self.param("fields", _TICKS_INIT, (_NUM_FIELD_ROWS, dim))
+    sizes = self.config.field_sizes
+    fields = self.param("fields", _TICKS_INIT, (sum(sizes), dim))
     times = self.param("time", _TICKS_INIT, (num_times, dim))
     row = _seconds_open(features.time, self.config.session)
-    x = layers.lookup(fields, vocab.unpack(features.index), vocab.FIELD_SIZES)
+    x = layers.lookup(fields, features.symbols, sizes)
     x = x + times[row // config_lib.SECONDS_PER_ROW]
     if self.config.has_book:
       most = features_lib.MAX_BASIS_POINTS
@@ -133,6 +143,36 @@ def _book_basis(features: features_lib.TokenFeatures) -> jax.Array:
   move = jnp.arcsinh(features.mid_move.astype(jnp.float32)) / 2.0
   moves = jnp.stack([move, jnp.sign(move)], axis=-1)
   return jnp.concatenate([volumes, used, distances, ticks, moves], axis=-1)
+
+
+def _depth_basis(features: features_lib.TokenFeatures) -> jax.Array:
+  """Basis functions of the spread and the depth.
+
+  From `[...]` to `[..., 178]`.
+  """
+  best = features.distances[..., :: features_lib.NUM_LEVELS]
+  spread = best.sum(axis=-1)
+  ticks = jax.nn.one_hot(jnp.minimum(spread, _NUM_SPREADS - 1), _NUM_SPREADS)
+  log_spread = jnp.log1p(spread.astype(jnp.float32)) / 22.0
+  distances = jnp.log1p(features.distances.astype(jnp.float32)) / 11.0
+  smooth = jnp.concatenate(
+    [
+      _fourier(log_spread, 8),
+      _fourier(distances[..., :: features_lib.NUM_LEVELS], 4).reshape(
+        *spread.shape, -1
+      ),
+    ],
+    axis=-1,
+  )
+  # The volumes at the best prices as well, each bin told apart.
+  touch = features.volumes[..., :: features_lib.NUM_LEVELS]
+  touch = jax.nn.one_hot(touch, vocab.NUM_VOLUMES + 1)
+  touch = touch.reshape(*spread.shape, -1)
+  volume = jnp.log1p(features.depth.volume.astype(jnp.float32)) / 4.0
+  orders = jnp.log1p(features.depth.orders.astype(jnp.float32)) / 2.0
+  depth = jnp.concatenate([volume, orders], axis=-1)
+  depth = depth.reshape(*spread.shape, -1)
+  return jnp.concatenate([ticks, touch, smooth, depth], axis=-1)
 
 
 def _time_basis(time: jax.Array) -> jax.Array:

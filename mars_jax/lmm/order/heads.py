@@ -1,10 +1,10 @@
 """The heads of the order model: distributions of the next order.
 
 A head scores an order and draws one. Both heads give a proper distribution over
-the 49,152 orders, so that their nats per order compare, and both split it the
-same way: kind, price given kind, volume given both, interval given all.
+all orders of the alphabet, and both split it the same way: each field given
+those before it. So the nats per order of two heads of one alphabet compare.
 
-Dimensions: D embedding, V = 49,152 orders.
+Dimensions: D embedding, F fields of the alphabet.
 """
 
 import itertools
@@ -14,7 +14,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mars_jax.lmm.nn import config as config_lib
 from mars_jax.lmm.nn import layers
 from mars_jax.tokens import vocab
 
@@ -27,18 +26,20 @@ _SMALL_INIT = nn.initializers.variance_scaling(
 
 
 class FactoredHead(nn.Module):
-  """The next order: its kind, then price, volume and interval, each in turn.
+  """The next order, field after field of the alphabet.
 
   Logits of field f are `W_f silu(V_f hidden + sum of e < f of table_fe[e])`, so
-  the four distributions multiply to a proper one over all 49,152 orders at the
-  price of 83 logits, not 49,152. The tables enter after `V_f`, which loses
-  nothing (a field has its own) and makes the four `V` one matrix product.
+  the distributions multiply to a proper one over all orders, at the price of 83
+  logits, not 49,152, for those of the paper. The tables enter after `V_f`,
+  which loses nothing (a field has its own) and makes all `V` one matrix
+  product.
   """
 
-  config: config_lib.TransformerConfig
+  dim: int
+  sizes: tuple[int, ...]  # Symbols of each field.
 
   def setup(self):
-    dim, sizes = self.config.dim, vocab.FIELD_SIZES
+    dim, sizes = self.dim, self.sizes
     self.inner = nn.DenseGeneral((len(sizes), dim), use_bias=False)
     self.given = [
       self.param(f"given_{f}", layers.TABLE_INIT, (sum(sizes[:f]), dim))
@@ -48,19 +49,18 @@ class FactoredHead(nn.Module):
       nn.Dense(size, use_bias=False, kernel_init=_SMALL_INIT) for size in sizes
     ]
 
-  def log_prob(self, hidden: jax.Array, index: jax.Array) -> jax.Array:
-    """Scores orders: `[..., D]` and int32 `[...]` to float32 `[..., 4]`."""
-    fields = vocab.unpack(index)
+  def log_prob(self, hidden: jax.Array, fields: jax.Array) -> jax.Array:
+    """Scores orders: `[..., D]`, int32 `[..., F]` to float32 `[..., F]`."""
     inner = self.inner(hidden)
     parts = []
-    for f in range(len(vocab.FIELD_SIZES)):
+    for f in range(len(self.sizes)):
       x = self._logits(inner, fields[..., :f])
       hot = jax.nn.one_hot(fields[..., f], x.shape[-1], dtype=x.dtype)
       parts.append(jnp.sum(hot * jax.nn.log_softmax(x), axis=-1))
     return jnp.stack(parts, axis=-1)
 
   def sample(self, hidden: jax.Array, uniforms: jax.Array) -> jax.Array:
-    """Draws the four fields, by a uniform each: `[D]`, `[4]` to int32 `[4]`."""
+    """Draws the fields, by a uniform each: `[D]`, `[F]` to int32 `[F]`."""
     inner = self.inner(hidden)
     fields = jnp.zeros((0,), jnp.int32)
     for uniform in uniforms:
@@ -69,41 +69,42 @@ class FactoredHead(nn.Module):
     return fields
 
   def _logits(self, inner, earlier):
-    """Logits of the field after `earlier` `[..., f]`; `inner` `[..., 4, D]`."""
+    """Logits of the field after `earlier` `[..., f]`; `inner` `[..., F, D]`."""
     f = earlier.shape[-1]
     x = inner[..., f, :]
     if f:
       table = self.given[f - 1]
-      x = x + layers.lookup(table, earlier, vocab.FIELD_SIZES[:f])
+      x = x + layers.lookup(table, earlier, self.sizes[:f])
     return self.out[f](jax.nn.silu(x)).astype(jnp.float32)
 
 
 class JointHead(nn.Module):
   """One softmax over all orders, the paper's."""
 
-  config: config_lib.TransformerConfig
+  dim: int
+  sizes: tuple[int, ...]  # Symbols of each field.
 
   def setup(self):
-    shape = (vocab.NUM_ORDERS, self.config.dim)
+    shape = (math.prod(self.sizes), self.dim)
     init = nn.initializers.variance_scaling(
       0.01, "fan_in", "truncated_normal", in_axis=1, out_axis=0
     )
     self.kernel = self.param("kernel", init, shape)
 
-  def log_prob(self, hidden: jax.Array, index: jax.Array) -> jax.Array:
-    """Scores orders: `[..., D]` and int32 `[...]` to float32 `[..., 4]`.
+  def log_prob(self, hidden: jax.Array, fields: jax.Array) -> jax.Array:
+    """Scores orders: `[..., D]`, int32 `[..., 4]` to float32 `[..., 4]`.
 
     Its logits take 192 KiB a token: give it few at once.
     """
     levels = self._levels(hidden)
-    fields = vocab.unpack(index)
+    index = vocab.pack(fields)
     # The gradient of the sum of the parts is that of the whole, which is
     # cheaper: the parts are numbers to report.
     row = self.kernel[index].astype(jnp.float32)
     total = jnp.sum(hidden.astype(jnp.float32) * row, axis=-1) - levels[0]
     sums = [jax.lax.stop_gradient(level) for level in levels]
     scores = [sums[0]]
-    for f in range(len(vocab.FIELD_SIZES) - 1):
+    for f in range(len(self.sizes) - 1):
       scores.append(_pick(sums[f + 1], fields[..., : f + 1]))
     parts = [b - a for a, b in itertools.pairwise(scores)]
     known = sum(parts)
@@ -116,7 +117,7 @@ class JointHead(nn.Module):
     the logits of all orders are never in memory at once, and of those drawn the
     16 intervals are computed again.
     """
-    kinds, prices, volumes, intervals = vocab.FIELD_SIZES
+    kinds, prices, volumes, intervals = self.sizes
     rows = self.kernel.reshape(kinds * prices, volumes, intervals, -1)
 
     def logits(kernel):
@@ -150,10 +151,10 @@ class JointHead(nn.Module):
       "...d,vd->...v", hidden, self.kernel, preferred_element_type=jnp.float32
     )
     most = jax.lax.stop_gradient(logits.max(axis=-1))
-    shape = (*hidden.shape[:-1], *vocab.FIELD_SIZES)
+    shape = (*hidden.shape[:-1], *self.sizes)
     sums = jnp.exp(logits - most[..., None]).reshape(shape)
     levels = [logits.reshape(shape)]
-    for f in reversed(range(len(vocab.FIELD_SIZES))):
+    for f in reversed(range(len(self.sizes))):
       sums = sums.sum(axis=-1)
       known = most.reshape(*most.shape, *(1,) * f)
       levels.insert(0, known + jnp.log(jnp.maximum(sums, _TINY)))

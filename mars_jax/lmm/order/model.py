@@ -24,13 +24,13 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from mars_jax import types
 from mars_jax.lmm.nn import cache as cache_lib
 from mars_jax.lmm.nn import transformer
 from mars_jax.lmm.order import config as config_lib
 from mars_jax.lmm.order import embed
 from mars_jax.lmm.order import heads
 from mars_jax.tokens import features as features_lib
-from mars_jax.tokens import vocab
 
 TokenFeatures = features_lib.TokenFeatures
 Params = transformer.Params
@@ -38,7 +38,7 @@ Params = transformer.Params
 
 def _head(config: config_lib.LmmConfig):
   """Returns the module of the config's head."""
-  return heads.HEADS[config.head](config)
+  return heads.HEADS[config.head](config.dim, config.field_sizes)
 
 
 def init(key: jax.Array, *, config: config_lib.LmmConfig) -> Params:
@@ -53,12 +53,21 @@ def init(key: jax.Array, *, config: config_lib.LmmConfig) -> Params:
   levels = jnp.zeros((2 * features_lib.NUM_LEVELS,), jnp.int32)
   names = [field.name for field in dataclasses.fields(TokenFeatures)]
   token = TokenFeatures(**dict.fromkeys(names, zero))
-  token = token.replace(volumes=levels, distances=levels)
+  symbols = jnp.zeros((len(config.fields),), jnp.int32)
+  classes = jnp.zeros((2, types.DEPTH_CLASSES), jnp.int32)
+  token = token.replace(
+    symbols=symbols,
+    volumes=levels,
+    distances=levels,
+    depth=types.Depth(classes, classes),
+  )
   x = jnp.zeros((config.dim,), jnp.float32)
   return {
     "embed": embed.make(config).init(embed_key, token)["params"],
     **transformer.init(block_key, config=config),
-    "head": _head(config).init(head_key, x, zero, method="log_prob")["params"],
+    "head": _head(config).init(head_key, x, symbols, method="log_prob")[
+      "params"
+    ],
   }
 
 
@@ -101,7 +110,7 @@ def apply(
 def log_prob(
   params: Params,
   hidden: jax.Array,
-  index: jax.Array,
+  symbols: jax.Array,
   *,
   config: config_lib.LmmConfig,
 ) -> jax.Array:
@@ -112,16 +121,18 @@ def log_prob(
   Args:
     params: as returned by `init`.
     hidden: `[..., D]` from `apply`.
-    index: `[...]` int32 in [0, 49152), the order that FOLLOWS: pair
-      `hidden[:-1]` with `features.index[1:]`.
+    symbols: `[..., F]` int32, the order that FOLLOWS: pair `hidden[:-1]` with
+      `features.symbols[1:]`.
     config: the model; static.
 
   Returns:
-    `[..., 4]` float32: kind, price given kind, volume given both, interval
-    given all. The sum over the last axis is the order's log-probability.
+    `[..., F]` float32, of each field given those before it. The sum over the
+    last axis is the order's log-probability.
   """
   head = transformer.cast(params["head"], config)
-  return _head(config).apply({"params": head}, hidden, index, method="log_prob")
+  return _head(config).apply(
+    {"params": head}, hidden, symbols, method="log_prob"
+  )
 
 
 def sample(
@@ -140,14 +151,14 @@ def sample(
     config: the model; static.
 
   Returns:
-    [] int32, the order index. A field is drawn from a uniform of 23 bits: a
-    value of probability below 1e-7 is drawn too often, too rarely or never.
+    `[F]` int32, the fields of the order. A field is drawn from a uniform of 23
+    bits: a value of probability below 1e-7 is drawn too often, too rarely or
+    never.
   """
-  uniforms = jax.random.uniform(key, (len(vocab.FIELD_SIZES),), jnp.float32)
-  fields = _head(config).apply(
+  uniforms = jax.random.uniform(key, (len(config.fields),), jnp.float32)
+  return _head(config).apply(
     {"params": transformer.cast(params["head"], config)},
     hidden,
     uniforms,
     method="sample",
   )
-  return vocab.pack(fields)

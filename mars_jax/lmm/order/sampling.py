@@ -28,7 +28,7 @@ def next_order(
     config: of the order model; static.
 
   Returns:
-    The int32 `[]` index of the next order, and the cache with the token.
+    The int32 `[F]` fields of the next order, and the cache with the token.
   """
   hidden, cache = model.apply(
     params, inputs.token, cache, is_new=inputs.is_new, config=config

@@ -99,6 +99,7 @@ def load_tokenizer(
     volume=decoded.replace(edges=encoded.edges),
     interval=interval,
     level_volume=level_volume,
+    alphabet="mid",
     scheme="ticks",
   )
   return tokenizer, num_rounded

@@ -140,6 +140,7 @@ def load(
     head_dim=dim // num_heads,
     mlp_dim=4 * dim,
     window=about.get("num_max_orders", _WINDOW) if window is None else window,
+    alphabet="mid",
     inputs="ticks",
     head="joint",
     has_values=False,

@@ -18,7 +18,9 @@ from mars_jax.train import trainer
 from tests.support.train import tiny_run
 
 # With the paper's head, which is cut over "model" too; quick to compile.
-MODEL = dataclasses.replace(tiny_run.MODEL, head="joint", has_book=False)
+MODEL = dataclasses.replace(
+  tiny_run.MODEL, alphabet="mid", head="joint", has_book=False
+)
 NUM_STEPS = 5
 LAYOUTS = {
   "one device": (1, sharding.ParallelConfig()),
@@ -64,7 +66,9 @@ def main(folder):
     state = jax.tree.map(
       lambda x, shape: jax.device_put(x, shape.sharding), begin, shapes
     )
-    state, losses = tiny_run.steps(data, mesh, state, step, NUM_STEPS)
+    state, losses = tiny_run.steps(
+      data, mesh, state, step, NUM_STEPS, model=MODEL
+    )
     out[name] = {
       "losses": losses,
       "params": _shard_shapes(state.params),

@@ -38,7 +38,7 @@ def _any_order(params, key, inputs, cache):
   """Any order, as likely as any other; the cache counts what it was told."""
   del params
   order = jax.random.randint(key, (), 0, vocab.NUM_ORDERS)
-  return order, cache + inputs.is_new
+  return vocab.unpack(order), cache + inputs.is_new
 
 
 ANY_ORDER = sim.OrderModelFns(_any_order)

@@ -93,7 +93,8 @@ def _next_order(params, key, inputs, cache):
   """The orders of `params` over and over; where one is negative, any order."""
   order = params[cache % len(params)]
   any_order = jax.random.randint(key, (), 0, vocab.NUM_ORDERS)
-  return jnp.where(order < 0, any_order, order), cache + inputs.is_new
+  order = jnp.where(order < 0, any_order, order)
+  return vocab.unpack(order), cache + inputs.is_new
 
 
 FNS = sim.OrderModelFns(_next_order)

@@ -26,6 +26,7 @@ def tokenizer(interval: int) -> features.Tokenizer:
     volume=bins.fit(np.arange(1, 33), vocab.NUM_VOLUMES),
     interval=bins.fit(np.arange(16) * interval, vocab.NUM_INTERVALS),
     level_volume=bins.fit(np.arange(1, 33), vocab.NUM_VOLUMES),
+    alphabet="mid",
   )
 
 
@@ -39,6 +40,7 @@ def start(
   rests = types.Order(none, sides, prices, volumes * lot, ids, none)
   book = lob.from_orders(rests, capacity)
   zero, ten = jnp.int32(0), jnp.zeros(10, jnp.int32)
+  classes = jnp.zeros((2, types.DEPTH_CLASSES), jnp.int32)
   market = sim.MarketState(
     clock=types.Timestamp(jnp.int32(seconds), jnp.int32(nanoseconds)),
     exchange=session.init(book, reference=1000),
@@ -50,9 +52,10 @@ def start(
   return sim.Start(
     market=market,
     token=features.TokenFeatures(
-      index=zero,
+      symbols=jnp.zeros(len(vocab.FIELDS), jnp.int32),
       volumes=ten,
       distances=ten,
+      depth=types.Depth(classes, classes),
       mid_change=zero,
       mid_move=zero,
       time=zero,

@@ -29,11 +29,21 @@ def make(num_orders, *, seed=0, num_levels=6):
       id=draw(0, 1000),
       owner=np.full(num_orders, types.NO_OWNER, np.int32),
     ),
+    place=types.Place(
+      best=mid[:-1, None] + np.array([1, -1], np.int32),
+      level=draw(0, 4),
+      younger=draw(0, 3),
+      resting=draw(1, 500),
+    ),
     mid_before=mid[:-1],
     mid_after=mid[1:],
     snapshot=types.Snapshot(
       price=np.where(is_used, price, 0),
       volume=np.where(is_used, draw(1, 900, 2, num_levels), 0),
+    ),
+    depth=types.Depth(
+      volume=draw(0, 900, 2, types.DEPTH_CLASSES),
+      orders=draw(0, 9, 2, types.DEPTH_CLASSES),
     ),
     traded=draw(0, 5),
   )

@@ -10,6 +10,7 @@ from mars_jax.data import dataset as dataset_lib
 from mars_jax.data import pipeline
 from mars_jax.data import store
 from mars_jax.data import windows as windows_lib
+from mars_jax.tokens import alphabet as alphabet_lib
 from mars_jax.tokens import encoding
 from mars_jax.train import optimizer as optimizer_lib
 from mars_jax.train import order_task
@@ -68,7 +69,12 @@ def dataset() -> dataset_lib.Dataset:
     name="two days",
     source={"days": 2},
     parts=parts,
-    tokenizers={name: encoding.fit(day) for name, day in days.items()},
+    tokenizers={
+      alphabet: {
+        name: encoding.fit(day, alphabet) for name, day in days.items()
+      }
+      for alphabet in alphabet_lib.ALPHABETS
+    },
   )
 
 
@@ -79,10 +85,10 @@ def batches(data):
   )
 
 
-def steps(data, mesh, state, step, num_steps):
+def steps(data, mesh, state, step, num_steps, model=MODEL):
   """Takes the first steps of a run; returns the state and the losses."""
   losses, drawn = [], batches(data)
-  tokenizers = data.tokenizer_list(MODEL.inputs)
+  tokenizers = data.tokenizer_list(model.alphabet, model.scheme)
   tokenizers = sharding.replicate(tokenizers, mesh)
   with jax.set_mesh(mesh):
     for _ in range(num_steps):

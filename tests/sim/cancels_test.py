@@ -9,7 +9,7 @@ from absl.testing import parameterized
 from mars_jax import lob
 from mars_jax import types
 from mars_jax.lob import venues
-from mars_jax.sim import pending
+from mars_jax.sim import cancels
 from tests.support import exchanges
 from tests.support.oracles import python_exchange
 
@@ -35,9 +35,7 @@ def _find_cancel(book, side, price, volume, *, high=None, volumes=(0, 2**30)):
   """Returns the cancel found from `price` to `high`."""
   high = price if high is None else high
   args = side, (price, high), volumes, volume
-  return jax.device_get(
-    pending.find_cancel(book, *jax.tree.map(jnp.int32, args))
-  )
+  return jax.device_get(cancels.nearest(book, *jax.tree.map(jnp.int32, args)))
 
 
 class FindCancelTest(parameterized.TestCase):
@@ -125,9 +123,56 @@ class FindCancelTest(parameterized.TestCase):
     )
     args = side, (price, price), (volume, volume), volume, owner
     *args, owner = jax.tree.map(jnp.int32, args)
-    found = pending.find_cancel(book, *args, owner=owner)
+    found = cancels.nearest(book, *args, owner=owner)
     self.assertEqual((int(found.id), int(found.volume)), expected)
 
   def test_dtypes_are_int32(self):
     found = _find_cancel(self.book, ASK, 1, 1)
     chex.assert_type(jax.tree.leaves(found), jnp.int32)
+
+
+class AtLevelTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.enter_context(jax.numpy_dtype_promotion("strict"))
+    self.book = _play(
+      [
+        _limit(side, price, volume, order_id, types.NO_OWNER)
+        for side, price, volume, order_id in (
+          (ASK, 100, 5, 0),
+          (ASK, 104, 10, 1),
+          (ASK, 104, 20, 2),
+          (ASK, 104, 10, 3),
+          (ASK, 109, 4, 4),
+          (BID, 95, 7, 5),
+        )
+      ]
+    )
+
+  @parameterized.named_parameters(
+    ("best", ASK, 0, 0, (0, 5)),
+    ("youngest_of_a_level", ASK, 1, 0, (3, 10)),
+    ("second_youngest", ASK, 1, 1, (2, 20)),
+    ("oldest", ASK, 1, 2, (1, 10)),
+    ("oldest_where_there_are_fewer", ASK, 1, 7, (1, 10)),
+    ("last_level_where_there_are_fewer", ASK, 9, 0, (4, 4)),
+    ("bid", BID, 0, 0, (5, 7)),
+  )
+  def test_finds_the(self, side, level, younger, expected):
+    found = cancels.at_level(
+      self.book, *jax.tree.map(jnp.int32, (side, level, younger))
+    )
+    self.assertEqual((int(found.id), int(found.volume)), expected)
+
+  def test_an_order_of_an_agent_stays(self):
+    book = self.book.replace(
+      owner=jnp.where(self.book.id == 2, ME, self.book.owner)
+    )
+    found = cancels.at_level(book, jnp.int32(ASK), jnp.int32(1), jnp.int32(1))
+    self.assertIn(int(found.id), (1, 3))
+
+  def test_of_an_empty_side_it_is_nothing(self):
+    found = cancels.at_level(
+      lob.init(4), jnp.int32(ASK), jnp.int32(0), jnp.int32(0)
+    )
+    self.assertEqual((int(found.id), int(found.volume)), (types.NO_ORDER, 0))
