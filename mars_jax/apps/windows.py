@@ -1,0 +1,234 @@
+"""Windows of a real day: where futures start, and what came.
+
+A day is replayed up to a time and on from there. Windows of so many messages to
+condition on and as many to compare with are cut from what follows, every so
+many messages, as LOB-Bench's are; each has the market at its start.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mars_jax import lob
+from mars_jax import records as records_lib
+from mars_jax import replay
+from mars_jax import sim
+from mars_jax.evals import messages as messages_lib
+from mars_jax.feeds import events
+from mars_jax.lob import rules as rules_lib
+from mars_jax.lob import session
+from mars_jax.replay import engine
+from mars_jax.tokens import features
+from mars_jax.utils import checks
+from mars_jax.utils import progress
+from mars_jax.utils import time_of_day
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WindowsConfig:
+  """Cut of the windows; static.
+
+  Attributes:
+    test_from: HH:MM:SS, the first message of the first window.
+    num_cond: messages to condition on.
+    num_real: messages that follow, to compare with.
+    stride: messages from window to window.
+    max_windows: the first so many; 0 for all.
+    num_levels: price levels of the books that are compared.
+    book_capacity: orders that one side of a simulated book can hold.
+    replay_capacity: the same of the replayed day.
+  """
+
+  test_from: str
+  num_cond: int = 500
+  num_real: int = 500
+  stride: int = 500
+  max_windows: int = 0
+  num_levels: int = 10
+  book_capacity: int = 1024
+  replay_capacity: int = 4096
+
+  def __post_init__(self):
+    checks.at_least(
+      1,
+      num_cond=self.num_cond,
+      num_real=self.num_real,
+      stride=self.stride,
+      num_levels=self.num_levels,
+      book_capacity=self.book_capacity,
+    )
+    checks.at_least(0, max_windows=self.max_windows)
+
+
+@dataclasses.dataclass(frozen=True)
+class Windows:
+  """The S windows of a day.
+
+  Attributes:
+    stream: the day. rules: of its venue, to simulate by. config: how they were
+    cut. records: of the day's orders in continuous trading, to the last window.
+    num_past: records before the first window: what may be fitted to. starts:
+    `[S]`, records before each start. books: the book at each start, numpy
+    leaves `[S, 2, N]`. cond: the messages before each start. real: those after
+    it. num_truncated: resting orders, the farthest from the mid, for which the
+    books
+      had no room.
+  """
+
+  stream: events.EventStream
+  rules: rules_lib.Rules
+  config: WindowsConfig
+  records: records_lib.Records
+  num_past: int
+  starts: np.ndarray
+  books: lob.Book
+  cond: list[messages_lib.Messages]
+  real: list[messages_lib.Messages]
+  num_truncated: int
+
+  def __len__(self) -> int:
+    return len(self.starts)
+
+  def markets(self) -> sim.MarketState:
+    """Returns the markets at the starts, leaves `[S, ...]`."""
+    last = self.starts - 1
+    exchange = jax.vmap(
+      lambda book: session.init(book, reference=self.records.mid_before[0])
+    )(self.books)
+    market = sim.MarketState(
+      clock=time_of_day.timestamps(self.records.time[last]),
+      exchange=exchange,
+      mid=self.records.mid_after[last],
+      open_mid=np.full(len(self), self.records.mid_before[0]),
+      next_id=np.full(len(self), self.stream.order_id.max() + 1, np.int32),
+      traded=np.zeros(len(self), np.int32),
+    )
+    return jax.tree.map(jnp.asarray, market)
+
+
+def load(
+  stream: events.EventStream,
+  *,
+  config: WindowsConfig,
+  visible: bool = True,
+) -> Windows:
+  """Replays a day and cuts its windows.
+
+  Args:
+    stream: the day.
+    config: see there.
+    visible: whether to show the replay's progress.
+
+  Raises:
+    ValueError: if there is no window after `test_from`, or nothing before it.
+  """
+  rules = lob.PRESETS[stream.rules]
+  begin = time_of_day.parse_clock(config.test_from, named="test_from")
+  first, last = _continuous(stream, rules, begin)
+  with progress.replay_bar(last, visible=visible) as on_progress:
+    past, book = replay.replay(
+      stream[:first],
+      lob.init(config.replay_capacity),
+      num_levels=features.SNAPSHOT_LEVELS,
+      on_progress=on_progress,
+    )
+    messages, event_of = _messages(stream, first, last, book, config)
+    size = config.num_cond + config.num_real
+    firsts = np.arange(0, len(messages) - size + 1, config.stride)
+    firsts = firsts[: config.max_windows or None]
+    if not len(firsts):
+      raise ValueError(
+        f"{stream.name}: {len(messages):,} messages from {config.test_from} on"
+        f" are no window of {size:,}: give an earlier test_from, or fewer"
+        " messages"
+      )
+    # A start is between two orders, never inside one that trades.
+    stops = event_of[firsts + config.num_cond - 1] + 1
+    starts, books = [], []
+
+    def on_stop(num_orders, exchange):
+      starts.append(num_orders)
+      books.append(
+        jax.device_get(lob.resize(exchange.book, config.book_capacity))
+      )
+
+    end = int(event_of[firsts[-1] + size - 1]) + 1
+    rest, _ = replay.replay(
+      stream[first:end],
+      book,
+      num_levels=features.SNAPSHOT_LEVELS,
+      on_progress=on_progress,
+      stops=stops - first,
+      on_stop=on_stop,
+    )
+  books = jax.tree.map(lambda *x: np.stack(x), *books)
+  dropped = books.dropped - int(book.dropped)
+  return Windows(
+    stream=stream,
+    rules=rules,
+    config=config,
+    records=records_lib.concatenate([past, rest]),
+    num_past=len(past),
+    starts=len(past) + np.array(starts),
+    books=_uncounted(books),
+    cond=[messages[i : i + config.num_cond] for i in firsts],
+    real=[messages[i + config.num_cond : i + size] for i in firsts],
+    num_truncated=int(dropped.sum()),
+  )
+
+
+def _continuous(stream, rules, begin: int) -> tuple[int, int]:
+  """Returns the first event from a time, and the last."""
+  first = int(np.searchsorted(stream.time, begin))
+  phase = engine.phases(stream, rules)
+  is_other = phase[first:] != rules_lib.Phase.CONTINUOUS
+  if first in (0, len(stream)) or is_other[0]:
+    raise ValueError(
+      f"{stream.name}: test_from must lie within continuous trading, with"
+      " orders before and after it"
+    )
+  last = first + int(np.argmax(is_other)) if is_other.any() else len(stream)
+  return first, last
+
+
+def _messages(stream, first, last, book, config):
+  """Returns the messages of events, and the event of each."""
+  rules = dataclasses.replace(lob.PRESETS[stream.rules], lot=1)
+  found = messages_lib.Collector(
+    jax.device_get(book), rules, num_levels=config.num_levels
+  )
+  rows = slice(first, last)
+  columns = (
+    *(stream.time, stream.kind, stream.side, stream.price, stream.volume),
+    *(stream.order_id, stream.is_market_event),
+  )
+  counts = []
+  for time, *order, is_own in zip(
+    *(column[rows].tolist() for column in columns), strict=True
+  ):
+    found.add(time, order, is_silent=not is_own)
+    counts.append(len(found))
+  messages = found.messages()
+  event_of = first + np.searchsorted(counts, np.arange(len(messages)), "right")
+  return messages, event_of
+
+
+def _uncounted(books: lob.Book) -> lob.Book:
+  """Returns books that count from here on."""
+  return books.replace(counts=np.zeros_like(books.counts))
+
+
+def tokens(
+  windows: Windows, encoded: features.TokenFeatures, length: int
+) -> features.TokenFeatures:
+  """Returns the last tokens before each start, `[S, length]`.
+
+  Args:
+    windows: S windows.
+    encoded: the tokens of all their records.
+    length: as many are to be there before every start.
+  """
+  rows = windows.starts[:, None] - length + np.arange(length)
+  return jax.tree.map(lambda leaf: leaf[rows], encoded)

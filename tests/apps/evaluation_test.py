@@ -1,0 +1,220 @@
+"""Windows of a day, their continuations, and the scores of these."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from mars_jax import lob
+from mars_jax import replay
+from mars_jax import types
+from mars_jax.apps import evaluation
+from mars_jax.apps import rollouts
+from mars_jax.apps import windows as windows_lib
+from mars_jax.apps.report import evaluation_page
+from mars_jax.baselines import zero_intelligence
+from mars_jax.evals import lob_bench
+from mars_jax.evals import messages as messages_lib
+from mars_jax.tokens import encoding
+from mars_jax.utils import time_of_day
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+_COND, _REAL = 40, 60
+
+
+@pytest.fixture(scope="module")
+def stream():
+  # Market orders of one lot: none takes more than a level.
+  rates = zero_intelligence.PRESET
+  rates = rates.replace(volume=np.ones_like(rates.volume))
+  return zero_intelligence.stream(
+    seed=1, rates=rates, num_orders=2400, capacity=128
+  )
+
+
+@pytest.fixture(scope="module")
+def config(stream):
+  return windows_lib.WindowsConfig(
+    test_from=time_of_day.clock_text(int(stream.time[1200])),
+    num_cond=_COND,
+    num_real=_REAL,
+    stride=100,
+    max_windows=8,
+    book_capacity=128,
+    replay_capacity=128,
+  )
+
+
+@pytest.fixture(scope="module")
+def windows(stream, config, quick_compilation):
+  del quick_compilation
+  return windows_lib.load(stream, config=config, visible=False)
+
+
+def test_windows_are_cut_as_asked(windows, config):
+  assert len(windows) == config.max_windows
+  assert {len(m) for m in windows.cond} == {_COND}
+  assert {len(m) for m in windows.real} == {_REAL}
+  for i in range(len(windows) - 1):
+    # Each follows 100 messages after the one before.
+    assert windows.cond[i + 1].time[0] >= windows.real[i].time[-1]
+  for cond, real in zip(windows.cond, windows.real, strict=True):
+    assert cond.time[-1] <= real.time[0]
+
+
+def test_books_at_the_starts_are_those_of_the_replay(windows, stream):
+  for i, start in enumerate(windows.starts[:3].tolist()):
+    rows = windows.records
+    best = windows.books.price[i, :, 0]
+    np.testing.assert_array_equal(best, rows.snapshot.price[start - 1, :, 0])
+    shown = windows.cond[i].book.price[-1, :, 0]
+    np.testing.assert_array_equal(best, shown)
+    events = int((stream.time <= rows.time[start - 1]).sum())
+    _, book = replay.replay(stream[:events], lob.init(128), num_levels=6)
+    np.testing.assert_array_equal(windows.books.volume[i], book.volume)
+
+
+def test_markets_go_on_from_there(windows):
+  markets = windows.markets()
+  last = windows.starts - 1
+  np.testing.assert_array_equal(markets.mid, windows.records.mid_after[last])
+  clock = time_of_day.nanoseconds(markets.clock)
+  np.testing.assert_array_equal(clock, windows.records.time[last])
+  assert len(np.unique(markets.next_id)) == 1
+
+
+def test_real_orders_through_the_default_alphabet_are_themselves(windows):
+  """Where every volume has a symbol, only times are drawn."""
+  tokenizer = encoding.fit(windows.records, "touch")
+  found = rollouts.of_real_orders(
+    windows, tokenizer, jax.random.key(0), visible=False
+  )
+  for real, ours in zip(windows.real, found.messages, strict=True):
+    for name in ("kind", "size", "price", "side"):
+      np.testing.assert_array_equal(getattr(ours, name), getattr(real, name))
+    np.testing.assert_array_equal(ours.book.volume, real.book.volume)
+  assert (found.num_dropped, found.num_emptied) == (0, 0)
+
+
+def test_through_bins_against_the_mid_they_are_not(windows):
+  """The paper's alphabet loses what orders do to the book."""
+  tokenizer = encoding.fit(windows.records, "mid")
+  found = rollouts.of_real_orders(
+    windows, tokenizer, jax.random.key(0), visible=False
+  )
+  apart = lob_bench.score(windows.real, found.messages)
+  assert lob_bench.summary(apart, "l1")["mean"] > 0.05
+
+
+@pytest.mark.parametrize("make", ["of_random_orders", "of_queue_reactive"])
+def test_orders_of_before_make_futures(windows, make):
+  tokenizer = encoding.fit(windows.records[: windows.num_past])
+  found = getattr(rollouts, make)(
+    windows, tokenizer, jax.random.key(0), visible=False
+  )
+  assert {len(m) for m in found.messages} == {_REAL}
+  for real, m, cond in zip(
+    windows.real, found.messages, windows.cond, strict=True
+  ):
+    assert m.time[0] >= cond.time[-1]
+    assert (m.kind != real.kind).any()
+
+
+def test_a_replay_is_what_came_before_at_later_times(windows):
+  for again, cond in zip(
+    rollouts.of_replay(windows), windows.cond, strict=True
+  ):
+    np.testing.assert_array_equal(again.price, cond.price)
+    np.testing.assert_array_equal(np.diff(again.time), np.diff(cond.time))
+    assert again.time[0] == cond.time[-1]
+
+
+@pytest.fixture(scope="module")
+def found(stream, config):
+  settings = evaluation.EvaluationConfig(
+    windows=config,
+    block=20,
+    discriminator_seeds=0,
+    bootstrap=20,
+    warmup_s=1,
+  )
+  return evaluation.evaluate(stream, None, config=settings, visible=False)
+
+
+def test_every_bracket_has_its_scores(found):
+  names = [scores.name for scores in found.scores]
+  assert names == [
+    *("real", "tokens only", "replay", "random windows", "random orders"),
+    "queue-reactive",
+  ]
+  scores = {one.name: one for one in found.scores}
+  assert scores["real"].l1["mean"] == 0
+  assert scores["tokens only"].l1["mean"] < scores["random orders"].l1["mean"]
+  low, high = scores["replay"].l1_interval
+  assert low < scores["replay"].l1["mean"] < high
+  # As many blocks as the messages before a window have.
+  assert len(scores["replay"].blocks) == len(scores["replay"].divergence) == 2
+  assert len(scores["tokens only"].blocks) == 3
+  # Windows whose conditioning messages are in no real window: all of these.
+  assert scores["replay"].num_windows == len(found.windows)
+
+
+def test_the_numbers_are_fit_for_json_and_the_sequences_are_written(
+  found, tmp_path
+):
+  assert json.loads(json.dumps(found.summary()))["windows"] == 8
+  found.export(tmp_path / "out")
+  folders = sorted(path.name for path in (tmp_path / "out").iterdir())
+  assert folders == [
+    *("data_cond", "data_real", "gen_queue_reactive", "gen_random_orders"),
+    *("gen_random_windows", "gen_tokens_only"),
+  ]
+  assert len(list((tmp_path / "out" / "gen_tokens_only").iterdir())) == 16
+
+
+def test_the_report_is_one_file_with_all_tables(found, tmp_path):
+  pytest.importorskip("matplotlib")
+  evaluation_page.write(tmp_path / "page.html", found, command="evaluate <x>")
+  text = (tmp_path / "page.html").read_text()
+  assert "data:image/png;base64," in text
+  assert "queue-reactive" in text and "spread | time" in text
+  assert "evaluate &lt;x&gt;" in text
+  assert "http" not in text
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"test_from": "23:59:59"}, "test_from must lie within"),
+    ({"num_real": 10**6}, "are no window of"),
+    ({"test_from": "noon"}, "test_from is no time"),
+  ],
+)
+def test_a_day_without_such_windows_is_an_error(
+  stream, config, changes, message
+):
+  with pytest.raises(ValueError, match=message):
+    windows_lib.load(
+      stream, config=dataclasses.replace(config, **changes), visible=False
+    )
+
+
+def test_a_setting_that_is_none_is_an_error(config):
+  with pytest.raises(ValueError, match="generators = 'oracle' is none of"):
+    evaluation.EvaluationConfig(windows=config, generators=("oracle",))
+  with pytest.raises(ValueError, match="num_cond"):
+    dataclasses.replace(config, num_cond=0)
+
+
+def test_side_effects_without_a_message_change_the_book():
+  found = messages_lib.Collector(
+    lob.init(4), lob.PRESETS["continuous"], num_levels=2
+  )
+  limit = (types.OrderKind.LIMIT, types.Side.ASK, 10, 5)
+  found.add(1, (*limit, 1), is_silent=True)
+  found.add(2, (types.OrderKind.LIMIT, types.Side.ASK, 12, 5, 2))
+  m = found.messages()
+  assert len(m) == 1 and m.book.price[0, 0].tolist() == [10, 12]
