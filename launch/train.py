@@ -163,19 +163,21 @@ def _report(card) -> None:
     for name, nats in scores.items()
   ]
   common.print_table("validation", ("", "", "raw nats per order"), rows)
-  names = tuple(card["validation_nats_by_field"])
-  rows = [
-    (
-      f"{split} {market}",
-      f"{fields['orders']:,}",
-      f"{sum(fields[name] for name in names):.3f}",
-      *(f"{fields[name]:.3f}" for name in names),
-    )
+  scores = {
+    f"{split} {market}": fields
     for split, by_market in card["model_by_market"].items()
     for market, fields in by_market.items()
+  }
+  names = tuple(card["validation_nats_by_field"])
+  rows = [
+    ("orders", *(f"{fields['orders']:,}" for fields in scores.values())),
+    (
+      "nats",
+      *(f"{sum(f[name] for name in names):.3f}" for f in scores.values()),
+    ),
+    *((name, *(f"{f[name]:.3f}" for f in scores.values())) for name in names),
   ]
-  header = ("", "orders", "nats", *names)
-  common.print_table("the model", header, rows)
+  common.print_table("the model", ("", *scores), rows)
 
 
 if __name__ == "__main__":

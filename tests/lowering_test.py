@@ -4,6 +4,7 @@ At least nothing in them is for CPUs only: no callback, no primitive that other
 platforms lack.
 """
 
+import dataclasses
 import functools
 
 import jax
@@ -96,12 +97,14 @@ def test_reading_a_history_and_decoding():
 
 @pytest.mark.slow
 def test_a_chunk_of_a_simulation_with_agents():
+  # The alphabet that the small market has bins of.
+  model = dataclasses.replace(_MODEL, alphabet="mid")
   fns = sim.OrderModelFns(
-    functools.partial(lmm.next_order, config=_MODEL),
+    functools.partial(lmm.next_order, config=model),
     cache_axes=lmm.cache.AXES,
     align_cache=lmm.cache.align,
   )
-  params = random_params.params(_MODEL)
+  params = random_params.params(model)
   flow = sim.Flow(params, small_markets.tokenizer(50_000), fns)
   kinds = (agents.market_maker.make(volume=5, limit=50),)
   config = sim.SimConfig(

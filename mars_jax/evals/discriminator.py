@@ -18,7 +18,6 @@ MIN_PAIRS = 8  # Of real and generated sequences.
 LENGTH = 100  # Messages that are looked at at once.
 _WIDTHS = (32, 64)
 _HEADS = 8
-_EPOCHS = 60
 _BATCH = 128
 _LEARNING_RATE = 1e-3
 _DROPOUT = 0.5
@@ -58,6 +57,7 @@ def auc(
   *,
   seeds: int = 3,
   shuffles: bool = False,
+  epochs: int = 60,
 ) -> np.ndarray:
   """Returns the AUC on held-out sequences, of each seed.
 
@@ -68,6 +68,7 @@ def auc(
     real, generated: of the same starts, in the same order; 8 or more.
     seeds: of the parameters and the division, each a number.
     shuffles: whether the labels of the pairs are drawn by chance: the null.
+    epochs: of the training.
   """
   if len(real) != len(generated) or len(real) < MIN_PAIRS:
     raise ValueError(
@@ -76,11 +77,14 @@ def auc(
     )
   sides = [[inputs(m) for m in side] for side in (real, generated)]
   return np.array(
-    [_one_seed(*sides, seed=seed, shuffles=shuffles) for seed in range(seeds)]
+    [
+      _one_seed(*sides, seed=seed, shuffles=shuffles, epochs=epochs)
+      for seed in range(seeds)
+    ]
   )
 
 
-def _one_seed(real, generated, *, seed, shuffles) -> float:
+def _one_seed(real, generated, *, seed, shuffles, epochs) -> float:
   rng = np.random.default_rng(seed)
   pairs = list(zip(real, generated, strict=True))
   if shuffles:
@@ -99,7 +103,7 @@ def _one_seed(real, generated, *, seed, shuffles) -> float:
   params = _Network().init(key, data[0][0][:1], False)
   state = (params, _optimizer().init(params))
   best = (-1.0, 0.5)
-  for epoch in range(_EPOCHS):
+  for epoch in range(epochs):
     rows = rng.permutation(len(data[0][0]))
     rows = np.resize(rows, -(-len(rows) // _BATCH) * _BATCH)
     keys = jax.random.fold_in(key, epoch)

@@ -37,11 +37,11 @@ class Output:
   cancelled: jax.Array  # [T] lots taken off resting orders, untraded
   remaining: jax.Array  # [T] lots that rest of the order that it names
   is_crossed: jax.Array  # [T] bool, whether bids reach asks after it
-  place: types.Place  # [T], before it
+  place: types.Place | None  # [T], before it; None unless they are kept
   mid_before: jax.Array  # [T] ticks
   mid_after: jax.Array  # [T] ticks
   snapshot: types.Snapshot  # [T, 2, L], after it
-  depth: types.Depth  # [T, 2, C], after it
+  depth: types.Depth | None  # [T, 2, C], after it; None as above
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +80,7 @@ class Replayer:
     max_fills: int,
     grows: bool,
     stops: collections.abc.Sequence[int] = (),
+    keeps_places: bool = True,
   ):
     """Starts a replay.
 
@@ -92,11 +93,13 @@ class Replayer:
       grows: whether the capacity of the book, and `max_fills`, grow as needed.
         If not, the book counts what it has no room for.
       stops: numbers of events after which a chunk ends, ascending.
+      keeps_places: whether places and depths are kept, which cost as much as
+        the matching in a large book.
     """
     self.max_fills = max_fills
     self._stream, self._rules, self._grows = stream, rules, grows
     self._phase = phases(stream, rules)
-    self._num_levels = num_levels
+    self._num_levels, self._keeps_places = num_levels, keeps_places
     self._stops = [*map(int, stops)]
     gaps = np.diff([*self._stops[:1], *self._stops])
     # Chunks are padded to one size: as small as lets stops near each other be.
@@ -106,7 +109,8 @@ class Replayer:
     # A book as small as it may be is the quicker one: it begins so, and grows.
     self._capacity = exchange.book.price.shape[1]
     used = int((exchange.book.volume > 0).sum(axis=1).max())
-    self._exchange = _resize(exchange, min(max(used, _START), self._capacity))
+    start = min(max(GROWTH * used, _START), self._capacity)
+    self._exchange = _resize(exchange, start)
     zero = jnp.zeros([], exchange.book.price.dtype)
     self._mid = lob.mid(exchange.book, fallback=zero)
 
@@ -158,9 +162,10 @@ class Replayer:
       output.mid_after[-1] = self._mid
       output.snapshot.price[-1] = snapshot.price
       output.snapshot.volume[-1] = snapshot.volume
-      depth = lob.depth(book)
-      output.depth.volume[-1] = depth.volume
-      output.depth.orders[-1] = depth.orders
+      if self._keeps_places:
+        depth = lob.depth(book)
+        output.depth.volume[-1] = depth.volume
+        output.depth.orders[-1] = depth.orders
       outcome = jax.device_get(outcome)
     return Chunk(first, last, self._phase[first:last], output, outcome)
 
@@ -174,6 +179,7 @@ class Replayer:
         rules=self._rules,
         max_fills=self.max_fills,
         num_levels=self._num_levels,
+        keeps_places=self._keeps_places,
       )
       book = self._exchange.book
       own = book.price.shape[1]
@@ -183,7 +189,7 @@ class Replayer:
         self._grows or own < self._capacity
       ):
         larger = GROWTH * own
-        if not self._grows:
+        if own < self._capacity:
           larger = min(larger, self._capacity)
         self._exchange = _resize(self._exchange, larger)
       else:
@@ -234,15 +240,19 @@ def padded_orders(
 
 
 @functools.partial(
-  jax.jit, static_argnames=("rules", "max_fills", "num_levels")
+  jax.jit, static_argnames=("rules", "max_fills", "num_levels", "keeps_places")
 )
-def _replay_chunk(carry, orders, seconds, *, rules, max_fills, num_levels):
+def _replay_chunk(
+  carry, orders, seconds, *, rules, max_fills, num_levels, keeps_places
+):
   """Scans over orders and the seconds at which they came."""
 
   def step(carry, inputs):
     exchange, mid_before = carry
     order, now = inputs
-    place = lob.place(exchange.book, order, fallback=mid_before)
+    place = None
+    if keeps_places:
+      place = lob.place(exchange.book, order, fallback=mid_before)
     exchange, report = session.step(
       exchange, order, now, rules=rules, max_fills=max_fills
     )
@@ -263,7 +273,7 @@ def _replay_chunk(carry, orders, seconds, *, rules, max_fills, num_levels):
       mid_before=mid_before,
       mid_after=mid_after,
       snapshot=lob.snapshot(book, num_levels=num_levels),
-      depth=lob.depth(book),
+      depth=lob.depth(book) if keeps_places else None,
     )
     return (exchange, mid_after), output
 

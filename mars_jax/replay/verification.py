@@ -143,10 +143,7 @@ def verify(
   on_progress: collections.abc.Callable[[int], None] = lambda num_events: None,
 ) -> VerifyResult:
   """Replays a stream and compares, as `verify_and_record`, without records."""
-  result, _ = verify_and_record(
-    stream, truth, rules=rules, num_levels=1, on_progress=on_progress
-  )
-  return result
+  return _checked(stream, truth, rules, None, on_progress)[0]
 
 
 def verify_and_record(
@@ -177,6 +174,11 @@ def verify_and_record(
   Raises:
     ValueError: if there is no event.
   """
+  return _checked(stream, truth, rules, num_levels, on_progress)
+
+
+def _checked(stream, truth, rules, num_levels, on_progress):
+  """Verifies in wide enough numbers; no records without levels."""
   if not len(stream):
     raise ValueError(f"{stream.name}: no events to replay")
   began = time.time()
@@ -198,7 +200,7 @@ def verify_and_record(
 
 
 def _verify(stream, truth, rules, num_levels, on_progress):
-  """Replays and compares, in numbers that are wide enough."""
+  """Replays and compares."""
   result = VerifyResult(stream.name, len(stream))
   exchange, num_start = recorder.initial_exchange(
     stream, capacity=_CAPACITY, reference=truth.reference or 0
@@ -208,9 +210,10 @@ def _verify(stream, truth, rules, num_levels, on_progress):
     stream,
     exchange,
     rules=rules,
-    num_levels=max(num_shown, num_levels),
+    num_levels=max(num_shown, num_levels or 1),
     max_fills=_max_fills(truth),
     grows=True,
+    keeps_places=num_levels is not None,
   )
   result.add_comparisons(_compare_start(truth, exchange.book, num_start))
   on_progress(num_start)
@@ -221,7 +224,8 @@ def _verify(stream, truth, rules, num_levels, on_progress):
     result.add_chunk(chunk)
     result.add_comparisons(*_compare_chunk(truth, stream, chunk))
     fills.append(_fills(chunk))
-    parts.append(recorder.records(stream, chunk, num_levels=num_levels))
+    if num_levels is not None:
+      parts.append(recorder.records(stream, chunk, num_levels=num_levels))
     on_progress(chunk.last - chunk.first)
   held = [num_before for num_before, _, _ in result.auctions]
   resting = _resting_orders(replayer.exchange.book)
@@ -235,7 +239,7 @@ def _verify(stream, truth, rules, num_levels, on_progress):
   gaps = _gaps(stream, rules)
   result.gaps = int((gaps > _GAP).sum())
   result.longest_gap = float(gaps.max(initial=0))
-  return result, records_lib.concatenate(parts)
+  return result, records_lib.concatenate(parts) if parts else None
 
 
 def _compare_chunk(truth, stream, chunk):

@@ -11,6 +11,7 @@ import pytest
 from mars_jax import lmm
 from mars_jax.data import dataset as dataset_lib
 from mars_jax.feeds import registry
+from mars_jax.tokens import features
 from mars_jax.train import checkpoint
 from mars_jax.train import order_task
 from mars_jax.train import task
@@ -42,7 +43,7 @@ def folder(tmp_path_factory):
   """
   folder = tmp_path_factory.mktemp("evaluate")
   prepared_data.make(folder, num_days=2, num_orders=400, bme=True)
-  one, two = tiny_run.dataset().tokenizers.values()
+  one, two = _bins()
   for name, tokenizers in {
     "known": {"BME": one, "Bitstamp": two},
     "other": {"A": one, "B": two},
@@ -60,7 +61,9 @@ def folder(tmp_path_factory):
     folder / "run" / "checkpoints",
     max_to_keep=2,
     configs={"model": dataclasses.asdict(tiny_run.MODEL)},
-    tokenizers={"A": one, "B": two},
+    tokenizers={
+      name: features.bins_of(bins) for name, bins in (("A", one), ("B", two))
+    },
   ) as checkpointer:
     for step, factor in ((1, 1), (2, 0)):
       params = jax.tree.map(lambda x, f=factor: f * jnp.asarray(x), _params())

@@ -56,7 +56,7 @@ def test_the_result_is_that_of_the_trained_model(dataset, done, tmp_path):
     scores = markets[market]
     assert scores["orders"] == len(rows)
     assert scores["nats"] == pytest.approx(rows.sum(axis=1).mean(), rel=1e-5)
-    assert scores["price"] == pytest.approx(rows[:, 1].mean(), rel=1e-5)
+    assert scores["touch"] == pytest.approx(rows[:, 1].mean(), rel=1e-5)
   rows = np.concatenate(list(nats.values()))
   assert result["valid"]["orders"] == len(rows)
   assert result["valid"]["nats"] == pytest.approx(rows.sum(axis=1).mean())

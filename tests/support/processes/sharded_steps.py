@@ -90,7 +90,7 @@ def _restore_elsewhere(folder, state, data):
       folder,
       max_to_keep=1,
       configs={"model": model, "parallel": {"strategy": parallel}},
-      tokenizers=data.tokenizers,
+      tokenizers=order_task.TASK.bins(data, config=MODEL),
     ) as checkpointer:
       if parallel == "a":
         checkpointer.save(NUM_STEPS, state, {"next": 80})
