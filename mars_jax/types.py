@@ -44,8 +44,8 @@ NO_OWNER = -1  # The owner of an order without one, as in all feeds.
 NANOSECONDS = 1_000_000_000  # In a second.
 # Ticks, the largest price of an int32 book; the least is minus that.
 MAX_PRICE = 2**30 - 1
-DEPTH_CLASSES = 8  # Of `Depth`, C: the last begins at 4,096 ticks.
 MAX_PRICE_INT64 = 2**62 - 1  # The same of an int64 book.
+DEPTH_CLASSES = 8  # Of `Depth`, C: the last begins at 4,096 ticks.
 
 
 class Side:

@@ -67,14 +67,17 @@ class Windows:
   """The S windows of a day.
 
   Attributes:
-    stream: the day. rules: of its venue, to simulate by. config: how they were
-    cut. records: of the day's orders in continuous trading, to the last window.
-    num_past: records before the first window: what may be fitted to. starts:
-    `[S]`, records before each start. books: the book at each start, numpy
-    leaves `[S, 2, N]`. cond: the messages before each start. real: those after
-    it. num_truncated: resting orders, the farthest from the mid, for which the
-    books
-      had no room.
+    stream: the day.
+    rules: of its venue, to simulate by.
+    config: how they were cut.
+    records: of the day's orders in continuous trading, to the last window.
+    num_past: records before the first window: what may be fitted to.
+    starts: `[S]`, records before each start.
+    books: the book at each start, numpy leaves `[S, 2, N]`.
+    cond: the messages before each start.
+    real: those after it.
+    num_truncated: resting orders, the farthest from the mid, for which the
+      books had no room.
   """
 
   stream: events.EventStream

@@ -36,8 +36,7 @@ class DataConfig:
     train_fraction: share of the time span of the one day that is for training;
       the rest, at the end, is for validation. A data set has splits of its own.
     until: time of the one day, as HH:MM:SS; later orders are neither, and kept
-    for
-      a test. Empty for the whole day.
+      for a test. Empty for the whole day.
     book_capacity: orders that one side of the replayed book of the one day can
       hold.
   """

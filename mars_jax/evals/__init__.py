@@ -1,5 +1,9 @@
 """Scores of generated markets.
 
-messages   orders as messages with the book after each: what is compared
-lob_bench  the 24 scores of LOB-Bench, and their distances
+messages          orders as messages with the book after each: what is compared
+lob_bench         LOB-Bench's distances of real and generated messages
+lob_bench_scores  its 24 scores, of which these are
+microstructure    order kinds along the horizon, drift, memory, novelty
+discriminator     a network that separates generated messages from real ones
+export            sequences as files that LOB-Bench reads
 """

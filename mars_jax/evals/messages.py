@@ -96,9 +96,11 @@ class Collector:
     """Takes one order.
 
     Args:
-      time: nanoseconds since midnight. order: kind, side, price, volume and id;
-      a cancel of no order does nothing. reason: `types.Reason`, what became of
-      it. is_silent: whether it changes the book without a message, as a feed's
+      time: nanoseconds since midnight.
+      order: kind, side, price, volume and id; a cancel of no order does
+        nothing.
+      reason: `types.Reason`, what became of it.
+      is_silent: whether it changes the book without a message, as a feed's
         corrections of what is out of its view do.
     """
     kind, *_, order_id = order

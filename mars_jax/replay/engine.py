@@ -101,10 +101,10 @@ class Replayer:
     self._phase = phases(stream, rules)
     self._num_levels, self._keeps_places = num_levels, keeps_places
     self._stops = [*map(int, stops)]
-    gaps = np.diff([*self._stops[:1], *self._stops])
+    gaps = np.diff(self._stops)
     # Chunks are padded to one size: as small as lets stops near each other be.
     self._size = CHUNK
-    while len(gaps) > 1 and self._size > 2 * np.median(gaps[1:]):
+    while len(gaps) and self._size > 2 * np.median(gaps):
       self._size //= 2
     # A book as small as it may be is the quicker one: it begins so, and grows.
     self._capacity = exchange.book.price.shape[1]
@@ -228,7 +228,7 @@ def orders_of(
 
 
 def padded_orders(
-  stream: events.EventStream, start: int, end: int, *, size: int = CHUNK
+  stream: events.EventStream, start: int, end: int, *, size: int
 ) -> types.Order:
   """Returns events as orders, padded to `size` with `NONE`."""
   orders = orders_of(stream, slice(start, end))

@@ -96,7 +96,7 @@ def nearest(
 
 
 def _cancel(book, side, slot, *, is_found, price) -> types.Order:
-  """Returns a cancel of all of a slot; of nothing, at `price`, if not found."""
+  """Returns a cancel of a slot, or of nothing."""
   return types.Order(
     kind=jnp.int32(types.OrderKind.CANCEL),
     side=side,

@@ -138,8 +138,7 @@ def order(
 
   Args:
     tokenizer: its alphabet says what the symbols mean; each bin draws one of
-    the
-      values it was fitted to.
+      the values it was fitted to.
     key: typed PRNG key, consumed.
     plan: what to send.
     exchange: its book is that of this moment.

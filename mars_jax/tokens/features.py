@@ -2,7 +2,7 @@
 
 A token is the order and the book right after it: the binned volumes of the five
 best levels of each side, the mid-price change, and the time. The model predicts
-the index of the order that follows.
+the order that follows.
 
 Added to the paper's: how far each level is from the mid. Without it the model
 cannot tell an order that improves the best price from one that trades, nor a

@@ -7,11 +7,10 @@ from there, so that nothing of it is lost (`log_code`):
   touch     a new order crosses the best price of the other side, improves its
             own, joins it, or stays behind; a cancel is at the best or behind
   bucket    how far: ticks beyond the other side's best, better than its own
-  best,
-            or behind it; of a cancel, price levels behind the best one
-  place     which of the values of that bucket volume    lots; or all that there
-  is: of the order that a cancel names, of what
-            an order that crosses can trade with; with a rest, the lots of that
+            best, or behind it; of a cancel, price levels behind the best one
+  place     which of the values of that bucket
+  volume    lots; or all that there is: of the order that a cancel names, of
+            what an order that crosses can trade with; with a rest, its lots
   queue     of a cancel, which order of the level: how many are younger; of an
             order that crosses, whether there is a rest, which stays in the book
   interval  microseconds since the order before
@@ -64,8 +63,7 @@ def encode(
 
   Args:
     tokenizer: a `features.Tokenizer`, of which the bins of volumes and
-    intervals
-      are used.
+      intervals are used.
     order: leaves `[...]`.
     place: of each in the book that it met, leaves `[...]`.
     mid: not used.
@@ -102,7 +100,7 @@ def encode(
     jnp.where(is_cancel, younger, has_rest.astype(jnp.int32)),
     bins_lib.encode(tokenizer.interval, interval),
   ]
-  return jnp.stack(jnp.broadcast_arrays(*fields), axis=-1).astype(jnp.int32)
+  return jnp.stack(fields, axis=-1)
 
 
 def mirror(symbols: jax.Array) -> jax.Array:

@@ -46,7 +46,7 @@ def encode(
     bins_lib.encode(tokenizer.volume, order.volume),
     bins_lib.encode(tokenizer.interval, interval),
   ]
-  return jnp.stack(jnp.broadcast_arrays(*fields), axis=-1).astype(jnp.int32)
+  return jnp.stack(fields, axis=-1)
 
 
 def pack(fields: jax.Array) -> jax.Array:

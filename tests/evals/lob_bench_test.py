@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from mars_jax.evals import lob_bench
+from mars_jax.evals import lob_bench_scores
 from tests.support.evals import made_up_messages
 
 # (L1, Wasserstein) by peernagy/lob_bench at 276baf3, of what `_sequences`
@@ -55,8 +56,8 @@ def test_a_score_is_that_of_the_benchmark(sequences, name):
 
 
 def test_there_are_24_scores():
-  assert len(lob_bench.SCORES) == 21
-  assert len(lob_bench.CONDITIONAL_SCORES) == 3
+  assert len(lob_bench_scores.SCORES) == 21
+  assert len(lob_bench_scores.CONDITIONAL_SCORES) == 3
 
 
 def test_sequences_are_no_way_from_themselves_in_any_order(sequences):

@@ -14,7 +14,7 @@ import matplotlib.figure
 import numpy as np
 
 from mars_jax.apps import evaluation
-from mars_jax.evals import lob_bench
+from mars_jax.evals import lob_bench_scores
 from mars_jax.evals import messages as messages_lib
 from mars_jax.utils import files
 
@@ -82,7 +82,7 @@ def write(
         for s in found.scores
       ),
     )
-    for name in (*lob_bench.SCORES, *lob_bench.CONDITIONAL_SCORES)
+    for name in (*lob_bench_scores.SCORES, *lob_bench_scores.CONDITIONAL_SCORES)
   ]
   names = ("", *(s.name for s in found.scores))
   body = [
@@ -153,7 +153,7 @@ def _figure(found: evaluation.Evaluation) -> matplotlib.figure.Figure:
     axis.set(title=title, xlabel="messages from the start", ylim=(0, None))
   sequences = {"real": found.windows.real, **found.messages}
   for axis, (name, title) in zip(axes[1], _DISTRIBUTIONS.items(), strict=True):
-    _distribution(axis, sequences, lob_bench.SCORES[name].values)
+    _distribution(axis, sequences, lob_bench_scores.SCORES[name].values)
     axis.set(title=title)
   axes[0, 0].legend(frameon=False, fontsize=8)
   for axis in axes.ravel():
