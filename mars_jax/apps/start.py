@@ -223,7 +223,7 @@ def load_start(
     flow = sim.Flow(model.params, tokenizer, order_model_fns(model.config))
     cache = _read(model, tokens)
   small = lob.resize(book, int(book_capacity * _FILL))
-  market = _market(
+  market = market_after(
     past,
     lob.resize(small, book_capacity),
     reference=past.mid_before[0] if reference is None else reference,
@@ -297,8 +297,21 @@ RESAMPLED = sim.OrderModelFns(_resample)
 """Draws from the orders that are its parameters, symbols `[T, F]`."""
 
 
-def _market(past, book, *, reference, next_id) -> sim.MarketState:
-  """Returns the market after the past, with the simulated book."""
+def market_after(
+  past: records_lib.Records,
+  book: lob.Book,
+  *,
+  reference: int,
+  next_id: int,
+) -> sim.MarketState:
+  """Returns the market after the past, with the simulated book.
+
+  Args:
+    past: the day's orders up to then.
+    book: after them, with room for more.
+    reference: ticks, the previous close.
+    next_id: of the next order that may rest.
+  """
   market = sim.MarketState(
     clock=time_of_day.timestamps(past.time[-1]),
     exchange=session.init(book, reference=reference),

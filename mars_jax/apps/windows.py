@@ -15,10 +15,10 @@ from mars_jax import lob
 from mars_jax import records as records_lib
 from mars_jax import replay
 from mars_jax import sim
+from mars_jax.apps import start as start_lib
 from mars_jax.evals import messages as messages_lib
 from mars_jax.feeds import events
 from mars_jax.lob import rules as rules_lib
-from mars_jax.lob import session
 from mars_jax.replay import engine
 from mars_jax.tokens import features
 from mars_jax.utils import checks
@@ -96,19 +96,17 @@ class Windows:
 
   def markets(self) -> sim.MarketState:
     """Returns the markets at the starts, leaves `[S, ...]`."""
-    last = self.starts - 1
-    exchange = jax.vmap(
-      lambda book: session.init(book, reference=self.records.mid_before[0])
-    )(self.books)
-    market = sim.MarketState(
-      clock=time_of_day.timestamps(self.records.time[last]),
-      exchange=exchange,
-      mid=self.records.mid_after[last],
-      open_mid=np.full(len(self), self.records.mid_before[0]),
-      next_id=np.full(len(self), self.stream.order_id.max() + 1, np.int32),
-      traded=np.zeros(len(self), np.int32),
-    )
-    return jax.tree.map(jnp.asarray, market)
+    next_id = self.stream.order_id.max() + 1
+    markets = [
+      start_lib.market_after(
+        self.records[:start],
+        jax.tree.map(lambda leaf, i=i: leaf[i], self.books),
+        reference=self.records.mid_before[0],
+        next_id=next_id,
+      )
+      for i, start in enumerate(self.starts.tolist())
+    ]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *markets)
 
 
 def load(
@@ -175,7 +173,8 @@ def load(
     records=records_lib.concatenate([past, rest]),
     num_past=len(past),
     starts=len(past) + np.array(starts),
-    books=_uncounted(books),
+    # They count from here on.
+    books=books.replace(counts=np.zeros_like(books.counts)),
     cond=[messages[i : i + config.num_cond] for i in firsts],
     real=[messages[i + config.num_cond : i + size] for i in firsts],
     num_truncated=int(dropped.sum()),
@@ -198,9 +197,10 @@ def _continuous(stream, rules, begin: int) -> tuple[int, int]:
 
 def _messages(stream, first, last, book, config):
   """Returns the messages of events, and the event of each."""
-  rules = dataclasses.replace(lob.PRESETS[stream.rules], lot=1)
   found = messages_lib.Collector(
-    jax.device_get(book), rules, num_levels=config.num_levels
+    jax.device_get(book),
+    replay.feed_rules(stream),
+    num_levels=config.num_levels,
   )
   rows = slice(first, last)
   columns = (
@@ -216,11 +216,6 @@ def _messages(stream, first, last, book, config):
   messages = found.messages()
   event_of = first + np.searchsorted(counts, np.arange(len(messages)), "right")
   return messages, event_of
-
-
-def _uncounted(books: lob.Book) -> lob.Book:
-  """Returns books that count from here on."""
-  return books.replace(counts=np.zeros_like(books.counts))
 
 
 def tokens(

@@ -5,23 +5,25 @@ Real and generated orders become the same thing, messages as in LOBSTER's files
 """
 
 import collections.abc
-import dataclasses
 
 import jax
 import numpy as np
+from flax import struct
 
 from mars_jax import lob
 from mars_jax import types
+from mars_jax.feeds import lobster
 from mars_jax.lob import rules as rules_lib
 from mars_jax.replay import order_messages
 
 NO_PRICE = (
   100_000_000  # Ticks of a level that is not there: an ask's; or minus.
 )
-NEW, REDUCE, DELETE, EXECUTE = 1, 2, 3, 4  # The kinds, as LOBSTER numbers them.
+NEW, REDUCE = lobster.NEW, lobster.REDUCE
+DELETE, EXECUTE = lobster.DELETE, lobster.EXECUTE
 
 
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class Messages:
   """Successive messages, `[M]`.
 
@@ -49,13 +51,7 @@ class Messages:
 
   def __getitem__(self, rows: slice | np.ndarray) -> "Messages":
     """Returns some of the rows."""
-    fields = dataclasses.fields(self)
-    return Messages(
-      **{
-        f.name: jax.tree.map(lambda x: x[rows], getattr(self, f.name))
-        for f in fields
-      }
-    )
+    return jax.tree.map(lambda leaf: leaf[rows], self)
 
   @property
   def is_two_sided(self) -> bool:

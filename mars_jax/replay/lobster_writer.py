@@ -9,6 +9,7 @@ show all, and begin with what rests at the start: as new orders of that time.
 A tick is written as a cent and a lot as a share, whatever they are worth.
 """
 
+import collections.abc
 import pathlib
 import re
 
@@ -104,26 +105,43 @@ class Writer:
 
   def _write(self, kind, order_id, size, side, price):
     """Writes a message and the book after it."""
-    seconds, rest = divmod(self._time, types.NANOSECONDS)
-    direction = 1 if side == types.Side.BID else -1
     message, book = self._files
-    message.write(
-      f"{seconds}.{rest:09},{kind},{order_id},{size},{price * _UNITS},"
-      f"{direction}\n"
+    message.write(message_line(self._time, kind, order_id, size, price, side))
+    asks, bids = (
+      self._messages.levels(side, self._num_levels)
+      for side in (types.Side.ASK, types.Side.BID)
     )
-    levels = [self._levels(side) for side in (types.Side.ASK, types.Side.BID)]
-    book.write(
-      ",".join(
-        f"{price},{volume}"
-        for both in zip(*levels, strict=True)
-        for price, volume in both
-      )
-      + "\n"
-    )
+    book.write(book_line(*(self._padded(levels) for levels in (asks, bids))))
 
-  def _levels(self, side):
-    """Returns (price, volume) of the best levels, in file units."""
-    found = self._messages.levels(side, self._num_levels)
-    shown = [(price * _UNITS, volume) for price, volume in found]
-    empty = -_EMPTY if side == types.Side.BID else _EMPTY
-    return shown + [(empty, 0)] * (self._num_levels - len(shown))
+  def _padded(self, levels):
+    """Returns levels, and levels that are not there."""
+    return levels + [(0, 0)] * (self._num_levels - len(levels))
+
+
+def message_line(
+  time: int, kind: int, order_id: int, size: int, price: int, side: int
+) -> str:
+  """Returns the line of a message, with ticks as prices."""
+  seconds, rest = divmod(time, types.NANOSECONDS)
+  direction = 1 if side == types.Side.BID else -1
+  return (
+    f"{seconds}.{rest:09},{kind},{order_id},{size},{price * _UNITS},"
+    f"{direction}\n"
+  )
+
+
+def book_line(
+  asks: collections.abc.Iterable[tuple[int, int]],
+  bids: collections.abc.Iterable[tuple[int, int]],
+) -> str:
+  """Returns the line of a book.
+
+  Args:
+    asks, bids: (ticks, lots) of as many levels of each side, best first; of
+      one that is not there the volume is 0.
+  """
+  cells = []
+  for both in zip(asks, bids, strict=True):
+    for (price, volume), empty in zip(both, (_EMPTY, -_EMPTY), strict=True):
+      cells += [price * _UNITS if volume else empty, volume]
+  return ",".join(map(str, cells)) + "\n"

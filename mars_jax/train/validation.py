@@ -110,7 +110,7 @@ def within_nats(
   """
   scores = {}
   for market in dataset.markets:
-    train = _training_records(dataset, market)
+    train = _records(dataset, market, "train")
     parts = dataset.market_parts(split, market)
     spans = _thinned(list(_spans(parts, 1)), max_orders)
     if not train or not spans:
@@ -127,11 +127,11 @@ def within_nats(
   return scores
 
 
-def _training_records(dataset, market) -> list[records_lib.Records]:
-  """Returns the training records of a market, by part."""
+def _records(dataset, market, split) -> list[records_lib.Records]:
+  """Returns the records of a split, by part."""
   return [
     part.day.read(max(part.start - 1, 0), part.stop)
-    for part in dataset.market_parts("train", market)
+    for part in dataset.market_parts(split, market)
     if part.stop > max(part.start, 1)
   ]
 
@@ -186,14 +186,7 @@ def zero_intelligence_nats(
   Raises:
     ValueError: if there is no limit order to train on, or no time passes.
   """
-  train, scored = (
-    [
-      part.day.read(max(part.start - 1, 0), part.stop)
-      for part in dataset.market_parts(name, market)
-      if part.stop > max(part.start, 1)
-    ]
-    for name in ("train", split)
-  )
+  train, scored = (_records(dataset, market, s) for s in ("train", split))
   tokenizer = dataset.tokenizers["mid"][market]
   edges = np.abs(tokenizer.price.edges)
   # Twice as far as the bins tell apart; the last edges may be of empty ones.
