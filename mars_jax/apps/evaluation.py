@@ -34,7 +34,6 @@ from mars_jax.evals import microstructure
 from mars_jax.feeds import events
 from mars_jax.tokens import encoding
 from mars_jax.utils import checks
-from mars_jax.utils import time_of_day
 
 GENERATORS = (
   *("tokens only", "replay", "random windows", "random orders"),
@@ -53,7 +52,6 @@ class EvaluationConfig:
     discriminator_seeds: of the network that tells real from generated; 0 for
       none.
     bootstrap: resamples of the interval of L1; 0 for none.
-    warmup_s: seconds of the day's start that random windows are not taken from.
     seed: of the futures.
   """
 
@@ -62,7 +60,6 @@ class EvaluationConfig:
   generators: tuple[str, ...] = GENERATORS
   discriminator_seeds: int = 3
   bootstrap: int = 200
-  warmup_s: int = 60
   seed: int = 0
 
   def __post_init__(self):
@@ -71,7 +68,6 @@ class EvaluationConfig:
       0,
       discriminator_seeds=self.discriminator_seeds,
       bootstrap=self.bootstrap,
-      warmup_s=self.warmup_s,
     )
     for name in self.generators:
       checks.one_of("generators", name, GENERATORS)
@@ -186,51 +182,33 @@ def evaluate(
     ValueError: if the day has no such windows, or the model no bins for it.
   """
   windows = windows_lib.load(stream, config=config.windows, visible=visible)
-  past = windows.records[: windows.num_past]
   if model is None:
-    tokenizer = encoding.fit(past)
+    tokenizer = encoding.fit(windows.records[: windows.num_past])
   else:
     tokenizer = model.tokenizer(stream.market)
-  before = _before(stream, config, visible=visible)
+  encoded = encoding.encode(tokenizer, windows.records)
   scored, kept = [], {}
 
-  def add(name, messages, real, counts=(0, 0)):
-    scores = _score(name, messages, real, before.real, counts, config)
+  def add(name, messages, rows, num_dropped=0):
+    real = [windows.real[i] for i in rows]
+    scores = _score(name, messages, real, windows.earlier, num_dropped, config)
     scored.append(scores)
     on_scores(scores)
 
-  add("real", windows.real, windows.real)
-  makers = {
-    "tokens only": lambda key: rollouts.of_real_orders(
-      windows, tokenizer, key, visible=visible
-    ),
-    "random orders": lambda key: rollouts.of_random_orders(
-      windows, tokenizer, key, visible=visible
-    ),
-    "queue-reactive": lambda key: rollouts.of_queue_reactive(
-      windows, tokenizer, key, visible=visible
-    ),
-    "model": lambda key: rollouts.of_model(
-      windows, model, key, visible=visible
-    ),
-  }
+  every = range(len(windows))
+  add("real", windows.real, every)
   for name in config.generators:
     if name == "model" and model is None:
       continue
     if name == "replay":
-      rows = _apart(windows)
-      messages = rollouts.of_replay(windows)
-      add(name, [messages[i] for i in rows], [windows.real[i] for i in rows])
+      rows, again = _apart(windows), rollouts.of_replay(windows)
+      add(name, [again[i] for i in rows], rows)
       continue
-    if name == "random windows":
-      messages = rollouts.of_other_windows(windows, before, config.seed)
-      add(name, messages, windows.real)
-    else:
-      found = makers[name](jax.random.key(config.seed))
-      messages = found.messages
-      counts = found.num_dropped, found.num_emptied
-      add(name, messages, windows.real, counts)
-    kept[name] = messages
+    found = _continue(
+      name, windows, encoded, tokenizer, model, config.seed, visible
+    )
+    kept[name] = found.messages
+    add(name, found.messages, every, found.num_dropped)
   null = []
   if config.discriminator_seeds and len(windows) >= discriminator.MIN_PAIRS:
     last = kept[next(reversed(kept))] if kept else windows.real
@@ -241,20 +219,22 @@ def evaluate(
   return Evaluation(windows, config, scored, kept, null, card)
 
 
-def _before(stream, config, *, visible) -> windows_lib.Windows:
-  """Returns windows of the same day before the scored ones."""
-  begin = time_of_day.parse_clock(config.windows.test_from, named="test_from")
-  past = stream[: int(np.searchsorted(stream.time, begin))]
-  first = past.time[past.is_market_event][0]
-  first = int(first) + config.warmup_s * 10**9
-  size = config.windows.num_cond + config.windows.num_real
-  earlier = dataclasses.replace(
-    config.windows,
-    test_from=time_of_day.clock_text(first),
-    stride=size,
-    max_windows=0,
+def _continue(name, windows, encoded, tokenizer, model, seed, visible):
+  """Returns the futures of all windows by a generator."""
+  if name == "random windows":
+    messages = rollouts.of_other_windows(windows, seed)
+    return rollouts.Generated(messages, num_dropped=0)
+  key = jax.random.key(seed)
+  if name == "model":
+    return rollouts.of_model(windows, encoded, model, key, visible=visible)
+  if name == "tokens only":
+    return rollouts.of_real_orders(
+      windows, encoded, tokenizer, key, visible=visible
+    )
+  by_state = name == "queue-reactive"
+  return rollouts.of_past_orders(
+    windows, encoded, tokenizer, key, by_state=by_state, visible=visible
   )
-  return windows_lib.load(past, config=earlier, visible=visible)
 
 
 def _apart(windows: windows_lib.Windows) -> list[int]:
@@ -264,17 +244,17 @@ def _apart(windows: windows_lib.Windows) -> list[int]:
   before a window would be the real window before it.
   """
   config = windows.config
-  step = -(-(config.num_cond + config.num_real) // config.stride)
+  step = -(-config.size // config.stride)
   return list(range(0, len(windows), step))
 
 
-def _score(name, messages, real, past, counts, config) -> Scores:
+def _score(name, messages, real, past, num_dropped, config) -> Scores:
   """Returns the scores of one generator."""
   lacking = [m for m in messages if not len(m)]
   if lacking:
     raise ValueError(f"{name}: {len(lacking)} futures have no message")
   plain = lob_bench.score(real, messages)
-  given = lob_bench.score_conditional(real, messages)
+  every = {**plain, **lob_bench.score_conditional(real, messages)}
   seeds = config.discriminator_seeds
   auc = []
   if seeds and name != "real" and len(real) >= discriminator.MIN_PAIRS:
@@ -289,12 +269,11 @@ def _score(name, messages, real, past, counts, config) -> Scores:
     num_windows=len(messages),
     l1=lob_bench.summary(plain, "l1"),
     wasserstein=lob_bench.summary(plain, "wasserstein"),
-    l1_24=lob_bench.summary({**plain, **given}, "l1"),
-    wasserstein_24=lob_bench.summary({**plain, **given}, "wasserstein"),
+    l1_24=lob_bench.summary(every, "l1"),
+    wasserstein_24=lob_bench.summary(every, "wasserstein"),
     l1_interval=interval,
     by_score={
-      key: (apart.l1, apart.wasserstein)
-      for key, apart in {**plain, **given}.items()
+      key: (apart.l1, apart.wasserstein) for key, apart in every.items()
     },
     divergence=lob_bench.divergence(real, messages, config.block).tolist(),
     auc=auc,
@@ -302,7 +281,7 @@ def _score(name, messages, real, past, counts, config) -> Scores:
     drift=microstructure.drift(messages),
     sign_memory=microstructure.sign_memory(messages).tolist(),
     novelty=microstructure.novelty(messages, past),
-    num_dropped=counts[0],
+    num_dropped=num_dropped,
     num_emptied=sum(not m.is_two_sided for m in messages),
     num_crossed=microstructure.num_crossed(messages),
   )

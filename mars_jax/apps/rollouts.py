@@ -13,21 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from mars_jax import lmm
-from mars_jax import records as records_lib
 from mars_jax import sim
 from mars_jax.apps import start as start_lib
 from mars_jax.apps import windows as windows_lib
 from mars_jax.baselines import queue_reactive
 from mars_jax.evals import messages as messages_lib
-from mars_jax.tokens import encoding
 from mars_jax.tokens import features
 from mars_jax.utils import progress
 from mars_jax.utils import time_of_day
 
 _CHUNK = 128  # Events of each future in one compiled call.
-_SPARE = (
-  1.1  # Orders to simulate for each message wanted, since some make none.
-)
+_SPARE = 1.1  # Orders for each message wanted, since some make none.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,23 +32,19 @@ class Generated:
 
   Attributes:
     messages: of each, as many as the window's real ones unless it fell short.
-    records: of each, whole.
     num_dropped: orders for which a book had no room, of all.
-    num_emptied: futures whose book lacked a side at some time.
   """
 
   messages: list[messages_lib.Messages]
-  records: list[records_lib.Records]
   num_dropped: int
-  num_emptied: int
 
 
 def of_model(
   windows: windows_lib.Windows,
+  encoded: features.TokenFeatures,
   model: lmm.Model,
   key: jax.Array,
   *,
-  num_messages: int | None = None,
   visible: bool = True,
 ) -> Generated:
   """Simulates a model from each start.
@@ -60,27 +52,26 @@ def of_model(
   Args:
     windows: S windows; the model reads as many orders as their messages to
       condition on are.
+    encoded: the tokens of the windows' records, by the model's bins.
     model: has bins for the market.
     key: typed PRNG key, consumed.
-    num_messages: of each future; as many as the real ones if None.
     visible: whether to show the progress.
   """
-  tokenizer = model.tokenizer(windows.stream.market)
-  encoded = encoding.encode(tokenizer, windows.records)
   length = min(windows.config.num_cond, int(windows.starts.min()))
   seen = windows_lib.tokens(windows, encoded, length)
   earlier = jax.tree.map(lambda leaf: leaf[:, :-1], seen)
   cache = _read(model.params, earlier, config=model.config)
   flow = sim.Flow(
-    model.params, tokenizer, start_lib.order_model_fns(model.config)
+    model.params,
+    model.tokenizer(windows.stream.market),
+    start_lib.order_model_fns(model.config),
   )
-  return _simulate(
-    windows, flow, key, _last(seen), cache, num_messages, visible=visible
-  )
+  return _simulate(windows, encoded, flow, key, cache, visible=visible)
 
 
 def of_real_orders(
   windows: windows_lib.Windows,
+  encoded: features.TokenFeatures,
   tokenizer: features.Tokenizer,
   key: jax.Array,
   *,
@@ -89,20 +80,22 @@ def of_real_orders(
   """Plays the real orders from each start by their symbols.
 
   No model can do better than its alphabet: this is what is lost by it.
+
+  Args:
+    windows: S windows.
+    encoded: the tokens of their records.
+    tokenizer: that encoded them.
+    key: typed PRNG key, consumed.
+    visible: whether to show the progress.
   """
-  encoded = encoding.encode(tokenizer, windows.records)
-  num_events = _num_events(windows, None)
-  rows = windows.starts[:, None] + np.arange(num_events + 1)
+  rows = windows.starts[:, None] + np.arange(_num_events(windows) + 1)
   rows = np.minimum(rows, len(windows.records) - 1)
-  seen = windows_lib.tokens(windows, encoded, 1)
-  flow = sim.Flow((), tokenizer, _SCRIPTED)
   return _simulate(
     windows,
-    flow,
+    encoded,
+    sim.Flow((), tokenizer, _SCRIPTED),
     key,
-    _last(seen),
     jnp.zeros(len(windows), jnp.int32),
-    None,
     context=encoded.symbols[rows],
     visible=visible,
   )
@@ -118,50 +111,42 @@ def _scripted(params, key, inputs, cache):
 _SCRIPTED = sim.OrderModelFns(_scripted)
 
 
-def of_random_orders(
+def of_past_orders(
   windows: windows_lib.Windows,
+  encoded: features.TokenFeatures,
   tokenizer: features.Tokenizer,
   key: jax.Array,
   *,
+  by_state: bool,
   visible: bool = True,
 ) -> Generated:
-  """Draws orders from before the windows, without a memory."""
-  encoded = encoding.encode(tokenizer, windows.records)
-  flow = sim.Flow(
-    jnp.asarray(encoded.symbols[: windows.num_past]),
-    tokenizer,
-    start_lib.RESAMPLED,
-  )
-  token = _last(windows_lib.tokens(windows, encoded, 1))
-  return _simulate(windows, flow, key, token, (), None, visible=visible)
+  """Draws orders from before the windows, without a memory.
 
-
-def of_queue_reactive(
-  windows: windows_lib.Windows,
-  tokenizer: features.Tokenizer,
-  key: jax.Array,
-  *,
-  visible: bool = True,
-) -> Generated:
-  """Draws those that met a book in the same state."""
-  encoded = encoding.encode(tokenizer, windows.records)
+  Args:
+    windows, encoded, tokenizer, key, visible: as of `of_real_orders`.
+    by_state: whether an order is one that met a book in the same state
+      (`queue_reactive`), or any.
+  """
   past = jax.tree.map(lambda leaf: leaf[: windows.num_past], encoded)
-  flow = sim.Flow(queue_reactive.fit(past), tokenizer, _QUEUE_REACTIVE)
-  token = _last(windows_lib.tokens(windows, encoded, 1))
-  return _simulate(windows, flow, key, token, (), None, visible=visible)
+  if by_state:
+    flow = sim.Flow(queue_reactive.fit(past), tokenizer, _QUEUE_REACTIVE)
+  else:
+    symbols = jnp.asarray(past.symbols)
+    flow = sim.Flow(symbols, tokenizer, start_lib.RESAMPLED)
+  return _simulate(windows, encoded, flow, key, (), visible=visible)
 
 
 _QUEUE_REACTIVE = sim.OrderModelFns(queue_reactive.next_order)
 
 
 def of_other_windows(
-  windows: windows_lib.Windows, others: windows_lib.Windows, seed: int
+  windows: windows_lib.Windows, seed: int
 ) -> list[messages_lib.Messages]:
   """Returns random earlier windows in place of the futures."""
   rng = np.random.default_rng(seed)
-  picked = rng.integers(0, len(others), len(windows))
+  picked = rng.integers(0, len(windows.earlier), len(windows))
   return [
-    _moved(others.real[i], cond)
+    _moved(windows.earlier[i], cond)
     for i, cond in zip(picked, windows.cond, strict=True)
   ]
 
@@ -187,14 +172,9 @@ def _read(params, tokens, *, config):
   return jax.vmap(read, out_axes=lmm.cache.AXES)(tokens)
 
 
-def _last(tokens: features.TokenFeatures) -> features.TokenFeatures:
-  """Returns the last token of each row."""
-  return jax.tree.map(lambda leaf: jnp.asarray(leaf[:, -1]), tokens)
-
-
-def _num_events(windows, num_messages) -> int:
-  wanted = num_messages or windows.config.num_real
-  return int(wanted * _SPARE) + 1
+def _num_events(windows) -> int:
+  """Returns how many orders give the messages wanted."""
+  return int(windows.config.num_real * _SPARE) + 1
 
 
 def _observe(state: sim.SimState, event: sim.Event):
@@ -203,55 +183,46 @@ def _observe(state: sim.SimState, event: sim.Event):
 
 
 def _simulate(
-  windows, flow, key, token, cache, num_messages, *, context=None, visible
+  windows, encoded, flow, key, cache, *, context=None, visible
 ) -> Generated:
   """Simulates each window from its start."""
   config = sim.SimConfig(rules=windows.rules)
-  starts = sim.Start(windows.markets(), token, cache)
-  keys = sim.trajectory_keys(key, len(windows))
-  begun = sim.init_each(flow, keys, starts, config=config, context=context)
-  num_events = _num_events(windows, num_messages)
-  kept = []
-  with progress.bar("simulate", num_events, visible=visible) as show:
-    for after, events in sim.run(
-      flow,
-      begun,
-      observe_fn=_observe,
-      config=config,
-      max_events=-(-num_events // _CHUNK) * _CHUNK,
-      chunk=_CHUNK,
-    ):
-      kept.append(events)
-      last = after
-      show(min(len(kept) * _CHUNK, num_events), "")
-    dropped = np.asarray(last.market.exchange.book.dropped)
-  events = jax.tree.map(lambda *x: np.concatenate(x, axis=1), *kept)
-  each = [
-    jax.tree.map(lambda x, i=i: x[i], events) for i in range(len(windows))
-  ]
-  start_mids = np.asarray(starts.market.mid).tolist()
-  found = [
-    sim.to_records(one, start_mid=mid)
-    for one, mid in zip(each, start_mids, strict=True)
-  ]
-  wanted = num_messages or windows.config.num_real
-  messages = [
-    _messages_of(windows, i, one, wanted) for i, one in enumerate(each)
-  ]
-  return Generated(
-    messages=messages,
-    records=found,
-    num_dropped=int(dropped.sum()),
-    num_emptied=sum(not m.is_two_sided for m in messages),
+  last = jax.tree.map(
+    lambda leaf: jnp.asarray(leaf[windows.starts - 1]), encoded
   )
+  starts = sim.Start(windows.markets(), last, cache)
+  keys = sim.trajectory_keys(key, len(windows))
+  state = sim.init_each(flow, keys, starts, config=config, context=context)
+  num_events = _num_events(windows)
+  chunks = sim.run(
+    flow,
+    state,
+    observe_fn=_observe,
+    config=config,
+    max_events=-(-num_events // _CHUNK) * _CHUNK,
+    chunk=_CHUNK,
+  )
+  kept, dropped = [], None
+  with progress.bar("simulate", num_events, visible=visible) as show:
+    for state, events in chunks:
+      kept.append(events)
+      dropped = np.asarray(state.market.exchange.book.dropped)
+      show(min(len(kept) * _CHUNK, num_events), "")
+  events = jax.tree.map(lambda *x: np.concatenate(x, axis=1), *kept)
+  messages = [
+    _messages_of(windows, i, jax.tree.map(lambda x, i=i: x[i], events))
+    for i in range(len(windows))
+  ]
+  return Generated(messages, int(dropped.sum()))
 
 
-def _messages_of(windows, index, events, count) -> messages_lib.Messages:
+def _messages_of(windows, index, events) -> messages_lib.Messages:
   """Returns the first messages of a future."""
   book = jax.tree.map(lambda x: x[index], windows.books)
   found = messages_lib.Collector(
     book, windows.rules, num_levels=windows.config.num_levels
   )
+  count = windows.config.num_real
   order, report = events.order, events.report
   columns = (order.kind, order.side, order.price, order.volume, order.id)
   times = time_of_day.nanoseconds(events.time)

@@ -1,11 +1,12 @@
 """Windows of a real day: where futures start, and what came.
 
-A day is replayed up to a time and on from there. Windows of so many messages to
-condition on and as many to compare with are cut from what follows, every so
-many messages, as LOB-Bench's are; each has the market at its start.
+A day is replayed once, up to a time and on from there. Windows of so many
+messages to condition on and as many to compare with are cut from what follows,
+every so many messages, as LOB-Bench's are; each has the market at its start.
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from mars_jax import lob
 from mars_jax import records as records_lib
 from mars_jax import replay
 from mars_jax import sim
+from mars_jax import types
 from mars_jax.apps import start as start_lib
 from mars_jax.evals import messages as messages_lib
 from mars_jax.feeds import events
@@ -39,6 +41,7 @@ class WindowsConfig:
     num_levels: price levels of the books that are compared.
     book_capacity: orders that one side of a simulated book can hold.
     replay_capacity: the same of the replayed day.
+    warmup_s: seconds of the day's start that no earlier window is taken from.
   """
 
   test_from: str
@@ -49,6 +52,7 @@ class WindowsConfig:
   num_levels: int = 10
   book_capacity: int = 1024
   replay_capacity: int = 4096
+  warmup_s: int = 60
 
   def __post_init__(self):
     checks.at_least(
@@ -59,7 +63,12 @@ class WindowsConfig:
       num_levels=self.num_levels,
       book_capacity=self.book_capacity,
     )
-    checks.at_least(0, max_windows=self.max_windows)
+    checks.at_least(0, max_windows=self.max_windows, warmup_s=self.warmup_s)
+
+  @property
+  def size(self) -> int:
+    """Messages of a window."""
+    return self.num_cond + self.num_real
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +85,7 @@ class Windows:
     books: the book at each start, numpy leaves `[S, 2, N]`.
     cond: the messages before each start.
     real: those after it.
+    earlier: the messages that follow, in windows side by side before the first.
     num_truncated: resting orders, the farthest from the mid, for which the
       books had no room.
   """
@@ -89,6 +99,7 @@ class Windows:
   books: lob.Book
   cond: list[messages_lib.Messages]
   real: list[messages_lib.Messages]
+  earlier: list[messages_lib.Messages]
   num_truncated: int
 
   def __len__(self) -> int:
@@ -123,28 +134,26 @@ def load(
     visible: whether to show the replay's progress.
 
   Raises:
-    ValueError: if there is no window after `test_from`, or nothing before it.
+    ValueError: if there is no window after `test_from`, or none before it.
   """
-  rules = lob.PRESETS[stream.rules]
   begin = time_of_day.parse_clock(config.test_from, named="test_from")
-  first, last = _continuous(stream, rules, begin)
+  first, last = _continuous(stream, begin)
+  opens = int(stream.time[stream.is_market_event][0])
+  warm, end = _continuous(stream, opens + config.warmup_s * types.NANOSECONDS)
   with progress.replay_bar(last, visible=visible) as on_progress:
-    past, book = replay.replay(
-      stream[:first],
-      lob.init(config.replay_capacity),
+    play = functools.partial(
+      replay.replay,
       num_levels=features.SNAPSHOT_LEVELS,
       on_progress=on_progress,
     )
+    start, book = play(stream[:warm], lob.init(config.replay_capacity))
+    before, _ = _messages(stream, warm, min(end, first), book, config)
+    earlier = _cut(stream, before, config.size, config)
+    past, book = play(stream[warm:first], book)
     messages, event_of = _messages(stream, first, last, book, config)
-    size = config.num_cond + config.num_real
-    firsts = np.arange(0, len(messages) - size + 1, config.stride)
-    firsts = firsts[: config.max_windows or None]
-    if not len(firsts):
-      raise ValueError(
-        f"{stream.name}: {len(messages):,} messages from {config.test_from} on"
-        f" are no window of {size:,}: give an earlier test_from, or fewer"
-        " messages"
-      )
+    firsts = _cut(stream, messages, config.stride, config)[
+      : config.max_windows or None
+    ]
     # A start is between two orders, never inside one that trades.
     stops = event_of[firsts + config.num_cond - 1] + 1
     starts, books = [], []
@@ -155,41 +164,54 @@ def load(
         jax.device_get(lob.resize(exchange.book, config.book_capacity))
       )
 
-    end = int(event_of[firsts[-1] + size - 1]) + 1
-    rest, _ = replay.replay(
-      stream[first:end],
-      book,
-      num_levels=features.SNAPSHOT_LEVELS,
-      on_progress=on_progress,
-      stops=stops - first,
-      on_stop=on_stop,
+    end = int(event_of[firsts[-1] + config.size - 1]) + 1
+    rest, _ = play(
+      stream[first:end], book, stops=stops - first, on_stop=on_stop
     )
   books = jax.tree.map(lambda *x: np.stack(x), *books)
   dropped = books.dropped - int(book.dropped)
+  num_past = len(start) + len(past)
+
+  def real(messages, firsts):
+    return [messages[i + config.num_cond : i + config.size] for i in firsts]
+
   return Windows(
     stream=stream,
-    rules=rules,
+    rules=lob.PRESETS[stream.rules],
     config=config,
-    records=records_lib.concatenate([past, rest]),
-    num_past=len(past),
-    starts=len(past) + np.array(starts),
+    records=records_lib.concatenate([start, past, rest]),
+    num_past=num_past,
+    starts=num_past + np.array(starts),
     # They count from here on.
     books=books.replace(counts=np.zeros_like(books.counts)),
     cond=[messages[i : i + config.num_cond] for i in firsts],
-    real=[messages[i + config.num_cond : i + size] for i in firsts],
+    real=real(messages, firsts),
+    earlier=real(before, earlier),
     num_truncated=int(dropped.sum()),
   )
 
 
-def _continuous(stream, rules, begin: int) -> tuple[int, int]:
+def _cut(stream, messages, stride, config) -> np.ndarray:
+  """Returns the first message of each window."""
+  firsts = np.arange(0, len(messages) - config.size + 1, stride)
+  if not len(firsts):
+    raise ValueError(
+      f"{stream.name}: {len(messages):,} messages before or after test_from ="
+      f" {config.test_from} are no window of {config.size:,}: give another"
+      " test_from, or fewer messages"
+    )
+  return firsts
+
+
+def _continuous(stream, begin: int) -> tuple[int, int]:
   """Returns the first event from a time, and the last."""
   first = int(np.searchsorted(stream.time, begin))
-  phase = engine.phases(stream, rules)
+  phase = engine.phases(stream, lob.PRESETS[stream.rules])
   is_other = phase[first:] != rules_lib.Phase.CONTINUOUS
   if first in (0, len(stream)) or is_other[0]:
     raise ValueError(
       f"{stream.name}: test_from must lie within continuous trading, with"
-      " orders before and after it"
+      " orders before and after it, and later than the warm-up"
     )
   last = first + int(np.argmax(is_other)) if is_other.any() else len(stream)
   return first, last

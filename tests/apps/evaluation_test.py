@@ -45,6 +45,7 @@ def config(stream):
     max_windows=8,
     book_capacity=128,
     replay_capacity=128,
+    warmup_s=1,
   )
 
 
@@ -90,30 +91,44 @@ def test_real_orders_through_the_default_alphabet_are_themselves(windows):
   """Where every volume has a symbol, only times are drawn."""
   tokenizer = encoding.fit(windows.records, "touch")
   found = rollouts.of_real_orders(
-    windows, tokenizer, jax.random.key(0), visible=False
+    windows,
+    encoding.encode(tokenizer, windows.records),
+    tokenizer,
+    jax.random.key(0),
+    visible=False,
   )
   for real, ours in zip(windows.real, found.messages, strict=True):
     for name in ("kind", "size", "price", "side"):
       np.testing.assert_array_equal(getattr(ours, name), getattr(real, name))
     np.testing.assert_array_equal(ours.book.volume, real.book.volume)
-  assert (found.num_dropped, found.num_emptied) == (0, 0)
+  assert found.num_dropped == 0
+  assert all(m.is_two_sided for m in found.messages)
 
 
 def test_through_bins_against_the_mid_they_are_not(windows):
   """The paper's alphabet loses what orders do to the book."""
   tokenizer = encoding.fit(windows.records, "mid")
   found = rollouts.of_real_orders(
-    windows, tokenizer, jax.random.key(0), visible=False
+    windows,
+    encoding.encode(tokenizer, windows.records),
+    tokenizer,
+    jax.random.key(0),
+    visible=False,
   )
   apart = lob_bench.score(windows.real, found.messages)
   assert lob_bench.summary(apart, "l1")["mean"] > 0.05
 
 
-@pytest.mark.parametrize("make", ["of_random_orders", "of_queue_reactive"])
-def test_orders_of_before_make_futures(windows, make):
+@pytest.mark.parametrize("by_state", [False, True])
+def test_orders_of_before_make_futures(windows, by_state):
   tokenizer = encoding.fit(windows.records[: windows.num_past])
-  found = getattr(rollouts, make)(
-    windows, tokenizer, jax.random.key(0), visible=False
+  found = rollouts.of_past_orders(
+    windows,
+    encoding.encode(tokenizer, windows.records),
+    tokenizer,
+    jax.random.key(0),
+    by_state=by_state,
+    visible=False,
   )
   assert {len(m) for m in found.messages} == {_REAL}
   for real, m, cond in zip(
@@ -139,7 +154,6 @@ def found(stream, config):
     block=20,
     discriminator_seeds=0,
     bootstrap=20,
-    warmup_s=1,
   )
   return evaluation.evaluate(stream, None, config=settings, visible=False)
 
