@@ -1,8 +1,54 @@
-"""The script that scores futures, as its user runs it."""
+"""The script that scores futures, on the demo model, as its user runs it."""
+
+import json
+import subprocess
+import sys
 
 import pytest
 
+from tests.support import paths
 from tests.support.processes import scripts
+
+_SMALL = "--cond=300 --messages=100 --block=50 --windows=8 --seeds=0"
+
+
+@pytest.mark.slow
+def test_the_demo_model_is_scored_beside_its_brackets(
+  bitstamp_sample, tmp_path
+):
+  out, export = tmp_path / "realism", tmp_path / "sequences"
+  # Not by `scripts`: a real day is slow without compiler optimizations.
+  result = subprocess.run(
+    [
+      *(sys.executable, "launch/evaluate.py", f"--data={bitstamp_sample}"),
+      *("--test_from=03:01:20", *_SMALL.split()),
+      *(f"--out={out}", f"--export={export}"),
+    ],
+    cwd=paths.ROOT,
+    capture_output=True,
+    text=True,
+    timeout=300,
+  )
+  assert result.returncode == 0, result.stderr
+  found = json.loads(out.with_suffix(".json").read_text())
+  scores = {one["name"]: one for one in found["scores"]}
+  assert list(scores) == [
+    *("real", "tokens only", "replay", "random windows", "random orders"),
+    *("queue-reactive", "model"),
+  ]
+  model = scores["model"]
+  assert model["num_windows"] == found["windows"] == 8
+  assert 0 < model["l1"]["mean"] < 0.5
+  assert model["num_crossed"] == 0
+  assert scores["tokens only"]["l1"]["mean"] < model["l1"]["mean"]
+  # Orders trade as seldom as in truth, and the spread stays what it is.
+  spreads = [block["spread"] for block in scores["real"]["blocks"]]
+  for block, spread in zip(model["blocks"], spreads, strict=True):
+    assert abs(block["spread"] / spread - 1) < 0.5
+  assert "<table>" in out.with_suffix(".html").read_text()
+  assert out.with_suffix(".png").stat().st_size > 10_000
+  assert len(list((export / "gen_model").iterdir())) == 16
+  assert "queue-reactive" in result.stdout
 
 
 @pytest.mark.slow
