@@ -13,6 +13,12 @@ but to compare with.
   python launch/evaluate.py --data=bitstamp-sample --test_from=02:56:20
   python launch/evaluate.py --config=configs/evaluate_goog.py --out=out/goog
 
+With --long_minutes it also simulates minutes to hours from --test_from on, and
+scores these futures' bars: stylized facts, the MarS paper's Table 7, stability.
+
+  python launch/evaluate.py --data=DAY --checkpoint=out/x --test_from=13:58 \
+      --long_minutes=120 --long_starts=1 --long_futures=32
+
 With --config it trains first, as that file says, and then evaluates. Without
 --checkpoint it takes the model that ships with the package.
 
@@ -34,6 +40,9 @@ from mars_jax import demo
 from mars_jax import feeds
 from mars_jax import lmm
 from mars_jax.apps import evaluation
+from mars_jax.apps import long_futures
+from mars_jax.apps import long_starts
+from mars_jax.apps import long_tables
 from mars_jax.apps import windows as windows_lib
 from mars_jax.apps.report import evaluation_page
 from mars_jax.feeds import registry
@@ -74,6 +83,16 @@ _LEVELS = flags.DEFINE_integer("levels", 10, "Price levels to compare.", 1)
 _CAPACITY = flags.DEFINE_integer(
   "book_capacity", 1024, "Orders that one side of a simulated book holds.", 16
 )
+_LONG_MINUTES = flags.DEFINE_float(
+  "long_minutes", 0.0, "Horizon of the long futures; 0 for none.", 0
+)
+_LONG_STARTS = flags.DEFINE_integer(
+  "long_starts", 1, "Of these, the first at --test_from.", 1
+)
+_LONG_FUTURES = flags.DEFINE_integer(
+  "long_futures", 32, "Of each of these starts.", 1
+)
+_BAR_S = flags.DEFINE_float("bar_s", 60.0, "Seconds of a bar of these.")
 _SEED = flags.DEFINE_integer("seed", 0, "The same seed gives the same futures.")
 _OUT = flags.DEFINE_string("out", "out/realism", "Path of the outputs.")
 _EXPORT = flags.DEFINE_string(
@@ -149,12 +168,31 @@ def _settings():
     block=_BLOCK.value,
     discriminator_seeds=_SEEDS.value,
     seed=_SEED.value,
+    long=_long_config(test_from),
   )
   return model, path, config
 
 
+def _long_config(test_from: str) -> long_futures.LongConfig | None:
+  """Returns the settings of long futures; None for none."""
+  if not _LONG_MINUTES.value:
+    return None
+  return long_futures.LongConfig(
+    starts=long_starts.StartsConfig(
+      test_from=test_from,
+      seconds=60 * _LONG_MINUTES.value,
+      num_starts=_LONG_STARTS.value,
+      bar_s=_BAR_S.value,
+      num_levels=_LEVELS.value,
+      book_capacity=_CAPACITY.value,
+    ),
+    num_futures=_LONG_FUTURES.value,
+    seed=_SEED.value,
+  )
+
+
 def _print(found: evaluation.Evaluation) -> None:
-  """Prints the scores, a column for each generator."""
+  """Prints the scores, and those of the long futures."""
   rows = evaluation.rows(found.scores)
   columns = list(zip(*rows, strict=True))
   common.print_table(
@@ -165,6 +203,11 @@ def _print(found: evaluation.Evaluation) -> None:
       for name, column in zip(evaluation.HEADER[1:], columns[1:], strict=True)
     ],
   )
+  if found.long is not None:
+    common.CONSOLE.print(long_tables.about(found.long))
+    for table in long_tables.tables(found.long):
+      common.print_table(table.title, table.header, table.rows)
+      common.CONSOLE.print(table.note)
 
 
 if __name__ == "__main__":

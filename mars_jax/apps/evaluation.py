@@ -24,6 +24,7 @@ import jax
 import numpy as np
 
 from mars_jax import lmm
+from mars_jax.apps import long_futures
 from mars_jax.apps import rollouts
 from mars_jax.apps import windows as windows_lib
 from mars_jax.evals import discriminator
@@ -53,6 +54,7 @@ class EvaluationConfig:
       none.
     bootstrap: resamples of the interval of L1; 0 for none.
     seed: of the futures.
+    long: futures of minutes to hours beside these; None for none.
   """
 
   windows: windows_lib.WindowsConfig
@@ -61,6 +63,7 @@ class EvaluationConfig:
   discriminator_seeds: int = 3
   bootstrap: int = 200
   seed: int = 0
+  long: long_futures.LongConfig | None = None
 
   def __post_init__(self):
     checks.at_least(1, block=self.block)
@@ -125,6 +128,7 @@ class Evaluation:
     messages: {generator: its messages}, of the generators of all windows.
     null_auc: of the discriminator with shuffled labels, by seed.
     card: of the model, if there is one.
+    long: the scores of long futures, if asked for.
   """
 
   windows: windows_lib.Windows
@@ -133,6 +137,7 @@ class Evaluation:
   messages: dict[str, list[messages_lib.Messages]]
   null_auc: list[float]
   card: dict[str, Any] | None
+  long: long_futures.LongFutures | None = None
 
   def summary(self) -> dict[str, Any]:
     """Returns all numbers, fit for JSON."""
@@ -143,6 +148,7 @@ class Evaluation:
       "truncated": self.windows.num_truncated,
       "null_auc": self.null_auc,
       "scores": [dataclasses.asdict(scores) for scores in self.scores],
+      "long": None if self.long is None else self.long.summary(),
     }
 
   def export(self, folder: pathlib.Path | str) -> None:
@@ -216,7 +222,10 @@ def evaluate(
       windows.real, last, seeds=config.discriminator_seeds, shuffles=True
     ).tolist()
   card = None if model is None else model.card
-  return Evaluation(windows, config, scored, kept, null, card)
+  long = None
+  if config.long is not None:
+    long = long_futures.run(stream, model, config=config.long, visible=visible)
+  return Evaluation(windows, config, scored, kept, null, card, long)
 
 
 def _continue(name, windows, encoded, tokenizer, model, seed, visible):

@@ -58,14 +58,8 @@ def of_model(
     visible: whether to show the progress.
   """
   length = min(windows.config.num_cond, int(windows.starts.min()))
-  seen = windows_lib.tokens(windows, encoded, length)
-  earlier = jax.tree.map(lambda leaf: leaf[:, :-1], seen)
-  cache = _read(model.params, earlier, config=model.config)
-  flow = sim.Flow(
-    model.params,
-    model.tokenizer(windows.stream.market),
-    start_lib.order_model_fns(model.config),
-  )
+  cache = read(model, windows_lib.tokens(windows, encoded, length))
+  flow = model_flow(model, windows.stream.market)
   return _simulate(windows, encoded, flow, key, cache, visible=visible)
 
 
@@ -128,12 +122,33 @@ def of_past_orders(
       (`queue_reactive`), or any.
   """
   past = jax.tree.map(lambda leaf: leaf[: windows.num_past], encoded)
-  if by_state:
-    flow = sim.Flow(queue_reactive.fit(past), tokenizer, _QUEUE_REACTIVE)
-  else:
-    symbols = jnp.asarray(past.symbols)
-    flow = sim.Flow(symbols, tokenizer, start_lib.RESAMPLED)
+  flow = past_flow(past, tokenizer, by_state=by_state)
   return _simulate(windows, encoded, flow, key, (), visible=visible)
+
+
+def model_flow(model: lmm.Model, market: str) -> sim.Flow:
+  """Returns a model's order flow, with a market's bins."""
+  fns = start_lib.order_model_fns(model.config)
+  return sim.Flow(model.params, model.tokenizer(market), fns)
+
+
+def past_flow(
+  past: features.TokenFeatures,
+  tokenizer: features.Tokenizer,
+  *,
+  by_state: bool,
+) -> sim.Flow:
+  """Returns the order flow that draws from past orders.
+
+  Args:
+    past: their tokens.
+    tokenizer: that encoded them.
+    by_state: see `of_past_orders`.
+  """
+  if by_state:
+    return sim.Flow(queue_reactive.fit(past), tokenizer, _QUEUE_REACTIVE)
+  symbols = jnp.asarray(past.symbols)
+  return sim.Flow(symbols, tokenizer, start_lib.RESAMPLED)
 
 
 _QUEUE_REACTIVE = sim.OrderModelFns(queue_reactive.next_order)
@@ -160,6 +175,12 @@ def _moved(messages, cond):
   """Returns messages at times that follow those conditioned on."""
   shift = cond.time[-1] - messages.time[0]
   return dataclasses.replace(messages, time=messages.time + shift)
+
+
+def read(model: lmm.Model, seen: features.TokenFeatures) -> lmm.KvCache:
+  """Returns the caches after tokens `[S, T]` but the last."""
+  earlier = jax.tree.map(lambda leaf: leaf[:, :-1], seen)
+  return _read(model.params, earlier, config=model.config)
 
 
 @functools.partial(jax.jit, static_argnames="config")

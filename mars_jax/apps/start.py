@@ -297,6 +297,33 @@ RESAMPLED = sim.OrderModelFns(_resample)
 """Draws from the orders that are its parameters, symbols `[T, F]`."""
 
 
+def markets_after(
+  records: records_lib.Records,
+  starts: np.ndarray,
+  books: lob.Book,
+  *,
+  next_id: int,
+) -> sim.MarketState:
+  """Returns the markets at moments of a day, `[S, ...]`.
+
+  Args:
+    records: the day's orders.
+    starts: `[S]`, orders before each moment.
+    books: at these moments, leaves `[S, 2, N]`.
+    next_id: of the next order that may rest.
+  """
+  markets = [
+    market_after(
+      records[:start],
+      jax.tree.map(lambda leaf, i=i: leaf[i], books),
+      reference=records.mid_before[0],
+      next_id=next_id,
+    )
+    for i, start in enumerate(starts.tolist())
+  ]
+  return jax.tree.map(lambda *leaves: jnp.stack(leaves), *markets)
+
+
 def market_after(
   past: records_lib.Records,
   book: lob.Book,

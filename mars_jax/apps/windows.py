@@ -9,7 +9,6 @@ import dataclasses
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from mars_jax import lob
@@ -107,17 +106,12 @@ class Windows:
 
   def markets(self) -> sim.MarketState:
     """Returns the markets at the starts, leaves `[S, ...]`."""
-    next_id = self.stream.order_id.max() + 1
-    markets = [
-      start_lib.market_after(
-        self.records[:start],
-        jax.tree.map(lambda leaf, i=i: leaf[i], self.books),
-        reference=self.records.mid_before[0],
-        next_id=next_id,
-      )
-      for i, start in enumerate(self.starts.tolist())
-    ]
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *markets)
+    return start_lib.markets_after(
+      self.records,
+      self.starts,
+      self.books,
+      next_id=self.stream.order_id.max() + 1,
+    )
 
 
 def load(
@@ -137,9 +131,9 @@ def load(
     ValueError: if there is no window after `test_from`, or none before it.
   """
   begin = time_of_day.parse_clock(config.test_from, named="test_from")
-  first, last = _continuous(stream, begin)
+  first, last = continuous(stream, begin)
   opens = int(stream.time[stream.is_market_event][0])
-  warm, end = _continuous(stream, opens + config.warmup_s * types.NANOSECONDS)
+  warm, end = continuous(stream, opens + config.warmup_s * types.NANOSECONDS)
   with progress.replay_bar(last, visible=visible) as on_progress:
     play = functools.partial(
       replay.replay,
@@ -203,8 +197,18 @@ def _cut(stream, messages, stride, config) -> np.ndarray:
   return firsts
 
 
-def _continuous(stream, begin: int) -> tuple[int, int]:
-  """Returns the first event from a time, and the last."""
+def continuous(stream, begin: int) -> tuple[int, int]:
+  """Returns the first and last event of a phase.
+
+  From a time on.
+
+  Args:
+    stream: the day.
+    begin: nanoseconds since midnight.
+
+  Raises:
+    ValueError: if the time is not within continuous trading.
+  """
   first = int(np.searchsorted(stream.time, begin))
   phase = engine.phases(stream, lob.PRESETS[stream.rules])
   is_other = phase[first:] != rules_lib.Phase.CONTINUOUS

@@ -6,8 +6,6 @@ the same code. (`apps.report.bars` has the bars of the clock, open to close, of
 one simulation: for pictures.)
 """
 
-import dataclasses
-
 import jax
 import numpy as np
 from flax import struct
@@ -39,7 +37,7 @@ class Orders:
   book_orders: jax.Array  # orders in the whole book
 
 
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class Bars:
   """K bars of each of P paths, float `[P, K]`; NaN after a path's end.
 
@@ -85,7 +83,7 @@ class Bars:
 
   def __getitem__(self, index) -> "Bars":
     """Returns some of the paths, or of their bars."""
-    return Bars(**{name: x[index] for name, x in vars(self).items()})
+    return jax.tree.map(lambda leaf: leaf[index], self)
 
   @property
   def is_known(self) -> np.ndarray:

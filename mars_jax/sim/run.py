@@ -146,8 +146,9 @@ def run(
   Args:
     flow: the order flow.
     state: of B markets, as `init_many` or an earlier `run` gives it.
-    until: the end, in market time: no order comes after it. Trajectories that
-      reach it wait for the others. None for the end of the exchange's day.
+    until: the end, in market time: no order comes after it. Leaves `[]`, or
+      `[B]` for one of each trajectory. Trajectories that reach it wait for the
+      others. None for the end of the exchange's day.
     observe_fn: `(state, event) -> tree`, what to keep of each event; one
       function for all calls, since another one is another program to compile.
     config: static.
@@ -176,6 +177,8 @@ def run(
   state = jax.tree.map(jnp.copy, _resume_program(flow.fns)(state))
   progress = _Progress(state, until, max_events)
   until = clock.add(clock.never(), -1) if until is None else until
+  num_trajectories = state.num_events.shape
+  until = jax.tree.map(lambda x: jnp.broadcast_to(x, num_trajectories), until)
   done, is_over = 0, False
   while not is_over:
     size = chunk if max_events is None else min(chunk, max_events - done)
@@ -204,15 +207,16 @@ class _Progress:
     shares = [float(is_over)]
     if self._max_events is not None:
       shares.append(done / self._max_events)
-    if self._end is not None and self._end > self._begin:
-      passed = self._time(state) - self._begin
-      shares.append(float(passed / (self._end - self._begin)))
+    if self._end is not None and (self._end > self._begin).any():
+      length = self._end - self._begin
+      passed = (self._time(state) - self._begin) / np.maximum(length, 1)
+      shares.append(float(np.where(length > 0, passed, 1).min()))
     return min(max(shares), 1.0), self._num(state) - self._num_before
 
   @staticmethod
-  def _time(state) -> int:
-    """Returns the time that all trajectories have reached."""
-    return time_of_day.nanoseconds(state.market.clock).min()
+  def _time(state) -> np.ndarray:
+    """Returns the time that each trajectory has reached."""
+    return time_of_day.nanoseconds(state.market.clock)
 
   @staticmethod
   def _num(state) -> int:
@@ -247,7 +251,7 @@ def _chunk_program(fns, config, num_events, observe_fn, mesh):
     observe_fn=observe_fn,
   )
   axes = state_lib.state_axes(fns)
-  many = jax.vmap(one, (None, axes, None), (axes, 0))
+  many = jax.vmap(one, (None, axes, 0), (axes, 0))
   if mesh is not None:
     whole = jax.sharding.PartitionSpec()
     cut = jax.sharding.PartitionSpec(mesh.axis_names[0])
@@ -259,7 +263,7 @@ def _chunk_program(fns, config, num_events, observe_fn, mesh):
     many = jax.shard_map(
       many,
       mesh=mesh,
-      in_specs=(whole, specs, whole),
+      in_specs=(whole, specs, cut),
       out_specs=(specs, cut),
       check_vma=False,
     )

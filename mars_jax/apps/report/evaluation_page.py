@@ -14,6 +14,9 @@ import matplotlib.figure
 import numpy as np
 
 from mars_jax.apps import evaluation
+from mars_jax.apps import long_futures
+from mars_jax.apps import long_tables
+from mars_jax.apps.report import long_figure
 from mars_jax.evals import lob_bench_scores
 from mars_jax.evals import messages as messages_lib
 from mars_jax.utils import files
@@ -70,9 +73,6 @@ def write(
     command: that made it, to be shown.
   """
   windows = found.windows
-  picture = io.BytesIO()
-  _figure(found).savefig(picture, format="png")
-  encoded = base64.b64encode(picture.getvalue()).decode()
   null = f"{np.mean(found.null_auc):.2f}" if found.null_auc else "not been run"
   by_score = [
     (
@@ -86,13 +86,15 @@ def write(
   ]
   names = ("", *(s.name for s in found.scores))
   body = [
-    f'<img alt="the main figures" src="data:image/png;base64,{encoded}">',
+    _picture(_figure(found), "the main figures"),
     "<h2>All generators</h2>",
     _table(evaluation.HEADER, evaluation.rows(found.scores)),
     f"<p>{_LEGEND.format(null=null)}</p>",
     "<h2>Score by score: L1 / Wasserstein</h2>",
     _table(names, by_score),
   ]
+  if found.long is not None:
+    body += _long_section(found.long)
   if found.card is not None:
     card = json.dumps(found.card, indent=1, default=str)
     body += ["<h2>Model card</h2>", f"<pre>{html.escape(card)}</pre>"]
@@ -115,6 +117,30 @@ def write(
 def draw(path: pathlib.Path, found: evaluation.Evaluation) -> None:
   """Writes the main picture as a PNG."""
   _figure(found).savefig(path)
+
+
+def _picture(figure: matplotlib.figure.Figure, text: str) -> str:
+  """Returns a figure as an image within the page."""
+  picture = io.BytesIO()
+  figure.savefig(picture, format="png")
+  encoded = base64.b64encode(picture.getvalue()).decode()
+  return f'<img alt="{text}" src="data:image/png;base64,{encoded}">'
+
+
+def _long_section(found: long_futures.LongFutures) -> list[str]:
+  """Returns the section of long futures."""
+  body = [
+    "<h2>Long futures</h2>",
+    f"<p>{html.escape(long_tables.about(found))}</p>",
+    _picture(long_figure.draw(found, colors=_COLORS), "long futures"),
+  ]
+  for table in long_tables.tables(found):
+    body += [
+      f"<h3>{html.escape(table.title)}</h3>",
+      f"<p>{html.escape(table.note)}</p>",
+      _table(table.header, table.rows),
+    ]
+  return body
 
 
 def _table(header, rows) -> str:
