@@ -72,6 +72,23 @@ def test_trajectories_end_at_their_own_time_and_then_stay(alone):
 
 
 @pytest.mark.slow
+def test_each_trajectory_may_have_its_own_end(alone):
+  ends = np.full(noisy_market.NUM, noisy_market.UNTIL, np.int32)
+  ends[[1, 4]] = 101, 102
+  event, num_events, *_ = noisy_market.run(
+    noisy_market.keys_of_starts()[0], noisy_market.starts()[0], ends
+  )
+  together = alone[0][0]
+  times = time_of_day.nanoseconds(together.time)
+  is_in_time = times <= ends[:, None].astype(np.int64) * types.NANOSECONDS
+  expected = (together.is_event & is_in_time).sum(axis=1)
+  np.testing.assert_array_equal(num_events[:, -1], expected)
+  assert (expected[[1, 4]] < together.is_event[[1, 4]].sum(axis=1)).all()
+  for b, count in enumerate(expected):
+    np.testing.assert_array_equal(event.mid[b, :count], together.mid[b, :count])
+
+
+@pytest.mark.slow
 def test_trajectories_on_eight_devices_are_those_on_one(
   alone, tmp_path_factory
 ):
