@@ -263,15 +263,20 @@ def _caches(model, starts, encoded, num_futures):
 
 
 @functools.lru_cache
-def _observer(num_levels: int):
-  """Returns the `observe_fn`, the same for the same levels."""
-  return functools.partial(_observe, num_levels=num_levels)
+def _observer(num_levels: int, num_classes: int):
+  """Returns the `observe_fn`, the same one for the same numbers."""
+  return functools.partial(
+    _observe, num_levels=num_levels, num_classes=num_classes
+  )
 
 
-def _observe(state: sim.SimState, event: sim.Event, *, num_levels: int):
+def _observe(
+  state: sim.SimState, event: sim.Event, *, num_levels: int, num_classes: int
+) -> market_bars.Orders:
   """Returns what the bars take of an event; the time as a pair."""
   book = state.market.exchange.book
   best = jax.tree.map(lambda x: x[:, 0], event.snapshot)
+  near = jax.tree.map(lambda x: x[:, :num_classes], event.depth)
   levels = lob.snapshot(book, num_levels=num_levels)
   is_buy = event.order.side == types.Side.BID
   prices = event.place.best
@@ -289,8 +294,8 @@ def _observe(state: sim.SimState, event: sim.Event, *, num_levels: int):
     bid=best.price[types.Side.BID],
     is_two_sided=(best.volume > 0).all(),
     level_volume=levels.volume.sum(dtype=jnp.int32),
-    book_volume=event.depth.volume.sum(dtype=jnp.int32),
-    book_orders=event.depth.orders.sum(dtype=jnp.int32),
+    book_volume=near.volume.sum(dtype=jnp.int32),
+    book_orders=near.orders.sum(dtype=jnp.int32),
   )
 
 
@@ -316,7 +321,7 @@ def _simulate(name, flow, starts, encoded, cache, config, visible) -> Paths:
       flow,
       before,
       time_of_day.timestamps(end),
-      observe_fn=_observer(cut.num_levels),
+      observe_fn=_observer(cut.num_levels, starts.num_classes),
       config=sim.SimConfig(rules=rules),
       # Whole chunks: less would be another program.
       max_events=math.ceil(most / _CHUNK) * _CHUNK,

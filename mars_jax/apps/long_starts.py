@@ -5,6 +5,8 @@ time of day, others are spread over the rest of the day.
 """
 
 import dataclasses
+import functools
+import math
 
 import jax
 import numpy as np
@@ -34,7 +36,8 @@ class StartsConfig:
       rest of the day is shorter than the horizon, over that rest.
     bar_s: seconds of a bar.
     num_levels: price levels whose volume is compared.
-    book_capacity: orders that one side of a simulated book can hold.
+    book_capacity: orders that one side of a simulated book can hold. It starts
+      with the best ones, three quarters of that, to have room for more.
     replay_capacity: the same of the replayed day.
     warmup_s: seconds of the day's start that its own range is without.
   """
@@ -81,6 +84,8 @@ class Starts:
     real: its bars from each start to the horizon or its end, S paths.
     num_truncated: resting orders, the farthest from the mid, for which the
       books had no room.
+    num_classes: of distance from the best (`types.Depth`) within which a book
+      is compared: those that no truncated book lacks.
   """
 
   stream: events.EventStream
@@ -93,6 +98,7 @@ class Starts:
   day: market_bars.Bars
   real: market_bars.Bars
   num_truncated: int
+  num_classes: int
 
   def __len__(self) -> int:
     return len(self.starts)
@@ -138,9 +144,10 @@ def load(
 
   def on_stop(num_orders, exchange):
     starts.append(num_orders)
-    books.append(
-      jax.device_get(lob.resize(exchange.book, config.book_capacity))
+    small = lob.resize(
+      exchange.book, int(config.book_capacity * start_lib.FILL)
     )
+    books.append(jax.device_get(lob.resize(small, config.book_capacity)))
 
   with progress.replay_bar(last, visible=visible) as on_progress:
     records, book = replay.replay(
@@ -154,14 +161,16 @@ def load(
   if not starts[0]:
     raise ValueError(f"{stream.name}: no order before {config.test_from}")
   books = jax.tree.map(lambda *x: np.stack(x), *books)
-  truncated = books.dropped - int(book.dropped)
+  truncated = np.maximum(books.dropped - int(book.dropped), 0)
+  num_classes = _num_classes(books, truncated)
   rows = np.array(starts)
   opens = records.time[0] + config.warmup_s * types.NANOSECONDS
   warm = min(int(np.searchsorted(records.time, opens)), rows[0])
   end = int(records.time[-1])
   length = config.bar_s * types.NANOSECONDS
   whole = int((end - records.time[warm]) // length) + 1
-  real = [_bars(records, row, config.num_bars, config) for row in starts]
+  bars = functools.partial(_bars, records, config, num_classes)
+  real = [bars(row, config.num_bars) for row in starts]
   return Starts(
     stream=stream,
     config=config,
@@ -171,10 +180,28 @@ def load(
     books=books.replace(counts=np.zeros_like(books.counts)),
     begin=records.time[rows - 1],
     end=end,
-    day=_bars(records, max(warm, 1), whole, config),
+    day=bars(max(warm, 1), whole),
     real=jax.tree.map(lambda *x: np.concatenate(x), *real),
-    num_truncated=int(np.maximum(truncated, 0).sum()),
+    num_truncated=int(truncated.sum()),
+    num_classes=num_classes,
   )
+
+
+def _num_classes(books: lob.Book, truncated: np.ndarray) -> int:
+  """Returns how many classes of distance the books have whole.
+
+  Args:
+    books: numpy leaves `[S, 2, N]`.
+    truncated: `[S]`, orders that each lacks.
+  """
+  rests = books.volume[truncated > 0] > 0  # [S, 2, N]
+  if not rests.size:
+    return types.DEPTH_CLASSES
+  price = books.price[truncated > 0]
+  away = np.where(rests, np.abs(price - price[:, :, :1]), 0).max(axis=2)
+  # The side that reaches farther may be the only one that was cut.
+  reach = max(int(away.min()), 1)
+  return min(1 + int(math.log(reach, 4) + 1e-9), types.DEPTH_CLASSES)
 
 
 def _times(first: int, end: int, config: StartsConfig) -> np.ndarray:
@@ -201,10 +228,11 @@ def _first_price(records: records_lib.Records) -> np.ndarray:
   return records.place.best[np.arange(len(records)), other]
 
 
-def _bars(records, first, num_bars, config) -> market_bars.Bars:
+def _bars(records, config, num_classes, first, num_bars) -> market_bars.Bars:
   """Returns the bars from an order on, one path."""
   part = records[first:]
   best = jax.tree.map(lambda x: x[:, :, 0], part.snapshot)
+  near = jax.tree.map(lambda x: x[:, :, :num_classes], part.depth)
   orders = market_bars.Orders(
     is_event=np.ones(len(part), bool),
     time=part.time,
@@ -217,8 +245,8 @@ def _bars(records, first, num_bars, config) -> market_bars.Bars:
     bid=best.price[:, types.Side.BID],
     is_two_sided=(best.volume > 0).all(axis=1),
     level_volume=part.snapshot.volume.sum(axis=(1, 2), dtype=np.int64),
-    book_volume=part.depth.volume.sum(axis=(1, 2), dtype=np.int64),
-    book_orders=part.depth.orders.sum(axis=(1, 2), dtype=np.int64),
+    book_volume=near.volume.sum(axis=(1, 2), dtype=np.int64),
+    book_orders=near.orders.sum(axis=(1, 2), dtype=np.int64),
   )
   recorder = market_bars.Recorder(
     records.time[first - 1 : first],

@@ -4,11 +4,13 @@ import dataclasses
 
 import numpy as np
 
+from mars_jax import types
 from mars_jax.apps import long_futures
 from mars_jax.evals import stability
 from mars_jax.utils import time_of_day
 
 _NOT_KNOWN = "-"
+_LARGE = 100_000  # From here on numbers have three digits and a power.
 _MARK = "*"  # Of a value outside the real day's range.
 
 
@@ -48,6 +50,12 @@ def about(found: long_futures.LongFutures) -> str:
       f" {starts.num_truncated} resting orders at the starts had no room in"
       " the simulated books."
     )
+  if starts.num_classes < types.DEPTH_CLASSES:
+    near = 4 ** (starts.num_classes - 1)
+    text += (
+      " So the book, real and simulated, is counted up to"
+      f" {near - 1} ticks from its best prices."
+    )
   return text
 
 
@@ -57,7 +65,8 @@ def tables(found: long_futures.LongFutures) -> list[Table]:
   made = [_facts(found.paths), _holds(found.paths)]
   if generators:
     made += [
-      _similarity(generators),
+      _similarity(generators, "overlap", "Overlap of histograms"),
+      _similarity(generators, "accuracy", "Three-class accuracy"),
       _stability(generators, found.config),
       _counts(found.paths),
     ]
@@ -65,13 +74,15 @@ def tables(found: long_futures.LongFutures) -> list[Table]:
 
 
 def _number(value: float, digits: int = 3) -> str:
-  return f"{value:.{digits}f}" if np.isfinite(value) else _NOT_KNOWN
+  if not np.isfinite(value):
+    return _NOT_KNOWN
+  return f"{value:.3g}" if abs(value) >= _LARGE else f"{value:.{digits}f}"
 
 
 def _with_error(value: float, error: float, digits: int = 3) -> str:
   if not np.isfinite(value) or not np.isfinite(error):
     return _number(value, digits)
-  return f"{value:.{digits}f} ± {error:.{digits}f}"
+  return f"{_number(value, digits)} ± {_number(error, digits)}"
 
 
 _STATISTICS = (
@@ -131,36 +142,24 @@ def _holds(paths) -> Table:
   )
 
 
-def _similarity(generators) -> Table:
-  """Returns the paper's Table 7."""
+def _similarity(generators, score, title) -> Table:
+  """Returns one score of Table 7, beside its ceiling."""
 
-  def cells(one):
-    return (
-      _number(one.overlap),
-      _with_error(*one.overlap_ceiling),
-      _number(one.accuracy),
-      _with_error(*one.accuracy_ceiling),
-    )
+  def cell(one):
+    value, ceiling = getattr(one, score), getattr(one, f"{score}_ceiling")
+    if not np.isfinite(ceiling).all():
+      return _number(value)
+    return f"{_number(value)} ({ceiling[0]:.2f}±{ceiling[1]:.2f})"
 
-  header = [""]
-  for one in generators:
-    header += [f"{one.name}: overlap", "ceiling", "3-class", "ceiling"]
   return Table(
-    "Similarity by bar, and three-class accuracy",
-    "Statistics of a bar, beside those of the real day after the same start"
-    " (Table 7 of the MarS paper). A ceiling is what the futures score with one"
-    " of them as the real day, mean and deviation; 3-class by chance is 0.333.",
-    tuple(header),
+    title,
+    "Of bars, beside the real day's after the same start (Table 7 of the MarS"
+    " paper). In brackets the ceiling: what the futures score with one of them"
+    " as the real day, mean and deviation. 3-class by chance: 0.333.",
+    ("", *(one.name for one in generators)),
     [
-      (
-        statistic,
-        *(
-          cell
-          for one in generators
-          for cell in cells(one.similarity[statistic])
-        ),
-      )
-      for statistic in generators[0].similarity
+      (name, *(cell(one.similarity[name]) for one in generators))
+      for name in generators[0].similarity
     ],
   )
 
@@ -170,26 +169,25 @@ def _stability(generators, config) -> Table:
   minutes = config.stretch * config.starts.bar_s / 60
   rows = []
   for name, title in stability.QUANTITIES.items():
-    first = generators[0].stability[name]
-    digits = 3 if name == "trades" else 1
+    digits = 4 if name == "trades" else 1
+    courses = [one.stability[name] for one in generators]
+    first = courses[0]
     low, high = _number(first.low, digits), _number(first.high, digits)
-    real = [_number(value, digits) for value in first.real]
-    rows.append((title, "real", *real, f"{low} to {high}"))
-    for one in generators:
-      course = one.stability[name]
+    rows.append((title, f"{low} to {high}", *[""] * len(courses)))
+    for j, real in enumerate(first.real):
       cells = [
-        _with_error(mean, error, digits) + _MARK * is_outside
-        for mean, error, is_outside in zip(
-          course.mean, course.error, course.is_outside, strict=True
-        )
+        _with_error(one.mean[j], one.error[j], digits)
+        + _MARK * one.is_outside[j]
+        for one in courses
       ]
-      rows.append(("", one.name, *cells, ""))
-  count = len(generators[0].stability["spread"].mean)
+      when = f"  {minutes * j:g} to {minutes * (j + 1):g} min"
+      rows.append((when, _number(real, digits), *cells))
   return Table(
     "Stability along the horizon",
-    f"Means of stretches of {minutes:g} minutes, with errors over futures;"
-    f" {_MARK}: outside the range of such stretches of the whole real day.",
-    ("", "", *(f"{minutes * (j + 1):g} min" for j in range(count)), "range"),
+    f"Means of stretches of {minutes:g} minutes, with errors over futures,"
+    " below the range of such stretches of the whole real day;"
+    f" {_MARK}: outside it.",
+    ("", "real", *(one.name for one in generators)),
     rows,
   )
 

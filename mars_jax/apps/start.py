@@ -31,7 +31,7 @@ NO_MODEL = "none"
 AUTO = "auto"  # The rules of the exchange that the orders come from.
 _MIN_ORDERS = 100  # Before the start, where orders are drawn from them.
 _DEFAULT = sim.SimConfig()
-_FILL = 0.75  # Share of the simulated book that the start may take up.
+FILL = 0.75  # Share of the simulated book that the start may take up.
 
 _apply = jax.jit(lmm.apply, static_argnames="config")
 
@@ -222,7 +222,7 @@ def load_start(
   else:
     flow = sim.Flow(model.params, tokenizer, order_model_fns(model.config))
     cache = _read(model, tokens)
-  small = lob.resize(book, int(book_capacity * _FILL))
+  small = lob.resize(book, int(book_capacity * FILL))
   market = market_after(
     past,
     lob.resize(small, book_capacity),

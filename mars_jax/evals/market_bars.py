@@ -33,8 +33,8 @@ class Orders:
   bid: jax.Array  # ticks, best
   is_two_sided: jax.Array  # bool, whether there are both
   level_volume: jax.Array  # lots on the best levels of both sides
-  book_volume: jax.Array  # lots in the whole book
-  book_orders: jax.Array  # orders in the whole book
+  book_volume: jax.Array  # lots in the book
+  book_orders: jax.Array  # orders in the book
 
 
 @struct.dataclass
@@ -58,8 +58,8 @@ class Bars:
       mid, order by order.
     spread: mean, ticks; of books with both sides.
     level_volume: mean lots on the best levels of both sides.
-    book_volume: mean lots in the whole book.
-    book_orders: mean number of resting orders.
+    book_volume: mean lots in the book, or in as much of it as is counted.
+    book_orders: mean number of these orders.
     one_sided: orders that left a book without one of its sides.
   """
 

@@ -204,7 +204,7 @@ def test_an_evaluation_has_long_futures_if_asked(evaluated, found):
 
 def test_tables_mark_what_leaves_the_range_of_the_day(found):
   names = [table.title for table in long_tables.tables(found)]
-  assert len(names) == 5 and names[0] == "Stylized facts"
+  assert len(names) == 6 and names[0] == "Stylized facts"
   for table in long_tables.tables(found):
     assert {len(row) for row in table.rows} == {len(table.header)}
   bracket = found.paths[-1]
@@ -215,10 +215,11 @@ def test_tables_mark_what_leaves_the_range_of_the_day(found):
     bracket, stability={**bracket.stability, "spread": course}
   )
   other = dataclasses.replace(found, paths=[*found.paths[:2], changed])
-  stable = long_tables.tables(other)[3]
-  spread = stable.rows[1]
-  assert spread[1] == "queue-reactive"
-  assert all(cell.endswith("*") for cell in spread[2:-1])
+  stable = long_tables.tables(other)[4]
+  assert stable.header == ("", "real", "queue-reactive")
+  assert stable.rows[0][:2] == ("spread, ticks", "1e+06 to 2e+06")
+  assert stable.rows[1][0].strip() == "0 to 0.05 min"
+  assert all(row[2].endswith("*") for row in stable.rows[1:5])
   assert "24 bars of 0.5 s" in long_tables.about(found)
   assert "ends before" not in long_tables.about(found)
 
@@ -228,7 +229,7 @@ def test_the_page_has_a_section_of_long_futures(evaluated, found, tmp_path):
   one = dataclasses.replace(evaluated, long=found)
   evaluation_page.write(tmp_path / "page.html", one, command="evaluate")
   text = (tmp_path / "page.html").read_text()
-  assert text.count("<h3>") == 5
+  assert text.count("<h3>") == 6
   assert text.count("data:image/png") == 2
 
 
@@ -247,3 +248,25 @@ def test_settings_that_cannot_be_are_errors(stream, config, changes, message):
       config=dataclasses.replace(config.starts, **changes),
       visible=False,
     )
+
+
+def test_a_book_is_compared_as_far_as_the_simulated_ones_reach(
+  stream, config, starts
+):
+  assert starts.num_truncated == 0
+  assert starts.num_classes == types.DEPTH_CLASSES
+  small = dataclasses.replace(config.starts, book_capacity=32)
+  cut = long_starts.load(stream, config=small, visible=False)
+  # Three quarters of the room are taken.
+  assert (cut.books.volume > 0).sum(axis=2).max() == 24
+  assert cut.num_truncated > 0
+  price = cut.books.price[:, :, :24]
+  reach = np.abs(price[:, :, -1] - price[:, :, 0]).min()
+  assert 4 ** (cut.num_classes - 1) <= reach < 4**cut.num_classes
+  row = starts.starts[0]
+  near = starts.records.depth.orders[row:, :, : cut.num_classes].sum((1, 2))
+  in_bar = starts.records.time[row:] < starts.begin[0] + types.NANOSECONDS // 2
+  assert cut.real.book_orders[0, 0] == pytest.approx(near[in_bar].mean())
+  assert "up to" in long_tables.about(
+    long_futures.LongFutures(cut, config, paths=[])
+  )
