@@ -201,7 +201,8 @@ def _num_classes(books: lob.Book, truncated: np.ndarray) -> int:
   away = np.where(rests, np.abs(price - price[:, :, :1]), 0).max(axis=2)
   # The side that reaches farther may be the only one that was cut.
   reach = max(int(away.min()), 1)
-  return min(1 + int(math.log(reach, 4) + 1e-9), types.DEPTH_CLASSES)
+  # The last class has no end, and is never whole.
+  return min(1 + int(math.log(reach, 4) + 1e-9), types.DEPTH_CLASSES - 1)
 
 
 def _times(first: int, end: int, config: StartsConfig) -> np.ndarray:

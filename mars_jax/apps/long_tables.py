@@ -155,11 +155,16 @@ def _similarity(generators, score, title) -> Table:
     title,
     "Of bars, beside the real day's after the same start (Table 7 of the MarS"
     " paper). In brackets the ceiling: what the futures score with one of them"
-    " as the real day, mean and deviation. 3-class by chance: 0.333.",
-    ("", *(one.name for one in generators)),
+    " as the real day, mean and deviation. The largest of the three classes is"
+    " what a constant may score.",
+    ("", "largest class", *(one.name for one in generators)),
     [
-      (name, *(cell(one.similarity[name]) for one in generators))
-      for name in generators[0].similarity
+      (
+        name,
+        _number(first.largest),
+        *(cell(one.similarity[name]) for one in generators),
+      )
+      for name, first in generators[0].similarity.items()
     ],
   )
 
@@ -180,14 +185,14 @@ def _stability(generators, config) -> Table:
         + _MARK * one.is_outside[j]
         for one in courses
       ]
-      when = f"  {minutes * j:g} to {minutes * (j + 1):g} min"
+      when = f"  {minutes * j:g} to {minutes * (j + 1):g}"
       rows.append((when, _number(real, digits), *cells))
   return Table(
     "Stability along the horizon",
     f"Means of stretches of {minutes:g} minutes, with errors over futures,"
     " below the range of such stretches of the whole real day;"
     f" {_MARK}: outside it.",
-    ("", "real", *(one.name for one in generators)),
+    ("minutes", "real", *(one.name for one in generators)),
     rows,
   )
 

@@ -28,12 +28,15 @@ class Similarity:
 
   Attributes:
     overlap: of the histograms, 1 for the same.
-    accuracy: three-class, 1/3 by chance.
+    accuracy: three-class.
+    largest: share of the largest class of the real values, what a constant may
+      score; 1/3 but where many values are the same.
     overlap_ceiling, accuracy_ceiling: see above; NaN for one future.
   """
 
   overlap: float
   accuracy: float
+  largest: float
   overlap_ceiling: tuple[float, float]
   accuracy_ceiling: tuple[float, float]
 
@@ -138,10 +141,20 @@ def compare(
     found[name] = Similarity(
       overlap=overlap(values, futures),
       accuracy=accuracy(values, futures),
+      largest=_largest(values),
       overlap_ceiling=_ceiling(overlap, futures),
       accuracy_ceiling=_ceiling(accuracy, futures),
     )
   return found
+
+
+def _largest(real) -> float:
+  """Returns the share of the largest real class."""
+  known = real[np.isfinite(real)]
+  if len(known) < _MIN_POINTS:
+    return float("nan")
+  classes = np.searchsorted(np.quantile(known, [1 / 3, 2 / 3]), known)
+  return float(np.bincount(classes).max() / len(known))
 
 
 def _ceiling(score, futures) -> tuple[float, float]:

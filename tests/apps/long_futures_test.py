@@ -216,9 +216,9 @@ def test_tables_mark_what_leaves_the_range_of_the_day(found):
   )
   other = dataclasses.replace(found, paths=[*found.paths[:2], changed])
   stable = long_tables.tables(other)[4]
-  assert stable.header == ("", "real", "queue-reactive")
+  assert stable.header == ("minutes", "real", "queue-reactive")
   assert stable.rows[0][:2] == ("spread, ticks", "1e+06 to 2e+06")
-  assert stable.rows[1][0].strip() == "0 to 0.05 min"
+  assert stable.rows[1][0].strip() == "0 to 0.05"
   assert all(row[2].endswith("*") for row in stable.rows[1:5])
   assert "24 bars of 0.5 s" in long_tables.about(found)
   assert "ends before" not in long_tables.about(found)

@@ -77,6 +77,8 @@ def test_futures_are_compared_where_the_day_is_known():
   found = similarity.compare(_bars(spread=real), _bars(spread=futures))
   assert found["spread"].overlap == pytest.approx(1)
   assert found["spread"].accuracy == 1
+  assert found["spread"].largest == pytest.approx(1 / 3)
+  assert found["volatility"].largest == 1  # All alike.
   assert found["spread"].overlap_ceiling == pytest.approx((1, 0))
   alone = similarity.compare(_bars(spread=real), _bars(spread=spread))
   assert np.isnan(alone["spread"].accuracy_ceiling).all()
