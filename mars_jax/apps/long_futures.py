@@ -109,6 +109,12 @@ class Paths:
   num_dropped: int = 0
   num_cut: int = 0
 
+  @property
+  def one_sided(self) -> float:
+    """Share of the orders that left a one-sided book."""
+    events = np.nansum(self.bars.events)
+    return float(np.nansum(self.bars.one_sided) / max(events, 1))
+
   def summary(self) -> dict[str, Any]:
     """Returns all numbers but the bars."""
     return {
@@ -120,6 +126,7 @@ class Paths:
       "similarity": _dicts(self.similarity),
       "stability": _dicts(self.stability),
       "emptied": self.num_emptied,
+      "one_sided": self.one_sided,
       "dropped": self.num_dropped,
       "cut": self.num_cut,
     }

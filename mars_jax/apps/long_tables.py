@@ -201,14 +201,19 @@ def _counts(paths) -> Table:
   """Returns what went wrong."""
   return Table(
     "Emptied, dropped, cut",
-    "Paths whose book lacked a side after some order; orders for which a"
-    " simulated book had no room; futures stopped for their many orders.",
-    ("", "paths", "emptied", "dropped", "cut", "outside, stretches"),
+    "Paths whose book lacked a side after some order, and the share of such"
+    " orders; orders for which a simulated book had no room; futures stopped"
+    " for their many orders; stretches outside the range, of all quantities.",
+    (
+      *("", "paths", "emptied", "one-sided, %", "dropped", "cut"),
+      "outside, stretches",
+    ),
     [
       (
         one.name,
-        *(str(len(one.bars)), str(one.num_emptied), str(one.num_dropped)),
-        str(one.num_cut),
+        *(str(len(one.bars)), str(one.num_emptied)),
+        _number(100 * one.one_sided, 2),
+        *(str(one.num_dropped), str(one.num_cut)),
         _NOT_KNOWN if one.stability is None else _num_outside(one.stability),
       )
       for one in paths

@@ -10,6 +10,7 @@ from tests.support import paths
 from tests.support.processes import scripts
 
 _SMALL = "--cond=300 --messages=100 --block=50 --windows=8 --seeds=0"
+_LONG = "--long_minutes=0.5 --long_futures=2 --bar_s=5"
 
 
 @pytest.mark.slow
@@ -21,7 +22,7 @@ def test_the_demo_model_is_scored_beside_its_brackets(
   result = subprocess.run(
     [
       *(sys.executable, "launch/evaluate.py", f"--data={bitstamp_sample}"),
-      *("--test_from=03:01:20", *_SMALL.split()),
+      *("--test_from=03:01:20", *_SMALL.split(), *_LONG.split()),
       *(f"--out={out}", f"--export={export}"),
     ],
     cwd=paths.ROOT,
@@ -49,6 +50,13 @@ def test_the_demo_model_is_scored_beside_its_brackets(
   assert out.with_suffix(".png").stat().st_size > 10_000
   assert len(list((export / "gen_model").iterdir())) == 16
   assert "queue-reactive" in result.stdout
+  long = {one["name"]: one for one in found["long"]["paths"]}
+  assert list(long) == [
+    *("real", "real day", "random orders", "queue-reactive", "model")
+  ]
+  assert found["long"]["bars"] == found["long"]["real_bars"][0] == 6
+  assert long["model"]["paths"] == 2 and long["model"]["cut"] == 0
+  assert "Stability along the horizon" in result.stdout
 
 
 @pytest.mark.slow
