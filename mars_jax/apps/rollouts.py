@@ -16,6 +16,7 @@ from mars_jax import lmm
 from mars_jax import sim
 from mars_jax.apps import start as start_lib
 from mars_jax.apps import windows as windows_lib
+from mars_jax.baselines import poisson_flow
 from mars_jax.baselines import queue_reactive
 from mars_jax.evals import messages as messages_lib
 from mars_jax.tokens import features
@@ -27,35 +28,71 @@ _SPARE = 1.1  # Orders for each message wanted, since some make none.
 
 
 @dataclasses.dataclass(frozen=True)
+class Source:
+  """An order flow at the S starts of the windows.
+
+  Attributes:
+    flow: the order flow.
+    starts: the markets, leaves `[S, ...]`.
+    context: that the flow is conditioned on, leaves `[S, ...]`, or None.
+  """
+
+  flow: sim.Flow
+  starts: sim.Start
+  context: sim.Context = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Generated:
   """Futures of S windows.
 
   Attributes:
     messages: of each, as many as the window's real ones unless it fell short.
     num_dropped: orders for which a book had no room, of all.
+    events: of all simulated ones, numpy leaves `[S, E, ...]`; None where there
+      is no simulation.
   """
 
   messages: list[messages_lib.Messages]
   num_dropped: int
+  events: sim.Event | None = None
 
 
-def of_model(
+def source(
+  name: str,
+  windows: windows_lib.Windows,
+  encoded: features.TokenFeatures,
+  tokenizer: features.Tokenizer,
+  model: lmm.Model | None = None,
+) -> Source:
+  """Returns the order flow of a generator that is simulated.
+
+  Args:
+    name: "model", "tokens only", or one of `past_source`.
+    windows: S windows.
+    encoded: the tokens of their records.
+    tokenizer: that encoded them.
+    model: has these bins; None unless it is asked for.
+  """
+  if name == "model":
+    return model_source(windows, encoded, model)
+  if name == "tokens only":
+    return real_source(windows, encoded, tokenizer)
+  return past_source(name, windows, encoded, tokenizer)
+
+
+def model_source(
   windows: windows_lib.Windows,
   encoded: features.TokenFeatures,
   model: lmm.Model,
-  key: jax.Array,
-  *,
-  visible: bool = True,
-) -> Generated:
-  """Simulates a model from each start.
+) -> Source:
+  """Returns a model that has read the orders before each start.
 
   Args:
     windows: S windows; the model reads as many orders as their messages to
       condition on are.
     encoded: the tokens of the windows' records, by the model's bins.
     model: has bins for the market.
-    key: typed PRNG key, consumed.
-    visible: whether to show the progress.
   """
   length = min(windows.config.num_cond, int(windows.starts.min()))
   seen = windows_lib.tokens(windows, encoded, length)
@@ -66,18 +103,15 @@ def of_model(
     model.tokenizer(windows.stream.market),
     start_lib.order_model_fns(model.config),
   )
-  return _simulate(windows, encoded, flow, key, cache, visible=visible)
+  return Source(flow, _starts(windows, encoded, cache))
 
 
-def of_real_orders(
+def real_source(
   windows: windows_lib.Windows,
   encoded: features.TokenFeatures,
   tokenizer: features.Tokenizer,
-  key: jax.Array,
-  *,
-  visible: bool = True,
-) -> Generated:
-  """Plays the real orders from each start by their symbols.
+) -> Source:
+  """Returns the real orders after each start, by their symbols.
 
   No model can do better than its alphabet: this is what is lost by it.
 
@@ -85,19 +119,13 @@ def of_real_orders(
     windows: S windows.
     encoded: the tokens of their records.
     tokenizer: that encoded them.
-    key: typed PRNG key, consumed.
-    visible: whether to show the progress.
   """
   rows = windows.starts[:, None] + np.arange(_num_events(windows) + 1)
   rows = np.minimum(rows, len(windows.records) - 1)
-  return _simulate(
-    windows,
-    encoded,
+  return Source(
     sim.Flow((), tokenizer, _SCRIPTED),
-    key,
-    jnp.zeros(len(windows), jnp.int32),
+    _starts(windows, encoded, jnp.zeros(len(windows), jnp.int32)),
     context=encoded.symbols[rows],
-    visible=visible,
   )
 
 
@@ -111,32 +139,35 @@ def _scripted(params, key, inputs, cache):
 _SCRIPTED = sim.OrderModelFns(_scripted)
 
 
-def of_past_orders(
+def past_source(
+  name: str,
   windows: windows_lib.Windows,
   encoded: features.TokenFeatures,
   tokenizer: features.Tokenizer,
-  key: jax.Array,
-  *,
-  by_state: bool,
-  visible: bool = True,
-) -> Generated:
-  """Draws orders from before the windows, without a memory.
+) -> Source:
+  """Returns a flow that is fitted to the orders before the windows.
 
   Args:
-    windows, encoded, tokenizer, key, visible: as of `of_real_orders`.
-    by_state: whether an order is one that met a book in the same state
-      (`queue_reactive`), or any.
+    name: "random orders", any of these orders, without a memory;
+      "queue-reactive", one that met a book in the same state; or "zero
+      intelligence", Poisson processes.
+    windows, encoded, tokenizer: as of `real_source`.
   """
   past = jax.tree.map(lambda leaf: leaf[: windows.num_past], encoded)
-  if by_state:
-    flow = sim.Flow(queue_reactive.fit(past), tokenizer, _QUEUE_REACTIVE)
+  if name == "queue-reactive":
+    params, fns = queue_reactive.fit(past), _QUEUE_REACTIVE
+  elif name == "zero intelligence":
+    records = windows.records[: windows.num_past]
+    params = poisson_flow.fit(tokenizer, records, past.symbols)
+    fns = _POISSON
   else:
-    symbols = jnp.asarray(past.symbols)
-    flow = sim.Flow(symbols, tokenizer, start_lib.RESAMPLED)
-  return _simulate(windows, encoded, flow, key, (), visible=visible)
+    params, fns = jnp.asarray(past.symbols), start_lib.RESAMPLED
+  flow = sim.Flow(params, tokenizer, fns)
+  return Source(flow, _starts(windows, encoded, ()))
 
 
 _QUEUE_REACTIVE = sim.OrderModelFns(queue_reactive.next_order)
+_POISSON = sim.OrderModelFns(poisson_flow.next_order)
 
 
 def of_other_windows(
@@ -177,25 +208,63 @@ def _num_events(windows) -> int:
   return int(windows.config.num_real * _SPARE) + 1
 
 
+def _starts(windows, encoded, cache) -> sim.Start:
+  """Returns the markets at the starts, and what the flow remembers."""
+  last = jax.tree.map(
+    lambda leaf: jnp.asarray(leaf[windows.starts - 1]), encoded
+  )
+  return sim.Start(windows.markets(), last, cache)
+
+
 def _observe(state: sim.SimState, event: sim.Event):
   del state
   return event
 
 
-def _simulate(
-  windows, encoded, flow, key, cache, *, context=None, visible
+def simulate(
+  windows: windows_lib.Windows,
+  source: Source,
+  key: jax.Array,
+  *,
+  visible: bool = True,
 ) -> Generated:
-  """Simulates each window from its start."""
+  """Simulates each window from its start.
+
+  Args:
+    windows: S windows.
+    source: the order flow.
+    key: typed PRNG key, consumed.
+    visible: whether to show the progress.
+  """
+  events, num_dropped = run(windows, source, key, visible=visible)
+  messages = [
+    _messages_of(windows, i, jax.tree.map(lambda x, i=i: x[i], events))
+    for i in range(len(windows))
+  ]
+  return Generated(messages, num_dropped, events)
+
+
+def run(
+  windows: windows_lib.Windows,
+  source: Source,
+  key: jax.Array,
+  *,
+  visible: bool = True,
+) -> tuple[sim.Event, int]:
+  """Simulates as `simulate`, and returns the events alone.
+
+  Returns:
+    The events, numpy leaves `[S, E, ...]`, enough for the messages wanted; and
+    the orders for which a book had no room.
+  """
   config = sim.SimConfig(rules=windows.rules)
-  last = jax.tree.map(
-    lambda leaf: jnp.asarray(leaf[windows.starts - 1]), encoded
-  )
-  starts = sim.Start(windows.markets(), last, cache)
   keys = sim.trajectory_keys(key, len(windows))
-  state = sim.init_each(flow, keys, starts, config=config, context=context)
+  state = sim.init_each(
+    source.flow, keys, source.starts, config=config, context=source.context
+  )
   num_events = _num_events(windows)
   chunks = sim.run(
-    flow,
+    source.flow,
     state,
     observe_fn=_observe,
     config=config,
@@ -209,11 +278,7 @@ def _simulate(
       dropped = np.asarray(state.market.exchange.book.dropped)
       show(min(len(kept) * _CHUNK, num_events), "")
   events = jax.tree.map(lambda *x: np.concatenate(x, axis=1), *kept)
-  messages = [
-    _messages_of(windows, i, jax.tree.map(lambda x, i=i: x[i], events))
-    for i in range(len(windows))
-  ]
-  return Generated(messages, int(dropped.sum()))
+  return events, int(dropped.sum())
 
 
 def _messages_of(windows, index, events) -> messages_lib.Messages:

@@ -86,6 +86,7 @@ class Windows:
     cond: the messages before each start.
     real: those after it.
     earlier: the messages that follow, in windows side by side before the first.
+    past: all messages before the first window, but for the warm-up's.
     num_truncated: resting orders, the farthest from the mid, for which the
       books had no room.
   """
@@ -100,6 +101,7 @@ class Windows:
   cond: list[messages_lib.Messages]
   real: list[messages_lib.Messages]
   earlier: list[messages_lib.Messages]
+  past: messages_lib.Messages
   num_truncated: int
 
   def __len__(self) -> int:
@@ -187,6 +189,7 @@ def load(
     cond=[messages[i : i + config.num_cond] for i in firsts],
     real=real(messages, firsts),
     earlier=real(before, earlier),
+    past=before,
     num_truncated=int(dropped.sum()),
   )
 

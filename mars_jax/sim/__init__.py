@@ -36,6 +36,7 @@ from mars_jax.sim.state import Start
 from mars_jax.sim.state import init
 from mars_jax.sim.state import state_axes
 from mars_jax.sim.step import step
+from mars_jax.sim.step import submit
 
 __all__ = (
   "AgentsConfig",
@@ -65,6 +66,7 @@ __all__ = (
   "saving",
   "state_axes",
   "step",
+  "submit",
   "to_records",
   "trajectory_keys",
 )

@@ -87,16 +87,17 @@ def test_markets_go_on_from_there(windows):
   assert len(np.unique(markets.next_id)) == 1
 
 
+def _simulate(name, windows, tokenizer):
+  """Futures by a generator that is simulated."""
+  encoded = encoding.encode(tokenizer, windows.records)
+  source = rollouts.source(name, windows, encoded, tokenizer)
+  return rollouts.simulate(windows, source, jax.random.key(0), visible=False)
+
+
 def test_real_orders_through_the_default_alphabet_are_themselves(windows):
   """Where every volume has a symbol, only times are drawn."""
   tokenizer = encoding.fit(windows.records, "touch")
-  found = rollouts.of_real_orders(
-    windows,
-    encoding.encode(tokenizer, windows.records),
-    tokenizer,
-    jax.random.key(0),
-    visible=False,
-  )
+  found = _simulate("tokens only", windows, tokenizer)
   for real, ours in zip(windows.real, found.messages, strict=True):
     for name in ("kind", "size", "price", "side"):
       np.testing.assert_array_equal(getattr(ours, name), getattr(real, name))
@@ -108,28 +109,17 @@ def test_real_orders_through_the_default_alphabet_are_themselves(windows):
 def test_through_bins_against_the_mid_they_are_not(windows):
   """The paper's alphabet loses what orders do to the book."""
   tokenizer = encoding.fit(windows.records, "mid")
-  found = rollouts.of_real_orders(
-    windows,
-    encoding.encode(tokenizer, windows.records),
-    tokenizer,
-    jax.random.key(0),
-    visible=False,
-  )
+  found = _simulate("tokens only", windows, tokenizer)
   apart = lob_bench.score(windows.real, found.messages)
   assert lob_bench.summary(apart, "l1")["mean"] > 0.05
 
 
-@pytest.mark.parametrize("by_state", [False, True])
-def test_orders_of_before_make_futures(windows, by_state):
+@pytest.mark.parametrize(
+  "name", ["random orders", "zero intelligence", "queue-reactive"]
+)
+def test_orders_of_before_make_futures(windows, name):
   tokenizer = encoding.fit(windows.records[: windows.num_past])
-  found = rollouts.of_past_orders(
-    windows,
-    encoding.encode(tokenizer, windows.records),
-    tokenizer,
-    jax.random.key(0),
-    by_state=by_state,
-    visible=False,
-  )
+  found = _simulate(name, windows, tokenizer)
   assert {len(m) for m in found.messages} == {_REAL}
   for real, m, cond in zip(
     windows.real, found.messages, windows.cond, strict=True
@@ -162,7 +152,7 @@ def test_every_bracket_has_its_scores(found):
   names = [scores.name for scores in found.scores]
   assert names == [
     *("real", "tokens only", "replay", "random windows", "random orders"),
-    "queue-reactive",
+    *("zero intelligence", "queue-reactive"),
   ]
   scores = {one.name: one for one in found.scores}
   assert scores["real"].l1["mean"] == 0
@@ -184,7 +174,7 @@ def test_the_numbers_are_fit_for_json_and_the_sequences_are_written(
   folders = sorted(path.name for path in (tmp_path / "out").iterdir())
   assert folders == [
     *("data_cond", "data_real", "gen_queue_reactive", "gen_random_orders"),
-    *("gen_random_windows", "gen_tokens_only"),
+    *("gen_random_windows", "gen_tokens_only", "gen_zero_intelligence"),
   ]
   assert len(list((tmp_path / "out" / "gen_tokens_only").iterdir())) == 16
 

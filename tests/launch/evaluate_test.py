@@ -34,7 +34,7 @@ def test_the_demo_model_is_scored_beside_its_brackets(
   scores = {one["name"]: one for one in found["scores"]}
   assert list(scores) == [
     *("real", "tokens only", "replay", "random windows", "random orders"),
-    *("queue-reactive", "model"),
+    *("zero intelligence", "queue-reactive", "model"),
   ]
   model = scores["model"]
   assert model["num_windows"] == found["windows"] == 8

@@ -25,6 +25,7 @@ _COLORS = {
   "queue-reactive": "#4f9f5f",
   "random windows": "#b08f2f",
   "random orders": "#8f6fb0",
+  "zero intelligence": "#d98fb0",
   "replay": "#999999",
 }
 _SHOWN = 0.99  # Share of the values that a distribution's axis shows.
