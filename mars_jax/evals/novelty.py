@@ -56,7 +56,7 @@ def measure(
     longest[owner[found]] = length
     if length in new:
       total = np.maximum(totals - length + 1, 0).sum()
-      new[length] = 1 - len(found) / total if total else float("nan")
+      new[length] = float(1 - len(found) / total) if total else float("nan")
     goes_on = left[at] > length
     at, run = at[goes_on], run[goes_on]
     # Runs of one number are those of the same messages.

@@ -14,6 +14,7 @@ import matplotlib.figure
 import numpy as np
 
 from mars_jax.apps import evaluation
+from mars_jax.apps.report import reaction_plot
 from mars_jax.evals import lob_bench_scores
 from mars_jax.evals import messages as messages_lib
 from mars_jax.utils import files
@@ -57,7 +58,17 @@ messages; the interval is by bootstrap over sequences. AUC is of a network that
 tells real from generated messages (.5: not at all); with shuffled labels it has
 {null}. A replay of the past and random real windows score well without knowing
 anything: a model has to be read beside them, and nothing scores better than its
-alphabet ("tokens only")."""
+alphabet ("tokens only"). Read the share of new runs of messages and the longest
+copy of the time before beside the real ones: a generator with fewer new runs,
+or longer copies, repeats what it has seen."""
+
+_REACTION = """At each start comes a market order that takes the best {levels}
+levels of the other side: a buy in one future, a sell in another, with the same
+random numbers. Ticks are the mean of the rise after a buy and the fall after a
+sell, with the standard error over windows. Points are percent of the orders up
+to there, by how much more of them are of the injected order's side than without
+it; p is by permutation of buys and sells. Random orders ignore the book: their
+response is what the matching engine does alone."""
 
 
 def write(
@@ -71,9 +82,6 @@ def write(
     command: that made it, to be shown.
   """
   windows = found.windows
-  picture = io.BytesIO()
-  _figure(found).savefig(picture, format="png")
-  encoded = base64.b64encode(picture.getvalue()).decode()
   null = f"{np.mean(found.null_auc):.2f}" if found.null_auc else "not been run"
   by_score = [
     (
@@ -87,10 +95,11 @@ def write(
   ]
   names = ("", *(s.name for s in found.scores))
   body = [
-    f'<img alt="the main figures" src="data:image/png;base64,{encoded}">',
+    _picture(_figure(found), "the main figures"),
     "<h2>All generators</h2>",
     _table(evaluation.HEADER, evaluation.rows(found.scores)),
     f"<p>{_LEGEND.format(null=null)}</p>",
+    *_reaction(found),
     "<h2>Score by score: L1 / Wasserstein</h2>",
     _table(names, by_score),
   ]
@@ -111,6 +120,28 @@ def write(
   )
   with files.replacing(path) as partial:
     partial.write_text(page)
+
+
+def _reaction(found: evaluation.Evaluation) -> list[str]:
+  """Returns the section of the reaction to an order, if measured."""
+  reactions = reaction_plot.reactions(found.scores)
+  if not reactions:
+    return []
+  about = _REACTION.format(levels=found.config.reaction_levels)
+  return [
+    "<h2>Reaction to an injected order</h2>",
+    _picture(reaction_plot.figure(reactions, _COLORS), "the reaction"),
+    _table(reaction_plot.HEADER, reaction_plot.rows(reactions)),
+    f"<p>{html.escape(about)}</p>",
+  ]
+
+
+def _picture(figure: matplotlib.figure.Figure, alt: str) -> str:
+  """Returns a figure as an HTML image that holds its data."""
+  picture = io.BytesIO()
+  figure.savefig(picture, format="png")
+  encoded = base64.b64encode(picture.getvalue()).decode()
+  return f'<img alt="{alt}" src="data:image/png;base64,{encoded}">'
 
 
 def draw(path: pathlib.Path, found: evaluation.Evaluation) -> None:
