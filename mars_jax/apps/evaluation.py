@@ -331,7 +331,7 @@ def rows(scores: collections.abc.Sequence[Scores]) -> list[tuple[str, ...]]:
 
 
 def _reaction_text(reaction: response.Reaction | None) -> str:
-  """Returns the response of the mid, at once and at the end."""
+  """Returns the response of the mid as text."""
   if reaction is None:
     return ""
   end = f"{reaction.mid[-1]:.1f} ± {reaction.error[-1]:.1f}"

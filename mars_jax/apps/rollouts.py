@@ -145,7 +145,7 @@ def past_source(
   encoded: features.TokenFeatures,
   tokenizer: features.Tokenizer,
 ) -> Source:
-  """Returns a flow that is fitted to the orders before the windows.
+  """Returns a flow fitted to the orders before the windows.
 
   Args:
     name: "random orders", any of these orders, without a memory;
@@ -209,7 +209,7 @@ def _num_events(windows) -> int:
 
 
 def _starts(windows, encoded, cache) -> sim.Start:
-  """Returns the markets at the starts, and what the flow remembers."""
+  """Returns the markets at the starts, with the caches."""
   last = jax.tree.map(
     lambda leaf: jnp.asarray(leaf[windows.starts - 1]), encoded
   )

@@ -139,7 +139,7 @@ def _pick(uniform, first, last):
 
 
 def _limit(params, token, side, distance, volume, interval):
-  """Returns the symbols of a limit order, prices from the mid."""
+  """Returns the symbols of a limit order."""
   sign = jnp.asarray(_SIGN)
   # Bids first in tokens; asks are above the mid, bids below it.
   away = token.distances[:: features.NUM_LEVELS][::-1]

@@ -53,7 +53,7 @@ class Reaction:
 
 @dataclasses.dataclass(frozen=True)
 class Future:
-  """The orders of S futures, `[S, E]`, and the mid around them.
+  """The orders and mids of S futures, `[S, E]`.
 
   Attributes:
     mid: `[S, E + 1]` ticks, from the start (or the injected order) on.
@@ -84,7 +84,7 @@ def reaction(
   horizon: int,
   seed: int = 0,
 ) -> Reaction:
-  """Compares futures without an order, with a buy and with a sell.
+  """Compares futures with a buy, a sell and no order.
 
   Args:
     without, buy, sell: of the same S windows, and at least `horizon` orders;
@@ -164,7 +164,7 @@ def shift(
 
 
 def _counts(future: Future, kind: str, end: int) -> np.ndarray:
-  """Counts the first `end` orders that are of a kind, `[S, 2]`."""
+  """Counts the orders of a kind, `[S, 2]`."""
   order = jax.tree.map(lambda leaf: leaf[:, :end], future.order)
   trades = future.traded[:, :end] > 0
   is_cancel = order.kind == types.OrderKind.CANCEL

@@ -3,7 +3,8 @@
 `init` makes the state of a market from a `Start`, `step` is one event of it,
 `rollout` a scan of events: pure functions of a `Flow` (a model, its parameters
 and bins) and a `SimState`. `init_many` and `run` do so for many trajectories in
-step, from the host. `to_records` gives simulated orders the type of real ones.
+step, from the host. `submit` matches an order before a simulation starts.
+`to_records` gives simulated orders the type of real ones.
 The modules `agents` and `clock` are for those who write agents.
 """
 

@@ -137,7 +137,7 @@ def _reaction(found: evaluation.Evaluation) -> list[str]:
 
 
 def _picture(figure: matplotlib.figure.Figure, alt: str) -> str:
-  """Returns a figure as an HTML image that holds its data."""
+  """Returns a figure as an HTML image with its data."""
   picture = io.BytesIO()
   figure.savefig(picture, format="png")
   encoded = base64.b64encode(picture.getvalue()).decode()
