@@ -1,4 +1,4 @@
-"""Reaction of order flows to an injected order, at the windows' starts.
+"""Reaction of order flows to an injected order.
 
 From each start there are futures without an order, with a buy and with a sell.
 The injected market order is matched before the simulation begins, so that the
@@ -83,7 +83,7 @@ def measure(
 
 
 def level_volume(book: lob.Book, side: int, levels: int) -> np.ndarray:
-  """Returns the lots at the best levels of books, int32 `[S]`.
+  """Returns the lots at the best levels, int32 `[S]`.
 
   One lot where there is none but the last level.
 
@@ -120,7 +120,7 @@ def _submit(tokenizer, market, side, volume, time, *, config):
 
 
 def _future(mid, events: sim.Event) -> response.Future:
-  """Returns the orders of futures, and the mid from the start on."""
+  """Returns the orders and mids of futures."""
   return response.Future(
     mid=np.concatenate([mid[:, None], events.mid], axis=1),
     is_event=events.is_event,

@@ -86,7 +86,7 @@ def model_source(
   encoded: features.TokenFeatures,
   model: lmm.Model,
 ) -> Source:
-  """Returns a model that has read the orders before each start.
+  """Returns a model after the orders before each start.
 
   Args:
     windows: S windows; the model reads as many orders as their messages to

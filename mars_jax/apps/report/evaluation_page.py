@@ -123,7 +123,7 @@ def write(
 
 
 def _reaction(found: evaluation.Evaluation) -> list[str]:
-  """Returns the section of the reaction to an order, if measured."""
+  """Returns the section of the reaction, if measured."""
   reactions = reaction_plot.reactions(found.scores)
   if not reactions:
     return []

@@ -68,7 +68,7 @@ def _row(name, one, near):
 def figure(
   found: dict[str, response.Reaction], colors: dict[str, str]
 ) -> matplotlib.figure.Figure:
-  """Draws the response of the mid and of the flow's sides.
+  """Draws the response of the mid and the flow.
 
   Args:
     found: by generator, at least one.
