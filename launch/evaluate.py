@@ -2,10 +2,11 @@ r"""Scores a model's futures beside brackets that know nothing.
 
 Continues windows of a real day by the model and by generators that bound what a
 score means (the real orders through the alphabet alone, a replay, random
-windows, random orders, a queue-reactive flow), and prints LOB-Bench's scores,
-the errors along the horizon, the AUC of a network that tells real from
-generated, and what the benchmark cannot see. Nothing after --test_from is used
-but to compare with.
+windows, random orders, zero intelligence, a queue-reactive flow), and prints
+LOB-Bench's scores, the errors along the horizon, the AUC of a network that
+tells real from generated, and what the benchmark cannot see, such as the
+reaction to an order injected at the windows' starts. Nothing after --test_from
+is used but to compare with.
 
   python launch/evaluate.py --lobster MESSAGE.csv ORDERBOOK.csv \
       --checkpoint=out/goog --test_from=14:30 --out=out/goog-realism \
@@ -78,6 +79,13 @@ _WINDOWS = flags.DEFINE_integer("windows", 0, "At most so many; 0: all.", 0)
 _BLOCK = flags.DEFINE_integer("block", 100, "Messages of a block.", 1)
 _SEEDS = flags.DEFINE_integer(
   "seeds", 3, "Of the discriminating network; 0 for none.", 0
+)
+_REACTION = flags.DEFINE_integer(
+  "reaction_levels",
+  3,
+  "Price levels that an injected order takes, whose effect on the futures is"
+  " measured; 0 for none.",
+  0,
 )
 _LEVELS = flags.DEFINE_integer("levels", 10, "Price levels to compare.", 1)
 _CAPACITY = flags.DEFINE_integer(
@@ -167,6 +175,7 @@ def _settings():
     windows=windows_lib.WindowsConfig(test_from=test_from, **changes),
     block=_BLOCK.value,
     discriminator_seeds=_SEEDS.value,
+    reaction_levels=_REACTION.value,
     seed=_SEED.value,
     long=_long_config(test_from),
   )

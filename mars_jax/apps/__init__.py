@@ -6,8 +6,8 @@ exchange, `train` trains an order model.
 
 The modules have the pieces: `start` (a market to simulate from), `futures` and
 `paths` (of a forecast), `experiment` and `simulation` (simulations described by
-a config), `impact` (the response to an order), `training` (data, settings and
-display of a run), `report` (bars, tables, pictures).
+a config), `impact` and `reaction` (the response to an order), `training` (data,
+settings and display of a run), `report` (bars, tables, pictures).
 """
 
 from mars_jax.apps.forecasting import Forecast

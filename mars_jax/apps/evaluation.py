@@ -9,10 +9,15 @@ scores:
   replay          the messages before each window again: it cannot react
   random windows  real windows from before, taken at random: it knows no context
   random orders   orders from before, one by one, without a memory
-  queue-reactive  the same by the state of the book (`baselines.queue_reactive`)
+  zero intelligence
+                  Poisson orders at the rates from before
+                  (`baselines.poisson_flow`)
+  queue-reactive  orders from before that met a book in the same state
+                  (`baselines.queue_reactive`)
   model           the trained model, given the messages before the window
 
-Nothing is fitted to the windows, nor chosen by them.
+Nothing is fitted to the windows, nor chosen by them. Generators that can react
+are also given an order from outside at each start (`reaction`).
 """
 
 import collections.abc
@@ -25,6 +30,7 @@ import numpy as np
 
 from mars_jax import lmm
 from mars_jax.apps import long_futures
+from mars_jax.apps import reaction as reaction_lib
 from mars_jax.apps import rollouts
 from mars_jax.apps import windows as windows_lib
 from mars_jax.evals import discriminator
@@ -32,14 +38,13 @@ from mars_jax.evals import export as export_lib
 from mars_jax.evals import lob_bench
 from mars_jax.evals import messages as messages_lib
 from mars_jax.evals import microstructure
+from mars_jax.evals import novelty as novelty_lib
+from mars_jax.evals import response
 from mars_jax.feeds import events
 from mars_jax.tokens import encoding
 from mars_jax.utils import checks
 
-GENERATORS = (
-  *("tokens only", "replay", "random windows", "random orders"),
-  *("queue-reactive", "model"),
-)
+GENERATORS = ("tokens only", "replay", "random windows", *rollouts.FLOWS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,6 +58,8 @@ class EvaluationConfig:
     discriminator_seeds: of the network that tells real from generated; 0 for
       none.
     bootstrap: resamples of the interval of L1; 0 for none.
+    reaction_levels: price levels that the injected order takes; 0 to measure no
+      reaction.
     seed: of the futures.
     long: futures of minutes to hours beside these; None for none.
   """
@@ -62,6 +69,7 @@ class EvaluationConfig:
   generators: tuple[str, ...] = GENERATORS
   discriminator_seeds: int = 3
   bootstrap: int = 200
+  reaction_levels: int = 3
   seed: int = 0
   long: long_futures.LongConfig | None = None
 
@@ -71,6 +79,7 @@ class EvaluationConfig:
       0,
       discriminator_seeds=self.discriminator_seeds,
       bootstrap=self.bootstrap,
+      reaction_levels=self.reaction_levels,
     )
     for name in self.generators:
       checks.one_of("generators", name, GENERATORS)
@@ -92,10 +101,11 @@ class Scores:
     blocks: of the messages along the horizon.
     drift: mean change of the mid and its standard error, ticks.
     sign_memory: autocorrelation of trade signs, lags 1 to 10.
-    novelty: share of runs of 8 messages that the time before does not have.
+    novelty: how little of the time before is repeated.
     num_dropped: orders for which a simulated book had no room.
     num_emptied: futures whose book lacked a side at some time.
     num_crossed: messages after which the bid reaches the ask.
+    reaction: to an injected order; None if not measured.
   """
 
   name: str
@@ -111,10 +121,11 @@ class Scores:
   blocks: list[microstructure.Block]
   drift: tuple[float, float]
   sign_memory: list[float]
-  novelty: float
+  novelty: novelty_lib.Novelty
   num_dropped: int
   num_emptied: int
   num_crossed: int
+  reaction: response.Reaction | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,9 +206,10 @@ def evaluate(
   encoded = encoding.encode(tokenizer, windows.records)
   scored, kept = [], {}
 
-  def add(name, messages, rows, num_dropped=0):
+  def add(name, messages, rows, num_dropped=0, reaction=None):
     real = [windows.real[i] for i in rows]
-    scores = _score(name, messages, real, windows.earlier, num_dropped, config)
+    scores = _score(name, messages, real, windows.past, num_dropped, config)
+    scores = dataclasses.replace(scores, reaction=reaction)
     scored.append(scores)
     on_scores(scores)
 
@@ -210,11 +222,24 @@ def evaluate(
       rows, again = _apart(windows), rollouts.of_replay(windows)
       add(name, [again[i] for i in rows], rows)
       continue
-    found = _continue(
-      name, windows, encoded, tokenizer, model, config.seed, visible
-    )
-    kept[name] = found.messages
-    add(name, found.messages, every, found.num_dropped)
+    if name == "random windows":
+      kept[name] = rollouts.of_other_windows(windows, config.seed)
+      add(name, kept[name], every)
+      continue
+    key = jax.random.key(config.seed)
+    source = rollouts.source(name, windows, encoded, tokenizer, model)
+    found = rollouts.simulate(windows, source, key, visible=visible)
+    kept[name], reaction = found.messages, None
+    if config.reaction_levels and name in rollouts.FLOWS:
+      reaction = reaction_lib.measure(
+        windows,
+        source,
+        key,
+        found.events,
+        levels=config.reaction_levels,
+        visible=visible,
+      )
+    add(name, found.messages, every, found.num_dropped, reaction)
   null = []
   if config.discriminator_seeds and len(windows) >= discriminator.MIN_PAIRS:
     last = kept[next(reversed(kept))] if kept else windows.real
@@ -226,24 +251,6 @@ def evaluate(
   if config.long is not None:
     long = long_futures.run(stream, model, config=config.long, visible=visible)
   return Evaluation(windows, config, scored, kept, null, card, long)
-
-
-def _continue(name, windows, encoded, tokenizer, model, seed, visible):
-  """Returns the futures of all windows by a generator."""
-  if name == "random windows":
-    messages = rollouts.of_other_windows(windows, seed)
-    return rollouts.Generated(messages, num_dropped=0)
-  key = jax.random.key(seed)
-  if name == "model":
-    return rollouts.of_model(windows, encoded, model, key, visible=visible)
-  if name == "tokens only":
-    return rollouts.of_real_orders(
-      windows, encoded, tokenizer, key, visible=visible
-    )
-  by_state = name == "queue-reactive"
-  return rollouts.of_past_orders(
-    windows, encoded, tokenizer, key, by_state=by_state, visible=visible
-  )
 
 
 def _apart(windows: windows_lib.Windows) -> list[int]:
@@ -289,7 +296,7 @@ def _score(name, messages, real, past, num_dropped, config) -> Scores:
     blocks=microstructure.blocks(messages, config.block),
     drift=microstructure.drift(messages),
     sign_memory=microstructure.sign_memory(messages).tolist(),
-    novelty=microstructure.novelty(messages, past),
+    novelty=novelty_lib.measure(messages, [past]),
     num_dropped=num_dropped,
     num_emptied=sum(not m.is_two_sided for m in messages),
     num_crossed=microstructure.num_crossed(messages),
@@ -318,16 +325,28 @@ def rows(scores: collections.abc.Sequence[Scores]) -> list[tuple[str, ...]]:
         f"{100 * np.mean([b.cancels_at_best for b in blocks]):.1f}",
         f"{one.drift[0]:.1f} ± {one.drift[1]:.1f}",
         f"{one.sign_memory[0]:.2f}",
-        f"{100 * one.novelty:.0f}",
+        " / ".join(f"{100 * x:.1f}" for x in one.novelty.new.values()),
+        f"{np.median(one.novelty.longest):.0f} / {max(one.novelty.longest)}",
+        _reaction_text(one.reaction),
         f"{one.num_emptied} / {one.num_dropped} / {one.num_crossed}",
       )
     )
   return found
 
 
+def _reaction_text(reaction: response.Reaction | None) -> str:
+  """Returns the response of the mid as text."""
+  if reaction is None:
+    return ""
+  end = f"{reaction.mid[-1]:.1f} ± {reaction.error[-1]:.1f}"
+  return f"{reaction.mid[0]:.1f} / {end}"
+
+
 HEADER = (
   *("", "windows", "L1", "Wasserstein", "L1 by block", "AUC"),
   *("spread, ticks, by block", "trades, % of orders", "joins, % of new"),
-  *("cancels at best, %", "drift, ticks", "sign memory", "novel, %"),
+  *("cancels at best, %", "drift, ticks", "sign memory"),
+  f"novel runs of {' / '.join(map(str, novelty_lib.RUNS))}, %",
+  *("longest copy, median / max", "reaction, ticks: at once / at the end"),
   "emptied / dropped / crossed",
 )

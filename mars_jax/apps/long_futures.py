@@ -9,8 +9,8 @@ futures, all in one program, and keeps their bars. They get
   stability       spread, depth and rates by stretch of the horizon, beside the
                   range of such stretches of the whole real day
 
-The brackets draw orders from before the first start, without a memory (`random
-orders`) or by the state of the book (`queue-reactive`).
+The brackets are flows fitted to the orders before the first start
+(`rollouts.past_source`).
 """
 
 import dataclasses
@@ -28,7 +28,6 @@ from mars_jax import sim
 from mars_jax import types
 from mars_jax.apps import long_starts
 from mars_jax.apps import rollouts
-from mars_jax.apps import windows as windows_lib
 from mars_jax.evals import market_bars
 from mars_jax.evals import similarity as similarity_lib
 from mars_jax.evals import stability as stability_lib
@@ -40,7 +39,7 @@ from mars_jax.utils import checks
 from mars_jax.utils import progress
 from mars_jax.utils import time_of_day
 
-GENERATORS = ("random orders", "queue-reactive", "model")
+GENERATORS = rollouts.FLOWS
 _CHUNK = 256  # Events of each future in one compiled call.
 _MAX_RATE = 10  # Times the day's mean rate; a future with more is cut.
 _MIN_EVENTS = 1000  # That a future may have in any case.
@@ -206,23 +205,16 @@ def run(
   else:
     tokenizer = model.tokenizer(stream.market)
   encoded = encoding.encode(tokenizer, starts.records)
-  past = jax.tree.map(lambda leaf: leaf[: starts.num_past], encoded)
   paths = [
     _real("real", starts.real, starts.begin, config),
     # One path: no other has its times of day.
     _real("real day", starts.day, starts.begin[:1], config),
   ]
   for name in config.generators:
-    cache = ()
-    if name == "model":
-      if model is None:
-        continue
-      flow = rollouts.model_flow(model, stream.market)
-      cache = _caches(model, starts, encoded, config.num_futures)
-    else:
-      by_state = name == "queue-reactive"
-      flow = rollouts.past_flow(past, tokenizer, by_state=by_state)
-    paths.append(_simulate(name, flow, starts, encoded, cache, config, visible))
+    if name == "model" and model is None:
+      continue
+    source = rollouts.source(name, starts, encoded, tokenizer, model)
+    paths.append(_simulate(name, source, starts, config, visible))
   return LongFutures(starts, config, paths)
 
 
@@ -248,25 +240,6 @@ def _facts(bars, begin, config):
       *values, time_of_day=when, num_samples=config.bootstrap, seed=config.seed
     )
   return found, errors
-
-
-def _caches(model, starts, encoded, num_futures):
-  """Returns the model's caches at the starts, for each future.
-
-  It reads as far back as it can see.
-  """
-  window = model.config.num_layers * model.config.window
-  length = min(window, starts.num_past)
-  cache = rollouts.read(model, windows_lib.tokens(starts, encoded, length))
-
-  def repeat(axis, leaf):
-    if axis is None:
-      return leaf
-    return jax.tree.map(lambda x: jnp.repeat(x, num_futures, axis), leaf)
-
-  return jax.tree.map(
-    repeat, lmm.cache.AXES, cache, is_leaf=lambda x: x is None
-  )
 
 
 @functools.lru_cache
@@ -306,11 +279,11 @@ def _observe(
   )
 
 
-def _simulate(name, flow, starts, encoded, cache, config, visible) -> Paths:
+def _simulate(name, source, starts, config, visible) -> Paths:
   """Returns the scores of a generator's futures."""
   num, cut = config.num_futures, config.starts
   rules = lob.PRESETS[starts.stream.rules]
-  before = _init(flow, starts, encoded, cache, config, rules)
+  before = _init(source, starts, config, rules)
   begin = np.repeat(starts.begin, num)
   recorder = market_bars.Recorder(
     begin,
@@ -325,7 +298,7 @@ def _simulate(name, flow, starts, encoded, cache, config, visible) -> Paths:
   most = max(_MAX_RATE * rate * cut.seconds, _MIN_EVENTS)
   with progress.simulation_bar(f"simulate {name}", visible=visible) as show:
     for chunk in sim.run(
-      flow,
+      source.flow,
       before,
       time_of_day.timestamps(end),
       observe_fn=_observer(cut.num_levels, starts.num_classes),
@@ -356,19 +329,17 @@ def _simulate(name, flow, starts, encoded, cache, config, visible) -> Paths:
   )
 
 
-def _init(flow, starts, encoded, cache, config, rules) -> sim.SimState:
+def _init(source, starts, config, rules) -> sim.SimState:
   """Returns the state of the futures; those of a start are in a row."""
   num = config.num_futures
-  last = jax.tree.map(lambda x: jnp.asarray(x[starts.starts - 1]), encoded)
-  markets, tokens = jax.tree.map(
-    lambda x: jnp.repeat(x, num, axis=0), (starts.markets(), last)
-  )
+  source = rollouts.repeat(source, num)
   # A future is the same whatever the number of others.
   seeds = sim.trajectory_keys(jax.random.key(config.seed), len(starts))
   keys = jnp.concatenate([sim.trajectory_keys(key, num) for key in seeds])
   return sim.init_each(
-    flow,
+    source.flow,
     keys,
-    sim.Start(markets, tokens, cache),
+    source.starts,
     config=sim.SimConfig(rules=rules),
+    context=source.context,
   )

@@ -109,6 +109,11 @@ class Starts:
     return int(self.starts[0])
 
   @property
+  def num_seen(self) -> int:
+    """Records before each start that a model may read."""
+    return self.num_past
+
+  @property
   def last_price(self) -> np.ndarray:
     """`[S]` ticks, of the last trade before each start."""
     return np.array([_last_price(self.records, i) for i in self.starts])

@@ -1,8 +1,9 @@
 """Futures of many starts at once, as messages.
 
-A generator is an order flow and, of each window, what it starts with: a trained
-model, orders drawn at random, or the real orders themselves, which shows what
-is lost by the alphabet alone.
+A generator is an order flow and what it starts with at each start (`Source`): a
+trained model, a flow fitted to the orders before, or the real orders
+themselves, which shows what is lost by the alphabet alone. `long_futures`
+simulates the same sources and keeps bars.
 """
 
 import dataclasses
@@ -14,16 +15,39 @@ import numpy as np
 
 from mars_jax import lmm
 from mars_jax import sim
+from mars_jax.apps import long_starts
 from mars_jax.apps import start as start_lib
 from mars_jax.apps import windows as windows_lib
+from mars_jax.baselines import poisson_flow
 from mars_jax.baselines import queue_reactive
 from mars_jax.evals import messages as messages_lib
 from mars_jax.tokens import features
 from mars_jax.utils import progress
 from mars_jax.utils import time_of_day
 
+FLOWS = ("random orders", "zero intelligence", "queue-reactive", "model")
+"""Generators that go on without an end."""
+
+Starts = windows_lib.Windows | long_starts.Starts
+"""S moments of a day, with the orders before them."""
+
 _CHUNK = 128  # Events of each future in one compiled call.
 _SPARE = 1.1  # Orders for each message wanted, since some make none.
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """An order flow at S starts.
+
+  Attributes:
+    flow: the order flow.
+    starts: the markets, leaves `[S, ...]`.
+    context: that the flow is conditioned on, leaves `[S, ...]`, or None.
+  """
+
+  flow: sim.Flow
+  starts: sim.Start
+  context: sim.Context = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,45 +57,71 @@ class Generated:
   Attributes:
     messages: of each, as many as the window's real ones unless it fell short.
     num_dropped: orders for which a book had no room, of all.
+    events: of all simulated ones, numpy leaves `[S, E, ...]`; None where there
+      is no simulation.
   """
 
   messages: list[messages_lib.Messages]
   num_dropped: int
+  events: sim.Event | None = None
 
 
-def of_model(
-  windows: windows_lib.Windows,
+def source(
+  name: str,
+  starts: Starts,
   encoded: features.TokenFeatures,
-  model: lmm.Model,
-  key: jax.Array,
-  *,
-  visible: bool = True,
-) -> Generated:
-  """Simulates a model from each start.
+  tokenizer: features.Tokenizer,
+  model: lmm.Model | None = None,
+) -> Source:
+  """Returns the order flow of a generator that is simulated.
 
   Args:
-    windows: S windows; the model reads as many orders as their messages to
-      condition on are.
-    encoded: the tokens of the windows' records, by the model's bins.
-    model: has bins for the market.
-    key: typed PRNG key, consumed.
-    visible: whether to show the progress.
+    name: "tokens only", or one of `FLOWS`.
+    starts: S starts; windows for "tokens only".
+    encoded: the tokens of their records.
+    tokenizer: that encoded them.
+    model: has these bins; None unless it is asked for.
   """
-  length = min(windows.config.num_cond, int(windows.starts.min()))
-  cache = read(model, windows_lib.tokens(windows, encoded, length))
-  flow = model_flow(model, windows.stream.market)
-  return _simulate(windows, encoded, flow, key, cache, visible=visible)
+  if name == "model":
+    return model_source(starts, encoded, model)
+  if name == "tokens only":
+    return real_source(starts, encoded, tokenizer)
+  return past_source(name, starts, encoded, tokenizer)
 
 
-def of_real_orders(
+def model_source(
+  starts: Starts,
+  encoded: features.TokenFeatures,
+  model: lmm.Model,
+) -> Source:
+  """Returns a model after the orders before each start.
+
+  It reads as far back as it can see.
+
+  Args:
+    starts: S starts; their `num_seen` is the most that the model reads.
+    encoded: the tokens of their records, by the model's bins.
+    model: has bins for the market.
+  """
+  length = min(starts.num_seen, model.config.num_layers * model.config.window)
+  # The last one is read by the simulator.
+  rows = starts.starts[:, None] - length + np.arange(length - 1)
+  earlier = jax.tree.map(lambda leaf: leaf[rows], encoded)
+  cache = _read(model.params, earlier, config=model.config)
+  flow = sim.Flow(
+    model.params,
+    model.tokenizer(starts.stream.market),
+    start_lib.order_model_fns(model.config),
+  )
+  return Source(flow, _starts(starts, encoded, cache))
+
+
+def real_source(
   windows: windows_lib.Windows,
   encoded: features.TokenFeatures,
   tokenizer: features.Tokenizer,
-  key: jax.Array,
-  *,
-  visible: bool = True,
-) -> Generated:
-  """Plays the real orders from each start by their symbols.
+) -> Source:
+  """Returns the real orders after each start, by their symbols.
 
   No model can do better than its alphabet: this is what is lost by it.
 
@@ -79,19 +129,13 @@ def of_real_orders(
     windows: S windows.
     encoded: the tokens of their records.
     tokenizer: that encoded them.
-    key: typed PRNG key, consumed.
-    visible: whether to show the progress.
   """
   rows = windows.starts[:, None] + np.arange(_num_events(windows) + 1)
   rows = np.minimum(rows, len(windows.records) - 1)
-  return _simulate(
-    windows,
-    encoded,
+  return Source(
     sim.Flow((), tokenizer, _SCRIPTED),
-    key,
-    jnp.zeros(len(windows), jnp.int32),
+    _starts(windows, encoded, jnp.zeros(len(windows), jnp.int32)),
     context=encoded.symbols[rows],
-    visible=visible,
   )
 
 
@@ -105,53 +149,37 @@ def _scripted(params, key, inputs, cache):
 _SCRIPTED = sim.OrderModelFns(_scripted)
 
 
-def of_past_orders(
-  windows: windows_lib.Windows,
+def past_source(
+  name: str,
+  starts: Starts,
   encoded: features.TokenFeatures,
   tokenizer: features.Tokenizer,
-  key: jax.Array,
-  *,
-  by_state: bool,
-  visible: bool = True,
-) -> Generated:
-  """Draws orders from before the windows, without a memory.
+) -> Source:
+  """Returns a flow fitted to the orders before the starts.
 
   Args:
-    windows, encoded, tokenizer, key, visible: as of `of_real_orders`.
-    by_state: whether an order is one that met a book in the same state
-      (`queue_reactive`), or any.
-  """
-  past = jax.tree.map(lambda leaf: leaf[: windows.num_past], encoded)
-  flow = past_flow(past, tokenizer, by_state=by_state)
-  return _simulate(windows, encoded, flow, key, (), visible=visible)
-
-
-def model_flow(model: lmm.Model, market: str) -> sim.Flow:
-  """Returns a model's order flow, with a market's bins."""
-  fns = start_lib.order_model_fns(model.config)
-  return sim.Flow(model.params, model.tokenizer(market), fns)
-
-
-def past_flow(
-  past: features.TokenFeatures,
-  tokenizer: features.Tokenizer,
-  *,
-  by_state: bool,
-) -> sim.Flow:
-  """Returns the order flow that draws from past orders.
-
-  Args:
-    past: their tokens.
+    name: "random orders", any of these orders, without a memory;
+      "queue-reactive", one that met a book in the same state; or "zero
+      intelligence", Poisson processes.
+    starts: S starts.
+    encoded: the tokens of their records.
     tokenizer: that encoded them.
-    by_state: see `of_past_orders`.
   """
-  if by_state:
-    return sim.Flow(queue_reactive.fit(past), tokenizer, _QUEUE_REACTIVE)
-  symbols = jnp.asarray(past.symbols)
-  return sim.Flow(symbols, tokenizer, start_lib.RESAMPLED)
+  past = jax.tree.map(lambda leaf: leaf[: starts.num_past], encoded)
+  if name == "queue-reactive":
+    params, fns = queue_reactive.fit(past), _QUEUE_REACTIVE
+  elif name == "zero intelligence":
+    records = starts.records[: starts.num_past]
+    params = poisson_flow.fit(tokenizer, records, past.symbols)
+    fns = _POISSON
+  else:
+    params, fns = jnp.asarray(past.symbols), start_lib.RESAMPLED
+  flow = sim.Flow(params, tokenizer, fns)
+  return Source(flow, _starts(starts, encoded, ()))
 
 
 _QUEUE_REACTIVE = sim.OrderModelFns(queue_reactive.next_order)
+_POISSON = sim.OrderModelFns(poisson_flow.next_order)
 
 
 def of_other_windows(
@@ -177,12 +205,6 @@ def _moved(messages, cond):
   return dataclasses.replace(messages, time=messages.time + shift)
 
 
-def read(model: lmm.Model, seen: features.TokenFeatures) -> lmm.KvCache:
-  """Returns the caches after tokens `[S, T]` but the last."""
-  earlier = jax.tree.map(lambda leaf: leaf[:, :-1], seen)
-  return _read(model.params, earlier, config=model.config)
-
-
 @functools.partial(jax.jit, static_argnames="config")
 def _read(params, tokens, *, config):
   """Returns the caches after tokens `[S, T]`."""
@@ -198,25 +220,88 @@ def _num_events(windows) -> int:
   return int(windows.config.num_real * _SPARE) + 1
 
 
+def _starts(starts, encoded, cache) -> sim.Start:
+  """Returns the markets at the starts, with the caches."""
+  last = jax.tree.map(
+    lambda leaf: jnp.asarray(leaf[starts.starts - 1]), encoded
+  )
+  return sim.Start(starts.markets(), last, cache)
+
+
+def repeat(source: Source, count: int) -> Source:
+  """Returns a source with copies of each start.
+
+  Args:
+    source: at S starts.
+    count: copies of each.
+
+  Returns:
+    The source at S x count starts; copies of one are in a row.
+  """
+
+  def repeated(axis, leaves):
+    if axis is None:
+      return leaves
+    return jax.tree.map(lambda x: jnp.repeat(x, count, axis), leaves)
+
+  starts = jax.tree.map(
+    repeated,
+    sim.start_axes(source.flow.fns),
+    source.starts,
+    is_leaf=lambda axis: axis is None,
+  )
+  return Source(source.flow, starts, repeated(0, source.context))
+
+
 def _observe(state: sim.SimState, event: sim.Event):
   del state
   return event
 
 
-def _simulate(
-  windows, encoded, flow, key, cache, *, context=None, visible
+def simulate(
+  windows: windows_lib.Windows,
+  source: Source,
+  key: jax.Array,
+  *,
+  visible: bool = True,
 ) -> Generated:
-  """Simulates each window from its start."""
+  """Simulates each window from its start.
+
+  Args:
+    windows: S windows.
+    source: the order flow.
+    key: typed PRNG key, consumed.
+    visible: whether to show the progress.
+  """
+  events, num_dropped = run(windows, source, key, visible=visible)
+  messages = [
+    _messages_of(windows, i, jax.tree.map(lambda x, i=i: x[i], events))
+    for i in range(len(windows))
+  ]
+  return Generated(messages, num_dropped, events)
+
+
+def run(
+  windows: windows_lib.Windows,
+  source: Source,
+  key: jax.Array,
+  *,
+  visible: bool = True,
+) -> tuple[sim.Event, int]:
+  """Simulates as `simulate`, and returns the events alone.
+
+  Returns:
+    The events, numpy leaves `[S, E, ...]`, enough for the messages wanted; and
+    the orders for which a book had no room.
+  """
   config = sim.SimConfig(rules=windows.rules)
-  last = jax.tree.map(
-    lambda leaf: jnp.asarray(leaf[windows.starts - 1]), encoded
-  )
-  starts = sim.Start(windows.markets(), last, cache)
   keys = sim.trajectory_keys(key, len(windows))
-  state = sim.init_each(flow, keys, starts, config=config, context=context)
+  state = sim.init_each(
+    source.flow, keys, source.starts, config=config, context=source.context
+  )
   num_events = _num_events(windows)
   chunks = sim.run(
-    flow,
+    source.flow,
     state,
     observe_fn=_observe,
     config=config,
@@ -230,11 +315,7 @@ def _simulate(
       dropped = np.asarray(state.market.exchange.book.dropped)
       show(min(len(kept) * _CHUNK, num_events), "")
   events = jax.tree.map(lambda *x: np.concatenate(x, axis=1), *kept)
-  messages = [
-    _messages_of(windows, i, jax.tree.map(lambda x, i=i: x[i], events))
-    for i in range(len(windows))
-  ]
-  return Generated(messages, int(dropped.sum()))
+  return events, int(dropped.sum())
 
 
 def _messages_of(windows, index, events) -> messages_lib.Messages:

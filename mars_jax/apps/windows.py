@@ -85,6 +85,7 @@ class Windows:
     cond: the messages before each start.
     real: those after it.
     earlier: the messages that follow, in windows side by side before the first.
+    past: all messages before the first window, but for the warm-up's.
     num_truncated: resting orders, the farthest from the mid, for which the
       books had no room.
   """
@@ -99,10 +100,16 @@ class Windows:
   cond: list[messages_lib.Messages]
   real: list[messages_lib.Messages]
   earlier: list[messages_lib.Messages]
+  past: messages_lib.Messages
   num_truncated: int
 
   def __len__(self) -> int:
     return len(self.starts)
+
+  @property
+  def num_seen(self) -> int:
+    """Records before each start that a model may read."""
+    return min(self.config.num_cond, int(self.starts.min()))
 
   def markets(self) -> sim.MarketState:
     """Returns the markets at the starts, leaves `[S, ...]`."""
@@ -181,6 +188,7 @@ def load(
     cond=[messages[i : i + config.num_cond] for i in firsts],
     real=real(messages, firsts),
     earlier=real(before, earlier),
+    past=before,
     num_truncated=int(dropped.sum()),
   )
 
@@ -242,17 +250,3 @@ def _messages(stream, first, last, book, config):
   messages = found.messages()
   event_of = first + np.searchsorted(counts, np.arange(len(messages)), "right")
   return messages, event_of
-
-
-def tokens(
-  windows: Windows, encoded: features.TokenFeatures, length: int
-) -> features.TokenFeatures:
-  """Returns the last tokens before each start, `[S, length]`.
-
-  Args:
-    windows: S windows.
-    encoded: the tokens of all their records.
-    length: as many are to be there before every start.
-  """
-  rows = windows.starts[:, None] - length + np.arange(length)
-  return jax.tree.map(lambda leaf: leaf[rows], encoded)

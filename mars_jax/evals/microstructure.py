@@ -1,4 +1,4 @@
-"""Statistics that LOB-Bench lacks: order kinds, drift, memory, novelty.
+"""Statistics that LOB-Bench lacks: order kinds, drift, memory.
 
 All of it is of messages, real and generated alike, by blocks along the horizon.
 """
@@ -11,7 +11,6 @@ from mars_jax import types
 from mars_jax.evals import messages as messages_lib
 
 _SIGN_LAGS = 10
-_GRAM = 8  # Messages of a sequence that is looked for in the past.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,27 +154,6 @@ def sign_memory(sequences: messages_lib.Sequences) -> np.ndarray:
       for found in products
     ]
   )
-
-
-def novelty(
-  sequences: messages_lib.Sequences, past: messages_lib.Sequences
-) -> float:
-  """Returns the share of message runs new to the past.
-
-  A message is its kind, side, size, and price in ticks from the best price of
-  its side before it. Real sequences give what is to be expected.
-  """
-  known = set().union(*(_grams(m) for m in past))
-  found = [gram for m in sequences for gram in _grams(m)]
-  return float(np.mean([gram not in known for gram in found]))
-
-
-def _grams(m: messages_lib.Messages) -> set[bytes]:
-  rows = np.arange(1, len(m))
-  best = m.book.price[rows - 1, m.side[rows], 0]
-  columns = (m.kind[1:], m.side[1:], m.size[1:], m.price[1:] - best)
-  words = np.stack(columns, axis=1).astype(np.int32)
-  return {words[i : i + _GRAM].tobytes() for i in range(len(words) - _GRAM + 1)}
 
 
 def num_crossed(sequences: messages_lib.Sequences) -> int:

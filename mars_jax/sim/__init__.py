@@ -3,7 +3,8 @@
 `init` makes the state of a market from a `Start`, `step` is one event of it,
 `rollout` a scan of events: pure functions of a `Flow` (a model, its parameters
 and bins) and a `SimState`. `init_many` and `run` do so for many trajectories in
-step, from the host. `to_records` gives simulated orders the type of real ones.
+step, from the host. `submit` matches an order before a simulation starts.
+`to_records` gives simulated orders the type of real ones.
 The modules `agents` and `clock` are for those who write agents.
 """
 
@@ -34,8 +35,10 @@ from mars_jax.sim.state import SimConfig
 from mars_jax.sim.state import SimState
 from mars_jax.sim.state import Start
 from mars_jax.sim.state import init
+from mars_jax.sim.state import start_axes
 from mars_jax.sim.state import state_axes
 from mars_jax.sim.step import step
+from mars_jax.sim.step import submit
 
 __all__ = (
   "AgentsConfig",
@@ -63,8 +66,10 @@ __all__ = (
   "rollout",
   "run",
   "saving",
+  "start_axes",
   "state_axes",
   "step",
+  "submit",
   "to_records",
   "trajectory_keys",
 )

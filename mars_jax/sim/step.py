@@ -24,6 +24,7 @@ from mars_jax import lob
 from mars_jax import types
 from mars_jax.lob import session
 from mars_jax.sim import clock
+from mars_jax.sim import market as market_lib
 from mars_jax.sim import pending as pending_lib
 from mars_jax.sim import pretrade
 from mars_jax.sim import state as state_lib
@@ -67,23 +68,9 @@ def step(
     )
     is_event = ~clock.is_before(until, time)
     order, time = _unless_over(is_event, order, time, state.market)
-  with jax.named_scope("match"):
-    market, report = _match(state.market, order, time, is_event, config)
-  with jax.named_scope("features"):
-    shown = _shown(order, report, state.market.mid)
-    place = lob.place(
-      state.market.exchange.book, shown, fallback=state.market.mid
-    )
-    snapshot = lob.snapshot(
-      market.exchange.book, num_levels=features.SNAPSHOT_LEVELS
-    )
-    depth = lob.depth(market.exchange.book)
-    token = _token(
-      flow.tokenizer,
-      (state.market, market),
-      shown,
-      (place, snapshot, depth),
-    )
+  market, report, token, views = _take(
+    flow.tokenizer, state.market, order, time, is_event, config
+  )
   with jax.named_scope("model"):
     inputs = state_lib.FlowInput(token, is_event, state.context)
     symbols, cache = flow.fns.next_order(
@@ -107,10 +94,62 @@ def step(
   if state.agents is not None:
     with jax.named_scope("accounts"):
       new_state = _settle(new_state, order, report, message, is_event, config)
+  place, snapshot, depth = views
   event = state_lib.Event(
     is_event, time, order, place, report, snapshot, depth, market.mid
   )
   return new_state, event
+
+
+def submit(
+  tokenizer: features.Tokenizer,
+  market: market_lib.MarketState,
+  order: types.Order,
+  time: types.Timestamp,
+  *,
+  config: state_lib.SimConfig = state_lib.DEFAULT,
+) -> tuple[market_lib.MarketState, features.TokenFeatures]:
+  """Matches one order from outside, before a simulation starts.
+
+  With the token and a model's memory of the orders before, the market is a
+  `Start`: simulations from it and from the market without the order share the
+  random numbers of every order that follows.
+
+  Args:
+    tokenizer: the bins.
+    market: not past the time.
+    order: leaves `[]`.
+    time: `[]`, of the order.
+    config: static.
+
+  Returns:
+    The market after the order, and the order's token.
+  """
+  market, _, token, _ = _take(
+    tokenizer, market, order, time, jnp.bool_(True), config
+  )
+  return market, token
+
+
+def _take(tokenizer, before, order, time, is_event, config):
+  """Matches an order and makes its token.
+
+  Returns:
+    The market after it, the execution report, the token, and of the order its
+    place, the snapshot and the depth after it.
+  """
+  with jax.named_scope("match"):
+    market, report = _match(before, order, time, is_event, config)
+  with jax.named_scope("features"):
+    shown = _shown(order, report, before.mid)
+    place = lob.place(before.exchange.book, shown, fallback=before.mid)
+    snapshot = lob.snapshot(
+      market.exchange.book, num_levels=features.SNAPSHOT_LEVELS
+    )
+    depth = lob.depth(market.exchange.book)
+    views = place, snapshot, depth
+    token = _token(tokenizer, (before, market), shown, views)
+  return market, report, token, views
 
 
 def _match(market, order, time, is_event, config):

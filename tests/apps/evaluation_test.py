@@ -4,13 +4,16 @@ import dataclasses
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from mars_jax import lob
 from mars_jax import replay
+from mars_jax import sim
 from mars_jax import types
 from mars_jax.apps import evaluation
+from mars_jax.apps import reaction
 from mars_jax.apps import rollouts
 from mars_jax.apps import windows as windows_lib
 from mars_jax.apps.report import evaluation_page
@@ -18,6 +21,7 @@ from mars_jax.baselines import zero_intelligence
 from mars_jax.evals import lob_bench
 from mars_jax.evals import messages as messages_lib
 from mars_jax.tokens import encoding
+from mars_jax.tokens import touch
 from mars_jax.utils import time_of_day
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -87,16 +91,17 @@ def test_markets_go_on_from_there(windows):
   assert len(np.unique(markets.next_id)) == 1
 
 
+def _simulate(name, windows, tokenizer):
+  """Futures by a generator that is simulated."""
+  encoded = encoding.encode(tokenizer, windows.records)
+  source = rollouts.source(name, windows, encoded, tokenizer)
+  return rollouts.simulate(windows, source, jax.random.key(0), visible=False)
+
+
 def test_real_orders_through_the_default_alphabet_are_themselves(windows):
   """Where every volume has a symbol, only times are drawn."""
   tokenizer = encoding.fit(windows.records, "touch")
-  found = rollouts.of_real_orders(
-    windows,
-    encoding.encode(tokenizer, windows.records),
-    tokenizer,
-    jax.random.key(0),
-    visible=False,
-  )
+  found = _simulate("tokens only", windows, tokenizer)
   for real, ours in zip(windows.real, found.messages, strict=True):
     for name in ("kind", "size", "price", "side"):
       np.testing.assert_array_equal(getattr(ours, name), getattr(real, name))
@@ -108,28 +113,17 @@ def test_real_orders_through_the_default_alphabet_are_themselves(windows):
 def test_through_bins_against_the_mid_they_are_not(windows):
   """The paper's alphabet loses what orders do to the book."""
   tokenizer = encoding.fit(windows.records, "mid")
-  found = rollouts.of_real_orders(
-    windows,
-    encoding.encode(tokenizer, windows.records),
-    tokenizer,
-    jax.random.key(0),
-    visible=False,
-  )
+  found = _simulate("tokens only", windows, tokenizer)
   apart = lob_bench.score(windows.real, found.messages)
   assert lob_bench.summary(apart, "l1")["mean"] > 0.05
 
 
-@pytest.mark.parametrize("by_state", [False, True])
-def test_orders_of_before_make_futures(windows, by_state):
+@pytest.mark.parametrize(
+  "name", ["random orders", "zero intelligence", "queue-reactive"]
+)
+def test_orders_of_before_make_futures(windows, name):
   tokenizer = encoding.fit(windows.records[: windows.num_past])
-  found = rollouts.of_past_orders(
-    windows,
-    encoding.encode(tokenizer, windows.records),
-    tokenizer,
-    jax.random.key(0),
-    by_state=by_state,
-    visible=False,
-  )
+  found = _simulate(name, windows, tokenizer)
   assert {len(m) for m in found.messages} == {_REAL}
   for real, m, cond in zip(
     windows.real, found.messages, windows.cond, strict=True
@@ -162,7 +156,7 @@ def test_every_bracket_has_its_scores(found):
   names = [scores.name for scores in found.scores]
   assert names == [
     *("real", "tokens only", "replay", "random windows", "random orders"),
-    "queue-reactive",
+    *("zero intelligence", "queue-reactive"),
   ]
   scores = {one.name: one for one in found.scores}
   assert scores["real"].l1["mean"] == 0
@@ -176,6 +170,82 @@ def test_every_bracket_has_its_scores(found):
   assert scores["replay"].num_windows == len(found.windows)
 
 
+def test_an_order_from_outside_moves_the_mid_to_its_side(found):
+  reactions = {s.name: s.reaction for s in found.scores if s.reaction}
+  assert list(reactions) == [
+    *("random orders", "zero intelligence", "queue-reactive")
+  ]
+  for one in reactions.values():
+    assert one.lags == [0, 1, 2, 5, 10, 20, 50, _REAL]
+    assert one.buy[0] > 0 > one.sell[0]
+    # Nothing has come yet that could differ.
+    assert one.mid[0] == reactions["random orders"].mid[0] > 3 * one.error[0]
+    assert one.remains == pytest.approx(one.mid[-1] / one.mid[0])
+
+
+def test_a_flow_that_ignores_the_book_cannot_react(found):
+  """Random orders are the same whatever happened: only prices differ."""
+  (one,) = (s.reaction for s in found.scores if s.name == "random orders")
+  assert set(one.shifts["new"]) == set(one.shifts["cancels"]) == {0.0}
+  assert set(one.p_values["new"]) == set(one.p_values["cancels"]) == {1.0}
+  assert one.shifts["trades"][-1] == 0 and one.p_values["trades"][-1] == 1
+
+
+def _follow(params, key, inputs, cache):
+  """Joins the best price of the side that traded last, `cache`."""
+  del key
+  symbols = inputs.token.symbols
+  trades = symbols[touch.TOUCH] == touch.CROSSES
+  side = jnp.where(trades, touch.side(symbols), cache)
+  kind_only = jnp.arange(len(symbols)) == touch.KIND
+  return jnp.where(kind_only, side, params), side
+
+
+_FOLLOWING = sim.OrderModelFns(_follow)
+
+
+def test_a_flow_that_follows_the_order_reacts_with_its_sign(windows):
+  tokenizer = encoding.fit(windows.records[: windows.num_past])
+  encoded = encoding.encode(tokenizer, windows.records)
+  source = rollouts.source("random orders", windows, encoded, tokenizer)
+  joins = jnp.zeros(len(touch.FIELDS), jnp.int32)
+  source = dataclasses.replace(
+    source,
+    flow=sim.Flow(
+      joins.at[touch.TOUCH].set(touch.JOINS), tokenizer, _FOLLOWING
+    ),
+    starts=source.starts.replace(cache=jnp.zeros(len(windows), jnp.int32)),
+  )
+  key = jax.random.key(0)
+  without, _ = rollouts.run(windows, source, key, visible=False)
+  found = reaction.measure(
+    windows, source, key, without, levels=2, visible=False
+  )
+  # Buys alone follow a buy, and none of them a sell.
+  assert set(found.shifts["new"]) == {0.5}
+  assert max(found.p_values["new"]) < 0.05
+  assert np.isnan(found.shifts["trades"]).all()
+  assert found.mid[-1] == found.mid[0] > 0
+
+
+def test_the_volume_of_an_order_is_that_of_the_levels_it_takes(windows):
+  book = jax.tree.map(lambda leaf: leaf[:1], windows.books)
+  price, volume = (
+    np.zeros_like(leaf[:, :, :6]) for leaf in (book.price, book.volume)
+  )
+  price[0, types.Side.BID, :4] = [9, 9, 8, 5]
+  volume[0, types.Side.BID, :4] = [1, 2, 4, 8]
+  volume[0, types.Side.ASK, 0] = 5  # One level, which stays.
+  book = book.replace(price=price, volume=volume)
+
+  def found(side, levels):
+    return reaction.level_volume(book, side, levels).tolist()
+
+  bid = types.Side.BID
+  assert [found(bid, levels) for levels in (1, 2, 9)] == [[3], [7], [7]]
+  assert found(types.Side.ASK, 3) == [1]
+
+
 def test_the_numbers_are_fit_for_json_and_the_sequences_are_written(
   found, tmp_path
 ):
@@ -184,7 +254,7 @@ def test_the_numbers_are_fit_for_json_and_the_sequences_are_written(
   folders = sorted(path.name for path in (tmp_path / "out").iterdir())
   assert folders == [
     *("data_cond", "data_real", "gen_queue_reactive", "gen_random_orders"),
-    *("gen_random_windows", "gen_tokens_only"),
+    *("gen_random_windows", "gen_tokens_only", "gen_zero_intelligence"),
   ]
   assert len(list((tmp_path / "out" / "gen_tokens_only").iterdir())) == 16
 
@@ -195,6 +265,8 @@ def test_the_report_is_one_file_with_all_tables(found, tmp_path):
   text = (tmp_path / "page.html").read_text()
   assert "data:image/png;base64," in text
   assert "queue-reactive" in text and "spread | time" in text
+  assert text.count("data:image/png;base64,") == 2
+  assert "Reaction to an injected order" in text
   assert "evaluate &lt;x&gt;" in text
   assert "http" not in text
 

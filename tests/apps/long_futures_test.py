@@ -103,7 +103,10 @@ def test_bars_of_the_day_are_its_orders(starts):
 
 def test_brackets_have_all_scores(found):
   names = [paths.name for paths in found.paths]
-  assert names == ["real", "real day", "random orders", "queue-reactive"]
+  assert names == [
+    *("real", "real day", "random orders", "zero intelligence"),
+    "queue-reactive",
+  ]
   for paths in found.paths[2:]:
     assert len(paths.bars) == 6 and paths.bars.is_known.all()
     assert paths.num_cut == paths.num_dropped == 0

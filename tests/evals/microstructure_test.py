@@ -92,12 +92,6 @@ def test_signs_of_trades_that_alternate_have_a_negative_memory():
   assert memory[1] == pytest.approx(1)
 
 
-def test_nothing_of_a_copy_is_novel_and_all_of_another_market_is():
-  past = [made_up_messages.make(0)]
-  assert microstructure.novelty(past, past) == 0
-  assert microstructure.novelty([made_up_messages.make(1)], past) > 0.9
-
-
 def test_a_crossed_book_is_counted():
   m = made_up_messages.make(0)
   assert microstructure.num_crossed([m]) == 0

@@ -35,7 +35,7 @@ def test_the_demo_model_is_scored_beside_its_brackets(
   scores = {one["name"]: one for one in found["scores"]}
   assert list(scores) == [
     *("real", "tokens only", "replay", "random windows", "random orders"),
-    *("queue-reactive", "model"),
+    *("zero intelligence", "queue-reactive", "model"),
   ]
   model = scores["model"]
   assert model["num_windows"] == found["windows"] == 8
@@ -52,7 +52,8 @@ def test_the_demo_model_is_scored_beside_its_brackets(
   assert "queue-reactive" in result.stdout
   long = {one["name"]: one for one in found["long"]["paths"]}
   assert list(long) == [
-    *("real", "real day", "random orders", "queue-reactive", "model")
+    *("real", "real day", "random orders", "zero intelligence"),
+    *("queue-reactive", "model"),
   ]
   assert found["long"]["bars"] == found["long"]["real_bars"][0] == 6
   assert long["model"]["paths"] == 2 and long["model"]["cut"] == 0

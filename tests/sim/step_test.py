@@ -256,3 +256,28 @@ class RolloutTest(parameterized.TestCase):
       np.testing.assert_array_equal(sent, rests + taken + both_sides)
     else:
       self.fail("the book of this test is meant to be large enough")
+
+
+def test_an_order_from_outside_is_that_of_an_event_without_the_event():
+  """The same market and token as if the flow had sent it."""
+
+  def keep_token(params, key, inputs, cache):
+    del key, cache
+    return vocab.unpack(params), inputs.token
+
+  flow = sim.Flow(
+    _index(BID, 3, 12), _tokenizer(), sim.OrderModelFns(keep_token)
+  )
+  start = _start()
+  start = start.replace(cache=start.token)
+
+  @jax.jit
+  def both(flow, start):
+    state = sim.init(flow, jax.random.key(0), start)
+    state, event = sim.step(flow, state)
+    found = sim.submit(flow.tokenizer, start.market, event.order, event.time)
+    return (state.market, state.cache), found, event
+
+  wanted, found, event = both(flow, start)
+  assert event.report.traded > 0
+  chex.assert_trees_all_equal(wanted, found)

@@ -17,6 +17,7 @@ from mars_jax.apps import evaluation
 from mars_jax.apps import long_futures
 from mars_jax.apps import long_tables
 from mars_jax.apps.report import long_figure
+from mars_jax.apps.report import reaction_plot
 from mars_jax.evals import lob_bench_scores
 from mars_jax.evals import messages as messages_lib
 from mars_jax.utils import files
@@ -28,6 +29,7 @@ _COLORS = {
   "queue-reactive": "#4f9f5f",
   "random windows": "#b08f2f",
   "random orders": "#8f6fb0",
+  "zero intelligence": "#d98fb0",
   "replay": "#999999",
 }
 _SHOWN = 0.99  # Share of the values that a distribution's axis shows.
@@ -59,7 +61,17 @@ messages; the interval is by bootstrap over sequences. AUC is of a network that
 tells real from generated messages (.5: not at all); with shuffled labels it has
 {null}. A replay of the past and random real windows score well without knowing
 anything: a model has to be read beside them, and nothing scores better than its
-alphabet ("tokens only")."""
+alphabet ("tokens only"). Read the share of new runs of messages and the longest
+copy of the time before beside the real ones: a generator with fewer new runs,
+or longer copies, repeats what it has seen."""
+
+_REACTION = """At each start comes a market order that takes the best {levels}
+levels of the other side: a buy in one future, a sell in another, with the same
+random numbers. Ticks are the mean of the rise after a buy and the fall after a
+sell, with the standard error over windows. Points are percent of the orders up
+to there, by how much more of them are of the injected order's side than without
+it; p is by permutation of buys and sells. Random orders ignore the book: their
+response is what the matching engine does alone."""
 
 
 def write(
@@ -90,6 +102,7 @@ def write(
     "<h2>All generators</h2>",
     _table(evaluation.HEADER, evaluation.rows(found.scores)),
     f"<p>{_LEGEND.format(null=null)}</p>",
+    *_reaction(found),
     "<h2>Score by score: L1 / Wasserstein</h2>",
     _table(names, by_score),
   ]
@@ -114,17 +127,31 @@ def write(
     partial.write_text(page)
 
 
-def draw(path: pathlib.Path, found: evaluation.Evaluation) -> None:
-  """Writes the main picture as a PNG."""
-  _figure(found).savefig(path)
+def _reaction(found: evaluation.Evaluation) -> list[str]:
+  """Returns the section of the reaction, if measured."""
+  reactions = reaction_plot.reactions(found.scores)
+  if not reactions:
+    return []
+  about = _REACTION.format(levels=found.config.reaction_levels)
+  return [
+    "<h2>Reaction to an injected order</h2>",
+    _picture(reaction_plot.figure(reactions, _COLORS), "the reaction"),
+    _table(reaction_plot.HEADER, reaction_plot.rows(reactions)),
+    f"<p>{html.escape(about)}</p>",
+  ]
 
 
-def _picture(figure: matplotlib.figure.Figure, text: str) -> str:
-  """Returns a figure as an image within the page."""
+def _picture(figure: matplotlib.figure.Figure, alt: str) -> str:
+  """Returns a figure as an HTML image with its data."""
   picture = io.BytesIO()
   figure.savefig(picture, format="png")
   encoded = base64.b64encode(picture.getvalue()).decode()
-  return f'<img alt="{text}" src="data:image/png;base64,{encoded}">'
+  return f'<img alt="{alt}" src="data:image/png;base64,{encoded}">'
+
+
+def draw(path: pathlib.Path, found: evaluation.Evaluation) -> None:
+  """Writes the main picture as a PNG."""
+  _figure(found).savefig(path)
 
 
 def _long_section(found: long_futures.LongFutures) -> list[str]:
