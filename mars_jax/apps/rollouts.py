@@ -103,7 +103,7 @@ def model_source(
     encoded: the tokens of their records, by the model's bins.
     model: has bins for the market.
   """
-  length = min(starts.num_seen, model.config.num_layers * model.config.window)
+  length = min(starts.num_seen, sum(model.config.windows))
   # The last one is read by the simulator.
   rows = starts.starts[:, None] - length + np.arange(length - 1)
   earlier = jax.tree.map(lambda leaf: leaf[rows], encoded)

@@ -281,7 +281,7 @@ def _read(model: lmm.Model, tokens: features.TokenFeatures) -> lmm.KvCache:
 
   As far back as the model can see.
   """
-  num_seen = model.config.num_layers * model.config.window
+  num_seen = sum(model.config.windows)
   earlier = jax.tree.map(lambda leaf: leaf[-num_seen:-1], tokens)
   _, cache = _apply(model.params, earlier, config=model.config)
   return lmm.cache.share(cache)

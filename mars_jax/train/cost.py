@@ -143,8 +143,9 @@ def flops_per_token(config: lmm.LmmConfig, length: int) -> float:
   """
   leaves, _ = jax.tree_util.tree_flatten_with_path(_param_shapes(config))
   kernels = sum(leaf.size for path, leaf in leaves if path[-1].key == "kernel")
-  attended = np.minimum(np.arange(length) + 1, config.window).mean()
-  attention = 4 * config.num_layers * config.num_heads * config.head_dim
+  before = np.arange(length) + 1
+  attended = sum(np.minimum(before, w).mean() for w in config.windows)
+  attention = 4 * config.num_heads * config.head_dim
   return float(3 * (2 * kernels + attention * attended))
 
 

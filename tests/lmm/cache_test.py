@@ -23,6 +23,7 @@ _CONFIG = lmm.LmmConfig(
   head_dim=4,
   mlp_dim=24,
   window=6,
+  short_window=3,
 )
 _NUM = 3  # Trajectories.
 
@@ -95,7 +96,7 @@ def test_blocks_of_the_ring_buffer_equal_the_whole_sequence(
   config = lmm.LmmConfig(**{**vars(_CONFIG), "window": 10})
   own = random_params.tokens(_NUM, 30, seed=1)
   cache = lmm.cache.init(config=config)
-  assert cache.keys[0][0].shape == (4, 12)
+  assert [layer[0].shape for layer in cache.keys] == [(4, 3), (4, 12)]
   hidden, _ = _in_step(
     params, own, _many(cache), jnp.ones((_NUM, 30), bool), config=config
   )

@@ -45,6 +45,7 @@ _VARIANTS = {
   "order_only": {"has_book": False},
   "qk_norm": {"qk_norm": True},
   "remat": {"remat": True},
+  "short_window": {"short_window": 3},
   "ticks": {"inputs": "ticks", "has_values": True},
   "ticks_order_only": {"inputs": "ticks", "has_book": False},
   "joint": {"head": "joint", "alphabet": "mid"},
@@ -193,6 +194,12 @@ class ApplyTest(parameterized.TestCase):
     age = np.arange(14)[:, None] - np.arange(14)[None]
     inside = (age >= 0) & (age < _CONFIG.window)
     np.testing.assert_array_equal(influence > 0, inside)
+
+  def test_only_the_last_layer_sees_beyond_a_short_window(self):
+    influence = self._influence(_config(short_window=2), length=14)
+    age = np.arange(14)[:, None] - np.arange(14)[None]
+    reach = 1 + _CONFIG.window - 1
+    np.testing.assert_array_equal(influence > 0, (age >= 0) & (age <= reach))
 
   def _influence(self, config, length):
     """|d hidden[t] / d input[s]|, `[t, s]`.

@@ -57,14 +57,15 @@ AXES = axes.of(
 
 def init(*, config: config_lib.TransformerConfig) -> KvCache:
   """An empty cache: decoding from it equals `apply` on the whole sequence."""
-  shape = (config.head_dim, attention.num_slots(config.window))
   dtype = config.compute_dtype
-  keys = ((jnp.zeros(shape, dtype),) * config.num_kv_heads,)
-  values = ((jnp.zeros(shape[::-1], dtype),) * config.num_kv_heads,)
+  shapes = [
+    (config.head_dim, attention.num_slots(window)) for window in config.windows
+  ]
+  groups = config.num_kv_heads
   zero = jnp.zeros((), jnp.int32)
   return KvCache(
-    keys=keys * config.num_layers,
-    values=values * config.num_layers,
+    keys=tuple((jnp.zeros(shape, dtype),) * groups for shape in shapes),
+    values=tuple((jnp.zeros(shape[::-1], dtype),) * groups for shape in shapes),
     prefix_keys=None,
     prefix_values=None,
     position=zero,
@@ -75,16 +76,21 @@ def init(*, config: config_lib.TransformerConfig) -> KvCache:
   )
 
 
-def of_sequence(keys: jax.Array, values: jax.Array, *, window: int) -> KvCache:
+def of_sequence(
+  keys: list[jax.Array],
+  values: list[jax.Array],
+  *,
+  config: config_lib.TransformerConfig,
+) -> KvCache:
   """Returns the cache of a sequence, to decode from T.
 
   Args:
-    keys, values: `[layers, T, G, K]`, keys rotated.
-    window: W.
+    keys, values: `[T, G, K]` of each layer, keys rotated.
+    config: the transformer.
   """
-  length = jnp.asarray(keys.shape[1], jnp.int32)
-  slots = attention.num_slots(window)
-  keys, values = _ring(keys, slots), _ring(values, slots)
+  length = jnp.asarray(len(keys[0]), jnp.int32)
+  slots = [attention.num_slots(window) for window in config.windows]
+  keys, values = (map(_ring, kind, slots) for kind in (keys, values))
   zero = jnp.zeros((), jnp.int32)
   return KvCache(
     keys=tuple(tuple(head.T for head in layer) for layer in keys),
@@ -103,18 +109,18 @@ def _ring(x: jax.Array, slots: int) -> jax.Array:
   """Puts the last S tokens into slots t % S.
 
   Args:
-    x: `[layers, T, G, K]`
+    x: `[T, G, K]`
     slots: S.
 
   Returns:
-    `[layers, G, S, K]`, zeros in the slots that are not used yet.
+    `[G, S, K]`, zeros in the slots that are not used yet.
   """
-  length = x.shape[1]
+  length = len(x)
   if length < slots:
-    x = jnp.pad(x, [(0, 0), (0, slots - length), (0, 0), (0, 0)])
+    x = jnp.pad(x, [(0, slots - length), (0, 0), (0, 0)])
   else:
-    x = jnp.roll(x[:, -slots:], length % slots, axis=1)
-  return x.transpose(0, 2, 1, 3)
+    x = jnp.roll(x[-slots:], length % slots, axis=0)
+  return x.transpose(1, 0, 2)
 
 
 def share(cache: KvCache) -> KvCache:
@@ -188,9 +194,9 @@ def place(
   Args:
     cache: of the tokens before it.
     is_new: bool `[]`, whether it enters the cache.
-    window: W.
+    window: W, of a layer.
   """
-  slots = cache.keys[0][0].shape[-1]
+  slots = attention.num_slots(window)
   last = cache.prefix_length - 1
   token = last - (last - jnp.arange(slots)) % slots  # In each slot, or < 0.
   return layers_lib.DecodePosition(

@@ -36,6 +36,8 @@ class TransformerConfig:
       a plain MLP of 4 `dim`.
     window: W, the tokens that a token attends to in one layer: itself and the
       `window - 1` before it. L layers see `L * (window - 1)` tokens back.
+    short_window: W of all layers but the last, where only that one is to look
+      far back; None for `window`.
     dropout: probability, in [0, 1), of dropping an element of the embedding
       and of each sublayer's output in training.
     rope_base: base of the rotary frequencies; wavelengths go from 2 pi to
@@ -54,6 +56,7 @@ class TransformerConfig:
   mlp_dim: int
   window: int
   num_kv_heads: int = 1
+  short_window: int | None = None
   dropout: float = 0.0
   rope_base: float = 10_000.0
   qk_norm: bool = True
@@ -65,6 +68,11 @@ class TransformerConfig:
       value = getattr(self, name)
       if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} must be an integer >= 1, not {value!r}")
+    short = self.short_window
+    if short is not None and not 1 <= short <= self.window:
+      raise ValueError(
+        f"short_window = {short} must be from 1 to window = {self.window}"
+      )
     if self.num_heads % self.num_kv_heads:
       raise ValueError(
         f"num_kv_heads = {self.num_kv_heads} must divide num_heads = "
@@ -77,6 +85,12 @@ class TransformerConfig:
       raise ValueError(f"dropout must be in [0, 1), not {self.dropout}")
     if not self.rope_base > 1.0:
       raise ValueError(f"rope_base must be > 1, not {self.rope_base}")
+
+  @property
+  def windows(self) -> tuple[int, ...]:
+    """The window of each layer."""
+    short = self.window if self.short_window is None else self.short_window
+    return (*(short,) * (self.num_layers - 1), self.window)
 
   @property
   def compute_dtype(self) -> jnp.dtype:

@@ -118,6 +118,7 @@ class Block(nn.Module):
   """One pre-norm transformer block: windowed attention, then SwiGLU."""
 
   config: config_lib.TransformerConfig
+  window: int
 
   def setup(self):
     c = self.config
@@ -151,7 +152,7 @@ class Block(nn.Module):
       `[T, D]`, and the rotated keys and the values, both `[T, G, K]`.
     """
     q, k, v = self._project(x, jnp.arange(x.shape[0]))
-    attend = functools.partial(attention.attend_band, window=self.config.window)
+    attend = functools.partial(attention.attend_band, window=self.window)
     # The weights are computed again for the gradient: that costs no time here,
     # and keeping them would take most of the memory of training.
     attended = jax.checkpoint(attend)(q, k, v)
@@ -204,7 +205,7 @@ class Block(nn.Module):
       return nothing
     return lax.cond(
       at.sees_prefix,
-      functools.partial(attention.attend_prefix, window=self.config.window),
+      functools.partial(attention.attend_prefix, window=self.window),
       lambda *_: nothing,
       queries,
       layer.prefix_keys[group],

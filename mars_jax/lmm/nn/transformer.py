@@ -15,6 +15,8 @@ attention weights.
 Dimensions: T tokens, W window, D embedding.
 """
 
+import functools
+import itertools
 from typing import Any
 
 import jax
@@ -37,7 +39,7 @@ def init(key: jax.Array, *, config: config_lib.TransformerConfig) -> Params:
   x = jnp.zeros((config.dim,), jnp.float32)
 
   def init_block(key):
-    return layers.Block(config).init(key, x[None])["params"]
+    return layers.Block(config, config.window).init(key, x[None])["params"]
 
   return {
     "blocks": jax.vmap(init_block)(jax.random.split(key, config.num_layers)),
@@ -71,23 +73,35 @@ def apply_sequence(
     `[T, D]`, row `t` a function of tokens `0..t`, and a cache of the last W
     tokens, to decode from position T.
   """
-  keys = None
+  block_keys = None
   if key is not None:
     embed_key, block_key = jax.random.split(key)
     x = layers.dropout(embed_key, x, config.dropout)
-    keys = jax.random.split(block_key, config.num_layers)
+    block_keys = jax.random.split(block_key, config.num_layers)
 
-  def body(x, layer):
+  def body(window, x, layer):
     block, key = layer
-    x, kv = layers.Block(config).apply(
+    x, kv = layers.Block(config, window).apply(
       {"params": block}, layers.constrain_to_devices(x), key
     )
     return layers.constrain_to_devices(x), kv
 
-  if config.remat:
-    body = jax.checkpoint(body, prevent_cse=False)
-  x, (k, v) = jax.lax.scan(body, x, (params["blocks"], keys))
-  cache = cache_lib.of_sequence(k, v, window=config.window)
+  keys, values, first = [], [], 0
+  # Layers of one window are one loop.
+  for window, same in itertools.groupby(config.windows):
+    count = len(list(same))
+    rows = slice(first, first + count)
+    one = functools.partial(body, window)
+    if config.remat:
+      one = jax.checkpoint(one, prevent_cse=False)
+    stacked = jax.tree.map(
+      lambda leaf, rows=rows: leaf[rows], (params["blocks"], block_keys)
+    )
+    x, (k, v) = jax.lax.scan(one, x, stacked)
+    keys += list(k)
+    values += list(v)
+    first += count
+  cache = cache_lib.of_sequence(keys, values, config=config)
   return layers.norm().apply({"params": params["norm"]}, x), cache
 
 
@@ -111,11 +125,13 @@ def apply_token(
   Returns:
     `[D]`, and the cache with the token appended.
   """
-  place = cache_lib.place(cache, is_new, window=config.window)
   new = []
-  for i, layer in enumerate(cache_lib.layers(cache)):
+  for i, (layer, window) in enumerate(
+    zip(cache_lib.layers(cache), config.windows, strict=True)
+  ):
     block = jax.tree.map(lambda leaf, i=i: leaf[i], params["blocks"])
-    x, layer = layers.Block(config).apply(
+    place = cache_lib.place(cache, is_new, window=window)
+    x, layer = layers.Block(config, window).apply(
       {"params": block}, x, layer, place, method="decode"
     )
     new.append(layer)
