@@ -29,7 +29,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
   )
   if not variant:
     config.model.update(dim=128, num_layers=3, num_heads=4, mlp_dim=352)
-    config.model.update(mirror=True, has_time=False)
+    config.model.update(mirror=True, has_time=False, adaptation=0.3)
     config.optimizer.update(num_steps=700, learning_rate=2e-3)
     config.train.update(eval_every=100, eval_orders=8192)
   return config.lock()

@@ -315,7 +315,8 @@ def _programs(config, params, tokens) -> dict[str, tuple]:
 
   def mlps(blocks, x):
     def body(x, block):
-      added = layers.Block(c).apply({"params": block}, x, method="mlp")
+      mlp = layers.Block(c, c.window)
+      added = mlp.apply({"params": block}, x, method="mlp")
       return x + added, None
 
     body = jax.checkpoint(body, prevent_cse=False) if c.remat else body

@@ -337,9 +337,5 @@ def _init(source, starts, config, rules) -> sim.SimState:
   seeds = sim.trajectory_keys(jax.random.key(config.seed), len(starts))
   keys = jnp.concatenate([sim.trajectory_keys(key, num) for key in seeds])
   return sim.init_each(
-    source.flow,
-    keys,
-    source.starts,
-    config=sim.SimConfig(rules=rules),
-    context=source.context,
+    source.flow, keys, source.starts, config=sim.SimConfig(rules=rules)
   )

@@ -55,9 +55,7 @@ def measure(
   time = jax.tree.map(jnp.asarray, time_of_day.timestamps(clock + wait))
   config = sim.SimConfig(rules=windows.rules)
   keys = sim.trajectory_keys(key, len(windows))
-  read = sim.init_each(
-    source.flow, keys, source.starts, config=config, context=source.context
-  )
+  read = sim.init_each(source.flow, keys, source.starts, config=config)
   mid = np.asarray(source.starts.market.mid)
   futures, volumes = [_future(mid, without)], []
   for side in (types.Side.BID, types.Side.ASK):
@@ -70,8 +68,8 @@ def measure(
       time,
       config=config,
     )
-    starts = sim.Start(market, token, read.cache)
-    injected = rollouts.Source(source.flow, starts, source.context)
+    starts = sim.Start(market, token, read.cache, read.context)
+    injected = rollouts.Source(source.flow, starts)
     events, _ = rollouts.run(windows, injected, key, visible=visible)
     futures.append(_future(np.asarray(market.mid), events))
     volumes.append(volume.mean())

@@ -42,12 +42,10 @@ class Source:
   Attributes:
     flow: the order flow.
     starts: the markets, leaves `[S, ...]`.
-    context: that the flow is conditioned on, leaves `[S, ...]`, or None.
   """
 
   flow: sim.Flow
   starts: sim.Start
-  context: sim.Context = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,13 +105,13 @@ def model_source(
   # The last one is read by the simulator.
   rows = starts.starts[:, None] - length + np.arange(length - 1)
   earlier = jax.tree.map(lambda leaf: leaf[rows], encoded)
-  cache = _read(model.params, earlier, config=model.config)
+  cache, bias = _read(model.params, earlier, config=model.config)
   flow = sim.Flow(
     model.params,
     model.tokenizer(starts.stream.market),
     start_lib.order_model_fns(model.config),
   )
-  return Source(flow, _starts(starts, encoded, cache))
+  return Source(flow, _starts(starts, encoded, cache, context=bias))
 
 
 def real_source(
@@ -134,8 +132,12 @@ def real_source(
   rows = np.minimum(rows, len(windows.records) - 1)
   return Source(
     sim.Flow((), tokenizer, _SCRIPTED),
-    _starts(windows, encoded, jnp.zeros(len(windows), jnp.int32)),
-    context=encoded.symbols[rows],
+    _starts(
+      windows,
+      encoded,
+      jnp.zeros(len(windows), jnp.int32),
+      context=encoded.symbols[rows],
+    ),
   )
 
 
@@ -207,12 +209,9 @@ def _moved(messages, cond):
 
 @functools.partial(jax.jit, static_argnames="config")
 def _read(params, tokens, *, config):
-  """Returns the caches after tokens `[S, T]`."""
-
-  def read(tokens):
-    return lmm.apply(params, tokens, config=config)[1]
-
-  return jax.vmap(read, out_axes=lmm.cache.AXES)(tokens)
+  """Returns the caches after tokens `[S, T]`, and the biases."""
+  read = functools.partial(lmm.read, config=config)
+  return jax.vmap(read, (None, 0), (lmm.cache.AXES, 0))(params, tokens)
 
 
 def _num_events(windows) -> int:
@@ -220,12 +219,12 @@ def _num_events(windows) -> int:
   return int(windows.config.num_real * _SPARE) + 1
 
 
-def _starts(starts, encoded, cache) -> sim.Start:
-  """Returns the markets at the starts, with the caches."""
+def _starts(starts, encoded, cache, context=None) -> sim.Start:
+  """Returns the markets at the starts, with caches and contexts."""
   last = jax.tree.map(
     lambda leaf: jnp.asarray(leaf[starts.starts - 1]), encoded
   )
-  return sim.Start(starts.markets(), last, cache)
+  return sim.Start(starts.markets(), last, cache, context)
 
 
 def repeat(source: Source, count: int) -> Source:
@@ -250,7 +249,7 @@ def repeat(source: Source, count: int) -> Source:
     source.starts,
     is_leaf=lambda axis: axis is None,
   )
-  return Source(source.flow, starts, repeated(0, source.context))
+  return Source(source.flow, starts)
 
 
 def _observe(state: sim.SimState, event: sim.Event):
@@ -296,9 +295,7 @@ def run(
   """
   config = sim.SimConfig(rules=windows.rules)
   keys = sim.trajectory_keys(key, len(windows))
-  state = sim.init_each(
-    source.flow, keys, source.starts, config=config, context=source.context
-  )
+  state = sim.init_each(source.flow, keys, source.starts, config=config)
   num_events = _num_events(windows)
   chunks = sim.run(
     source.flow,

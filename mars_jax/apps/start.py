@@ -33,7 +33,7 @@ _MIN_ORDERS = 100  # Before the start, where orders are drawn from them.
 _DEFAULT = sim.SimConfig()
 FILL = 0.75  # Share of the simulated book that the start may take up.
 
-_apply = jax.jit(lmm.apply, static_argnames="config")
+_read_tokens = jax.jit(lmm.read, static_argnames="config")
 
 OnReplay = collections.abc.Callable[[int], None]
 
@@ -218,10 +218,10 @@ def load_start(
   tokens = encoding.encode(tokenizer, past)
   if model is None:
     flow = sim.Flow(jnp.asarray(tokens.symbols), tokenizer, RESAMPLED)
-    cache = ()
+    cache, bias = (), None
   else:
     flow = sim.Flow(model.params, tokenizer, order_model_fns(model.config))
-    cache = _read(model, tokens)
+    cache, bias = _read(model, tokens)
   small = lob.resize(book, int(book_capacity * FILL))
   market = market_after(
     past,
@@ -233,6 +233,7 @@ def load_start(
     market=market,
     token=jax.tree.map(lambda leaf: jnp.asarray(leaf[-1]), tokens),
     cache=cache,
+    context=bias,
   )
   return Start(stream, past, book, initial, flow, int(small.dropped))
 
@@ -276,15 +277,15 @@ def order_model_fns(config: lmm.LmmConfig) -> sim.OrderModelFns:
   )
 
 
-def _read(model: lmm.Model, tokens: features.TokenFeatures) -> lmm.KvCache:
-  """Runs the model over the past, without its last order.
+def _read(model: lmm.Model, tokens: features.TokenFeatures):
+  """Returns the cache and the bias of the past.
 
-  As far back as the model can see.
+  As far back as the model can see, without the last order.
   """
   num_seen = sum(model.config.windows)
   earlier = jax.tree.map(lambda leaf: leaf[-num_seen:-1], tokens)
-  _, cache = _apply(model.params, earlier, config=model.config)
-  return lmm.cache.share(cache)
+  cache, bias = _read_tokens(model.params, earlier, config=model.config)
+  return lmm.cache.share(cache), bias
 
 
 def _resample(params, key, inputs, cache):

@@ -3,8 +3,9 @@
 `LmmConfig` fixes a model, `init` makes its parameters, `apply` runs it over a
 sequence or one token against a `KvCache`, `log_prob` and `sample` turn what it
 returns into the probability of an order and into an order. `next_order` is all
-of that for the simulator, and the module `cache` how many trajectories share a
-history; `save` and `load` keep a trained `Model` in a file.
+of that for the simulator, `read` takes in what came before a start, and the
+module `cache` is how many trajectories share a history; `save` and `load` keep
+a trained `Model` in a file.
 """
 
 from mars_jax.lmm.model_file import Model
@@ -15,6 +16,7 @@ from mars_jax.lmm.nn.cache import KvCache
 from mars_jax.lmm.nn.config import TransformerConfig
 from mars_jax.lmm.nn.transformer import Params
 from mars_jax.lmm.nn.transformer import num_params
+from mars_jax.lmm.order.adaptation import read
 from mars_jax.lmm.order.config import LmmConfig
 from mars_jax.lmm.order.model import apply
 from mars_jax.lmm.order.model import init
@@ -35,6 +37,7 @@ __all__ = (
   "log_prob",
   "next_order",
   "num_params",
+  "read",
   "sample",
   "save",
 )

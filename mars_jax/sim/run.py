@@ -84,7 +84,6 @@ def init_many(
   start: state_lib.Start,
   *,
   config: state_lib.SimConfig = state_lib.DEFAULT,
-  context: state_lib.Context = None,
 ) -> state_lib.SimState:
   """Returns trajectories of one start.
 
@@ -95,13 +94,11 @@ def init_many(
     keys: typed PRNG keys `[B]`, consumed; `trajectory_keys` makes them.
     start: the market.
     config: static.
-    context: that the model is conditioned on, leaves `[B, ...]`, if it takes
-      one.
 
   Returns:
     The state of B markets, with the axes of `state_axes`.
   """
-  return _init_program(flow.fns, config, False)(flow, keys, start, context)
+  return _init_program(flow.fns, config, False)(flow, keys, start)
 
 
 def init_each(
@@ -110,7 +107,6 @@ def init_each(
   starts: state_lib.Start,
   *,
   config: state_lib.SimConfig = state_lib.DEFAULT,
-  context: state_lib.Context = None,
 ) -> state_lib.SimState:
   """Returns a trajectory of each of many starts.
 
@@ -120,13 +116,11 @@ def init_each(
     starts: the markets, leaves `[B, ...]`; caches have the axes of
       `OrderModelFns.cache_axes`.
     config: static.
-    context: that the model is conditioned on, leaves `[B, ...]`, if it takes
-      one.
 
   Returns:
     The state of B markets, with the axes of `state_axes`.
   """
-  return _init_program(flow.fns, config, True)(flow, keys, starts, context)
+  return _init_program(flow.fns, config, True)(flow, keys, starts)
 
 
 def run(
@@ -227,12 +221,12 @@ class _Progress:
 def _init_program(fns, config, has_starts):
   """Returns the compiled `init` of many trajectories."""
 
-  def init(flow, key, start, context):
-    return state_lib.init(flow, key, start, config=config, context=context)
+  def init(flow, key, start):
+    return state_lib.init(flow, key, start, config=config)
 
   axes = state_lib.state_axes(fns)
   start_axes = state_lib.start_axes(fns) if has_starts else None
-  return jax.jit(jax.vmap(init, (None, 0, start_axes, 0), axes))
+  return jax.jit(jax.vmap(init, (None, 0, start_axes), axes))
 
 
 @functools.lru_cache(maxsize=_PROGRAMS)

@@ -122,6 +122,7 @@ class Start:
   market: market_lib.MarketState
   token: features.TokenFeatures  # the order, leaves []
   cache: Cache  # of the model, after the orders before
+  context: Context = None  # that the model is conditioned on, if it takes one
 
 
 @struct.dataclass
@@ -166,7 +167,6 @@ def init(
   start: Start,
   *,
   config: SimConfig = DEFAULT,
-  context: Context = None,
 ) -> SimState:
   """Returns the state to simulate from; the key decides all draws.
 
@@ -175,11 +175,10 @@ def init(
     key: typed PRNG key, consumed.
     start: the market.
     config: static.
-    context: that the model is conditioned on, if it takes one.
   """
   agents_key = jax.random.fold_in(key, 0)
   key, order_key, plan_key = jax.random.split(key, 3)
-  inputs = FlowInput(start.token, jnp.bool_(True), context)
+  inputs = FlowInput(start.token, jnp.bool_(True), start.context)
   symbols, cache = flow.fns.next_order(
     flow.params, order_key, inputs, start.cache
   )
@@ -199,7 +198,7 @@ def init(
     num_auctions=sum(executed, zero),
     pending=pending,
     cache=cache,
-    context=context,
+    context=start.context,
     agents=agents,
   )
 

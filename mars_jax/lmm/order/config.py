@@ -35,6 +35,8 @@ class LmmConfig(config_lib.TransformerConfig):
     mirror: whether buyers and sellers are swapped in every second window of the
       training, by chance (`features.mirror`): there are few days, and a market
       has no reason to prefer a side.
+    adaptation: the standard deviation, in nats, of the prior of the biases that
+      are fitted to the orders before a start (`adaptation`); 0 for none.
     session: of the inputs "ticks", the phases of trading, (start, stop) in
       seconds since midnight; by default those of Shanghai and Shenzhen. A time
       before or after them counts as the start or the end.
@@ -47,6 +49,7 @@ class LmmConfig(config_lib.TransformerConfig):
   has_time: bool = True
   has_values: bool = True
   mirror: bool = False
+  adaptation: float = 0.0
   session: tuple[tuple[int, int], ...] = ((34_200, 41_400), (46_800, 54_000))
 
   def __post_init__(self):
@@ -54,6 +57,9 @@ class LmmConfig(config_lib.TransformerConfig):
     checks.one_of("alphabet", self.alphabet, alphabet_lib.ALPHABETS)
     checks.one_of("inputs", self.inputs, ("depth", *features.SCHEMES))
     checks.one_of("head", self.head, heads.HEADS)
+    checks.at_least(0, adaptation=self.adaptation)
+    if self.adaptation and self.alphabet != "touch":
+      raise ValueError("adaptation needs alphabet = 'touch'")
     if self.mirror and (self.alphabet != "touch" or self.inputs == "ticks"):
       raise ValueError(
         "mirror needs alphabet = 'touch', and the inputs 'depth' or 'levels'"

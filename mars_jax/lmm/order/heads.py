@@ -49,33 +49,65 @@ class FactoredHead(nn.Module):
       nn.Dense(size, use_bias=False, kernel_init=_SMALL_INIT) for size in sizes
     ]
 
-  def log_prob(self, hidden: jax.Array, fields: jax.Array) -> jax.Array:
-    """Scores orders: `[..., D]`, int32 `[..., F]` to float32 `[..., F]`."""
+  def log_prob(
+    self, hidden: jax.Array, fields: jax.Array, bias: jax.Array | None = None
+  ) -> jax.Array:
+    """Scores orders: `[..., D]`, int32 `[..., F]` to float32 `[..., F]`.
+
+    `bias` `[K, V]` is added to the logits of the V symbols of all fields, the
+    row of the order's first field, which has K.
+    """
     inner = self.inner(hidden)
     parts = []
     for f in range(len(self.sizes)):
-      x = self._logits(inner, fields[..., :f])
+      x = self._logits(inner, fields[..., :f], bias)
       hot = jax.nn.one_hot(fields[..., f], x.shape[-1], dtype=x.dtype)
       parts.append(jnp.sum(hot * jax.nn.log_softmax(x), axis=-1))
     return jnp.stack(parts, axis=-1)
 
-  def sample(self, hidden: jax.Array, uniforms: jax.Array) -> jax.Array:
+  def logits(self, hidden: jax.Array, fields: jax.Array) -> list[jax.Array]:
+    """Returns the logits of each field: of `[..., D]`, `[..., F]`."""
+    inner = self.inner(hidden)
+    return [
+      self._logits(inner, fields[..., :f], None) for f in range(len(self.sizes))
+    ]
+
+  def sample(
+    self, hidden: jax.Array, uniforms: jax.Array, bias: jax.Array | None = None
+  ) -> jax.Array:
     """Draws the fields, by a uniform each: `[D]`, `[F]` to int32 `[F]`."""
     inner = self.inner(hidden)
     fields = jnp.zeros((0,), jnp.int32)
     for uniform in uniforms:
-      chosen = _draw(_weights(self._logits(inner, fields)), uniform)
+      chosen = _draw(_weights(self._logits(inner, fields, bias)), uniform)
       fields = jnp.append(fields, chosen)
     return fields
 
-  def _logits(self, inner, earlier):
+  def _logits(self, inner, earlier, bias):
     """Logits of the field after `earlier` `[..., f]`; `inner` `[..., F, D]`."""
     f = earlier.shape[-1]
     x = inner[..., f, :]
     if f:
       table = self.given[f - 1]
       x = x + layers.lookup(table, earlier, self.sizes[:f])
-    return self.out[f](jax.nn.silu(x)).astype(jnp.float32)
+    logits = self.out[f](jax.nn.silu(x)).astype(jnp.float32)
+    if bias is None:
+      return logits
+    return logits + bias_of(bias, earlier, self.sizes)
+
+
+def bias_of(
+  bias: jax.Array, earlier: jax.Array, sizes: tuple[int, ...]
+) -> jax.Array:
+  """Returns the bias of the field after `earlier` `[..., f]`.
+
+  `bias` is `[K, V]`; the first field has that of row 0.
+  """
+  f = earlier.shape[-1]
+  first = sum(sizes[:f])
+  lead = earlier.shape[:-1]
+  kind = earlier[..., 0] if f else jnp.zeros(lead, jnp.int32)
+  return bias[kind, first : first + sizes[f]]
 
 
 class JointHead(nn.Module):

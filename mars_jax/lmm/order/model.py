@@ -111,6 +111,7 @@ def log_prob(
   params: Params,
   hidden: jax.Array,
   symbols: jax.Array,
+  bias: jax.Array | None = None,
   *,
   config: config_lib.LmmConfig,
 ) -> jax.Array:
@@ -123,6 +124,8 @@ def log_prob(
     hidden: `[..., D]` from `apply`.
     symbols: `[..., F]` int32, the order that FOLLOWS: pair `hidden[:-1]` with
       `features.symbols[1:]`.
+    bias: `[V]` float32, of the logits of the V symbols of all fields
+      (`adaptation`); None for none.
     config: the model; static.
 
   Returns:
@@ -131,14 +134,36 @@ def log_prob(
   """
   head = transformer.cast(params["head"], config)
   return _head(config).apply(
-    {"params": head}, hidden, symbols, method="log_prob"
+    {"params": head}, hidden, symbols, *_given(bias), method="log_prob"
   )
+
+
+def logits(
+  params: Params,
+  hidden: jax.Array,
+  symbols: jax.Array,
+  *,
+  config: config_lib.LmmConfig,
+) -> list[jax.Array]:
+  """Returns the logits of the next order's fields.
+
+  Of a factored head.
+
+  Args:
+    params, hidden, symbols, config: as of `log_prob`.
+
+  Returns:
+    Float32 `[..., size]` of each field, given those before it.
+  """
+  head = transformer.cast(params["head"], config)
+  return _head(config).apply({"params": head}, hidden, symbols, method="logits")
 
 
 def sample(
   params: Params,
   key: jax.Array,
   hidden: jax.Array,
+  bias: jax.Array | None = None,
   *,
   config: config_lib.LmmConfig,
 ) -> jax.Array:
@@ -148,6 +173,7 @@ def sample(
     params: as returned by `init`.
     key: typed PRNG key, consumed.
     hidden: `[D]` from `apply`.
+    bias: as of `log_prob`.
     config: the model; static.
 
   Returns:
@@ -160,5 +186,11 @@ def sample(
     {"params": transformer.cast(params["head"], config)},
     hidden,
     uniforms,
+    *_given(bias),
     method="sample",
   )
+
+
+def _given(bias):
+  """Returns the arguments that give a head a bias: the joint one takes none."""
+  return () if bias is None else (bias,)

@@ -22,8 +22,8 @@ def next_order(
     key: typed PRNG key, consumed.
     inputs: a `sim.FlowInput`: `token`, the order and the book that it left,
       leaves `[]`; `is_new`, bool `[]`, whether the order enters the cache (if
-      not, the trajectory sits this step out). The order model takes no
-      `context`.
+      not, the trajectory sits this step out), `context`, the bias of
+      `adaptation.read`, or None.
     cache: of the orders before it.
     config: of the order model; static.
 
@@ -33,4 +33,5 @@ def next_order(
   hidden, cache = model.apply(
     params, inputs.token, cache, is_new=inputs.is_new, config=config
   )
-  return model.sample(params, key, hidden, config=config), cache
+  symbols = model.sample(params, key, hidden, inputs.context, config=config)
+  return symbols, cache
