@@ -97,7 +97,7 @@ def fit(
 
 
 def _mirror(config):
-  """Returns the mean of a gradient `[K, V]` over sides, a function."""
+  """Returns the mean over sides of a gradient `[K, V]`."""
   count = config.field_sizes[0]
   orders = jnp.zeros((count, len(config.fields)), jnp.int32)
   orders = orders.at[:, 0].set(jnp.arange(count))
