@@ -1,8 +1,11 @@
 """Shared parts of the launch scripts: errors, outputs, tables."""
 
 import collections.abc
+import json
+import math
 import pathlib
 import sys
+from typing import Any
 
 import rich.table
 from absl import app
@@ -96,6 +99,20 @@ def outputs(
   for path in paths:
     files.check_writable(path)
   return paths
+
+
+def to_json(tree: Any, indent: int | None = None) -> str:
+  """Returns numbers as JSON text, with null, which it has, for NaN."""
+  return json.dumps(_without_nan(tree), indent=indent, default=str)
+
+
+def _without_nan(tree):
+  """Puts None for NaN."""
+  if isinstance(tree, dict):
+    return {name: _without_nan(leaf) for name, leaf in tree.items()}
+  if isinstance(tree, list | tuple):
+    return [_without_nan(leaf) for leaf in tree]
+  return None if isinstance(tree, float) and math.isnan(tree) else tree
 
 
 def print_table(

@@ -27,7 +27,6 @@ Writes OUT.html (the report, one file), OUT.png (its main picture) and OUT.json
 (all numbers); with --export, sequences that LOB-Bench's own code reads.
 """
 
-import json
 import pathlib
 import sys
 import time
@@ -139,7 +138,7 @@ def main(book: str | None = None) -> None:
   command = " ".join([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]])
   evaluation_page.write(page, found, command=command)
   evaluation_page.draw(picture, found)
-  numbers.write_text(json.dumps(found.summary(), indent=1, default=str) + "\n")
+  numbers.write_text(common.to_json(found.summary(), indent=1) + "\n")
   print(f"{page}, {picture} and {numbers} written, {time.time() - began:.0f} s")
 
 

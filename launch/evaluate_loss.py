@@ -25,7 +25,6 @@ rates of each kind of order, given the book (zero intelligence), and the counts
 of orders and of pairs of orders. They score all orders of the split.
 """
 
-import json
 import math
 
 import common
@@ -120,7 +119,7 @@ def main() -> None:
   }
   _report(results)
   if _JSON.value:
-    print(json.dumps(_without_nan(results)))
+    print(common.to_json(results))
 
 
 def _data_config(model: lmm.Model) -> dataset_lib.DataConfig:
@@ -165,15 +164,6 @@ def _text(mean_and_half: tuple[float, float] | None) -> str:
     return ""
   mean, half = mean_and_half
   return f"{mean:.3f}" if math.isnan(half) else f"{mean:.3f} ± {half:.3f}"
-
-
-def _without_nan(tree):
-  """Puts None, which JSON has, for NaN."""
-  if isinstance(tree, dict):
-    return {name: _without_nan(leaf) for name, leaf in tree.items()}
-  if isinstance(tree, tuple):
-    return [_without_nan(leaf) for leaf in tree]
-  return None if isinstance(tree, float) and math.isnan(tree) else tree
 
 
 if __name__ == "__main__":

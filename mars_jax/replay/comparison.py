@@ -158,8 +158,7 @@ def compare_trades(
 ) -> Comparison | None:
   """Compares trades of continuous trading, event by event.
 
-  An order id that the feed does not tell fits any. Fills told in another order
-  than ours are equal where each pair of orders trades as much at each price.
+  An order id that the feed does not tell fits any.
 
   Args:
     truth: of the feed.
@@ -232,19 +231,9 @@ def _total_by_id(ids, volumes):
 
 def _are_same(ours, theirs):
   """Compares an event's trades: (bid, ask, price, volume) each."""
-  if _totals(ours) == _totals(theirs):
-    return True
   return len(ours) == len(theirs) and all(
     have[2:] == want[2:]
     and want[0] in (have[0], types.NO_ORDER)
     and want[1] in (have[1], types.NO_ORDER)
     for have, want in zip(ours, theirs, strict=True)
   )
-
-
-def _totals(trades):
-  """Returns {(bid, ask, price): lots} of trades."""
-  totals = collections.Counter()
-  for *key, volume in trades:
-    totals[tuple(key)] += volume
-  return totals

@@ -24,9 +24,7 @@ TotalView-ITCH" and "CME Globex MDP 3.0"), by its `action`:
     event.
 
 Records are in the order of `ts_recv`; their place in the file is taken as the
-exchange's order, and `ts_event` as its time. Where that runs backwards, as it
-does on ICE, a record has the latest time before it, and is counted. Prices may
-be zero and below, but for datasets of share venues. A file is of one session of 24
+exchange's order, and `ts_event` as its time. A file is of one session of 24
 hours at most, which may run past midnight, as CME's do: times are counted from
 the midnight, in UTC, of the day on which the first record was received. The
 rules are "continuous", whatever the dataset, since the presets of an exchange

@@ -70,8 +70,6 @@ def read_checked(
       no_actions: records of no action;
       maybe_bad_book: records after a gap in the feed (F_MAYBE_BAD_BOOK);
       early: events before the midnight they are counted from, which are at it;
-      late: records whose `ts_event` is before that of an earlier one, of which
-        they have the time;
       unfinished: records of the last event, where the file ends within it;
       unseen: cancels and modifies of orders never added; an error where they
         are more than one in a thousand records. The order of such a modify is
@@ -84,8 +82,8 @@ def read_checked(
   path = pathlib.Path(path)
   if instrument is None:
     instrument = _only(path)
+  reader = reconstruct.Reconstruction(path)
   with parse.open_dbn(path) as file:
-    reader = reconstruct.Reconstruction(path, file.metadata.dataset or "")
     number = file.find(instrument)
     for first, records in file.chunks():
       rows = np.flatnonzero(records["instrument_id"] == number)
@@ -223,12 +221,12 @@ def _tick(path, price, row, tick_size):
     ValueError: if `tick_size` is no multiple of a unit.
     events.DataError: if a price is off the grid, or too large.
   """
-  tick = int(np.gcd.reduce(price)) or _UNITS  # All prices may be zero.
+  tick = int(np.gcd.reduce(price))
   if tick_size is not None:
     tick = round(tick_size * _UNITS)
     if tick < 1 or tick / _UNITS != tick_size:
       raise ValueError(f"tick_size {tick_size} is no multiple of 1e-9")
-  is_bad = (price % tick != 0) | (np.abs(price) // tick > types.MAX_PRICE)
+  is_bad = (price % tick != 0) | (price // tick > types.MAX_PRICE)
   if is_bad.any():
     i = is_bad.argmax()
     reason = f"price {price[i] / _UNITS} is off the grid of {tick / _UNITS}"

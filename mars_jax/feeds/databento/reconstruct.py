@@ -15,7 +15,7 @@ COUNTS = (
   *("records", "other_records", "start_orders", "limit_orders", "cancels"),
   *("modifies", "aggressive_orders", "trades", "fills", "hidden_trades"),
   *("hidden_fills", "fills_without_trade", "off_price_fills", "clears"),
-  *("no_actions", "maybe_bad_book", "early", "late", "unfinished", "unseen"),
+  *("no_actions", "maybe_bad_book", "early", "unfinished", "unseen"),
 )
 _ADD, _CANCEL, _MODIFY, _CLEAR, _TRADE, _FILL, _NONE = b"ACMRTFN"
 _LAST, _TOP_OF_BOOK, _SNAPSHOT, _BY_PRICE, _MAYBE_BAD = 128, 64, 32, 16, 4
@@ -26,10 +26,6 @@ _SIDES = np.full(256, _NO_SIDE)
 _SIDES[[ord("A"), ord("B")]] = ASK, BID
 _MAX_UNSEEN = 1e-3  # Share of records that may name orders never added.
 _MAX_SPAN = types.NANOSECONDS  # Of the times of one event.
-_SHARE_VENUES = tuple(
-  "ARCX BATS BATY DBEQ EDGA EDGX EPRL EQUS IEXG MEMX XASE XBOS XCHI XCIS XNAS"
-  " XNYS XPSX".split()
-)  # How their datasets begin; a share's price is above zero.
 
 _Record = collections.namedtuple(
   "_Record", "row time action side price size name flags"
@@ -77,12 +73,11 @@ class Reconstruction:
     counts: see `reader.read_checked`.
   """
 
-  def __init__(self, path: pathlib.Path, dataset: str):
+  def __init__(self, path: pathlib.Path):
     self.resting = {}
     self.first = None
     self.counts = dict.fromkeys(COUNTS, 0)
     self._path = path
-    self._has_floor = dataset.startswith(_SHARE_VENUES)
     self._parts = [np.zeros((0, 9), np.int64)], [np.zeros((0, 5), np.int64)]
     self._new = [], []  # Events and trades of the chunk in progress.
     self._num_events = 0
@@ -97,11 +92,11 @@ class Reconstruction:
 
   def take(self, rows: np.ndarray, records: np.ndarray) -> None:
     """Goes through the next records of the instrument."""
-    time = self._check(rows, records)
+    self._check(rows, records)
     self._count(records)
     side = _SIDES[records["side"]]
     columns = (
-      *(rows, time, records["action"], side, records["price"]),
+      *(rows, records["ts_event"], records["action"], side, records["price"]),
       *(records["size"], records["order_id"], records["flags"]),
     )
     for row in zip(*(column.tolist() for column in columns), strict=True):
@@ -145,11 +140,7 @@ class Reconstruction:
     self.counts["no_actions"] += int((records["action"] == _NONE).sum())
 
   def _check(self, rows, records):
-    """Raises at the first record that is broken in itself.
-
-    Returns:
-      The time of each record, `ts_event` or the latest one before it.
-    """
+    """Raises at the first record that is broken in itself."""
     action, price, size = (records[x] for x in ("action", "price", "size"))
     flags, time = records["flags"], records["ts_event"]
     if self._publisher is None:
@@ -164,9 +155,10 @@ class Reconstruction:
       "unknown action": ~np.isin(action, list(b"ACMRTFN")),
       "side is not A or B": is_new & (_SIDES[records["side"]] == _NO_SIDE),
       "price is undefined": is_new & (price == _UNDEF_PRICE),
-      "price is not positive": is_new & (price <= 0) & self._has_floor,
+      "price is not positive": is_new & (price <= 0),
       "size is not in [1, 2**31)": is_order & ((size < 1) | (size >= 2**31)),
       "ts_event is undefined": is_timed & (time < 0),
+      "ts_event runs backwards": is_timed & (time < latest[:-1]),
       "publisher_id changes: a book of several venues": (
         records["publisher_id"] != self._publisher
       ),
@@ -181,11 +173,9 @@ class Reconstruction:
       if is_bad.any():
         self._fail(int(rows[is_bad.argmax()]), reason)
     self._last_time = latest[-1]
-    self.counts["late"] += int((is_timed & (time < latest[:-1])).sum())
     if self.first is None and is_timed.any():
       row = records[is_timed.argmax()]
       self.first = int(row["ts_event"]), int(row["ts_recv"])
-    return np.where(is_timed, latest[1:], time)
 
   def _set_up(self, record):
     """Clears the book, or adds an order of a snapshot."""

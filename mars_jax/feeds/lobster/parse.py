@@ -71,11 +71,6 @@ def _find_book(path):
   return compressed.find(path.parent, name) or path.with_name(name)
 
 
-def _width(data):
-  """Returns the number of columns of the first row."""
-  return data.partition(b"\n")[0].count(b",") + 1
-
-
 def _parse_csv(path, data, schema):
   """Parses a CSV file without header, every field present."""
   if not data.strip():
@@ -134,8 +129,6 @@ def parse_messages(path: compressed.File, data: bytes) -> dict[str, np.ndarray]:
     events.DataError: names the first bad row, counted from 1.
   """
   schema = {name: pl.Int64 for name in lobster.COLUMNS} | {"time": pl.String}
-  if _width(data) == len(schema) + 1:
-    schema["participant"] = pl.String
   frame = _parse_csv(path, data, schema)
   digits = pl.col("time").str.extract(r"^\d+\.?(\d*)$", 1).str.pad_end(10, "0")
   nanoseconds = (
@@ -170,7 +163,7 @@ def parse_messages(path: compressed.File, data: bytes) -> dict[str, np.ndarray]:
 
 def parse_book(path: compressed.File, data: bytes) -> BookRows:
   """Parses and checks an order-book file, as `parse_messages` its own."""
-  width = _width(data)
+  width = data[: (data + b"\n").index(b"\n")].count(b",") + 1
   if data.strip() and width % 4:
     raise events.DataError(path, 1, f"{width} columns, not a multiple of 4")
   schema = {f"column {i + 1}": pl.Int64 for i in range(width)}
