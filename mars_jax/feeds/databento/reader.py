@@ -15,6 +15,9 @@ from mars_jax.utils import files
 
 LOT_SIZE = 1.0
 EXCHANGES = {"XNAS.ITCH": "NASDAQ"}  # By dataset, as other feeds name them.
+# Datasets of futures and their spreads, whose prices may be 0 or less; what
+# trades elsewhere are shares.
+_FUTURES = ("GLBX.", "IFEU.", "IFLL.", "IFUS.", "NDEX.", "XEUR.", "XEEE.")
 _UNITS = 10**9  # Of a price, in one of the market's currency.
 _MOST_EARLY = types.NANOSECONDS  # By which a day's first event may precede it.
 _SPLIT_BYTES = 2**26  # Held at a time, to append much to few files.
@@ -70,6 +73,10 @@ def read_checked(
       no_actions: records of no action;
       maybe_bad_book: records after a gap in the feed (F_MAYBE_BAD_BOOK);
       early: events before the midnight they are counted from, which are at it;
+      clock_back: records whose `ts_event` is before that of an earlier one,
+        as on ICE; they count at the latest so far;
+      clock_ahead: those whose `ts_event` is over a second after their receipt,
+        which is their time then;
       unfinished: records of the last event, where the file ends within it;
       unseen: cancels and modifies of orders never added; an error where they
         are more than one in a thousand records. The order of such a modify is
@@ -82,8 +89,11 @@ def read_checked(
   path = pathlib.Path(path)
   if instrument is None:
     instrument = _only(path)
-  reader = reconstruct.Reconstruction(path)
   with parse.open_dbn(path) as file:
+    is_future = file.metadata.dataset.startswith(_FUTURES)
+    reader = reconstruct.Reconstruction(
+      path, least_price=None if is_future else 1
+    )
     number = file.find(instrument)
     for first, records in file.chunks():
       rows = np.flatnonzero(records["instrument_id"] == number)
@@ -226,12 +236,15 @@ def _tick(path, price, row, tick_size):
     tick = round(tick_size * _UNITS)
     if tick < 1 or tick / _UNITS != tick_size:
       raise ValueError(f"tick_size {tick_size} is no multiple of 1e-9")
-  is_bad = (price % tick != 0) | (price // tick > types.MAX_PRICE)
+  elif not tick:
+    reason = "all prices are 0: give the tick size"
+    raise events.DataError(path, None, reason)
+  is_bad = (price % tick != 0) | (np.abs(price // tick) > types.MAX_PRICE)
   if is_bad.any():
     i = is_bad.argmax()
     reason = f"price {price[i] / _UNITS} is off the grid of {tick / _UNITS}"
     if not price[i] % tick:
-      reason = f"price {price[i] / _UNITS} is not below 2**30 ticks"
+      reason = f"price {price[i] / _UNITS} is 2**30 ticks or more from 0"
     raise events.DataError(path, int(row[i]), reason)
   return tick
 

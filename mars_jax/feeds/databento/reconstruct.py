@@ -16,8 +16,10 @@ COUNTS = (
   *("modifies", "aggressive_orders", "trades", "fills", "hidden_trades"),
   *("hidden_fills", "fills_without_trade", "off_price_fills", "clears"),
   *("no_actions", "maybe_bad_book", "early", "unfinished", "unseen"),
+  *("clock_back", "clock_ahead"),
 )
 _ADD, _CANCEL, _MODIFY, _CLEAR, _TRADE, _FILL, _NONE = b"ACMRTFN"
+_HAPPENS = _ADD, _CANCEL, _MODIFY, _TRADE, _FILL
 _LAST, _TOP_OF_BOOK, _SNAPSHOT, _BY_PRICE, _MAYBE_BAD = 128, 64, 32, 16, 4
 _UNDEF_PRICE = 2**63 - 1
 _NO_SIDE = -1
@@ -26,10 +28,17 @@ _SIDES = np.full(256, _NO_SIDE)
 _SIDES[[ord("A"), ord("B")]] = ASK, BID
 _MAX_UNSEEN = 1e-3  # Share of records that may name orders never added.
 _MAX_SPAN = types.NANOSECONDS  # Of the times of one event.
+_MAX_AHEAD = types.NANOSECONDS  # Of an event to its receipt.
 
 _Record = collections.namedtuple(
-  "_Record", "row time action side price size name flags"
+  "_Record", "row time clock action side price size name flags"
 )
+
+
+def _is_timed(records):
+  """Returns which records happen at their `ts_event`."""
+  is_start = records["flags"] & _SNAPSHOT > 0
+  return np.isin(records["action"], _HAPPENS) & ~is_start
 
 
 @dataclasses.dataclass(slots=True)
@@ -69,15 +78,22 @@ class Reconstruction:
       file. Times are of the UNIX epoch, 0 before the first known.
     trades: `[M, 5]` int64, rows of `events.continuous_trades`.
     resting: {the exchange's order id: `Order`} of what rests.
-    first: `ts_event` and `ts_recv` of the first record that is no snapshot.
+    first: the clock and `ts_recv` of the first record that is no snapshot.
     counts: see `reader.read_checked`.
   """
 
-  def __init__(self, path: pathlib.Path):
+  def __init__(self, path: pathlib.Path, *, least_price: int | None = None):
+    """Starts with an empty book.
+
+    Args:
+      path: of the file, for errors.
+      least_price: that an order may have; None for no limit.
+    """
     self.resting = {}
     self.first = None
     self.counts = dict.fromkeys(COUNTS, 0)
     self._path = path
+    self._least_price = least_price
     self._parts = [np.zeros((0, 9), np.int64)], [np.zeros((0, 5), np.int64)]
     self._new = [], []  # Events and trades of the chunk in progress.
     self._num_events = 0
@@ -93,11 +109,13 @@ class Reconstruction:
   def take(self, rows: np.ndarray, records: np.ndarray) -> None:
     """Goes through the next records of the instrument."""
     self._check(rows, records)
+    clock = self._clock(records)
     self._count(records)
     side = _SIDES[records["side"]]
     columns = (
-      *(rows, records["ts_event"], records["action"], side, records["price"]),
-      *(records["size"], records["order_id"], records["flags"]),
+      *(rows, records["ts_event"], clock, records["action"], side),
+      *(records["price"], records["size"], records["order_id"]),
+      records["flags"],
     )
     for row in zip(*(column.tolist() for column in columns), strict=True):
       record = _Record._make(row)
@@ -148,17 +166,13 @@ class Reconstruction:
     is_new = np.isin(action, (_ADD, _MODIFY))
     is_order = is_new | (action == _CANCEL)
     is_start = flags & _SNAPSHOT > 0
-    is_timed = (is_order | np.isin(action, (_TRADE, _FILL))) & ~is_start
-    known = np.where(is_timed, time, 0)
-    latest = np.maximum.accumulate(np.append(self._last_time, known))
+    is_timed = _is_timed(records)
     checks = {
       "unknown action": ~np.isin(action, list(b"ACMRTFN")),
       "side is not A or B": is_new & (_SIDES[records["side"]] == _NO_SIDE),
       "price is undefined": is_new & (price == _UNDEF_PRICE),
-      "price is not positive": is_new & (price <= 0),
       "size is not in [1, 2**31)": is_order & ((size < 1) | (size >= 2**31)),
       "ts_event is undefined": is_timed & (time < 0),
-      "ts_event runs backwards": is_timed & (time < latest[:-1]),
       "publisher_id changes: a book of several venues": (
         records["publisher_id"] != self._publisher
       ),
@@ -169,13 +183,33 @@ class Reconstruction:
         is_start & ~np.isin(action, (_ADD, _CLEAR, _NONE))
       ),
     }
+    if self._least_price is not None:
+      checks["price is not positive, on a venue of shares"] = is_new & (
+        price < self._least_price
+      )
     for reason, is_bad in checks.items():
       if is_bad.any():
         self._fail(int(rows[is_bad.argmax()]), reason)
+
+  def _clock(self, records):
+    """Returns the times of the records, never decreasing.
+
+    A `ts_event` before that of an earlier record counts as the latest so far:
+    the order of the file is the exchange's. One that is far ahead of its
+    receipt would stop the clock, and counts as the receipt.
+    """
+    is_timed = _is_timed(records)
+    time, received = records["ts_event"], records["ts_recv"]
+    is_ahead = is_timed & (received > 0) & (time - received > _MAX_AHEAD)
+    time = np.where(is_timed, np.where(is_ahead, received, time), 0)
+    latest = np.maximum.accumulate(np.append(self._last_time, time))
+    self.counts["clock_ahead"] += int(is_ahead.sum())
+    self.counts["clock_back"] += int((is_timed & (time < latest[:-1])).sum())
     self._last_time = latest[-1]
     if self.first is None and is_timed.any():
-      row = records[is_timed.argmax()]
-      self.first = int(row["ts_event"]), int(row["ts_recv"])
+      row = is_timed.argmax()
+      self.first = int(time[row]), int(received[row])
+    return latest[1:]
 
   def _set_up(self, record):
     """Clears the book, or adds an order of a snapshot."""
@@ -202,7 +236,7 @@ class Reconstruction:
     if record.action == _NONE:
       if not self._event:
         return  # It ends no event, and its time may be undefined.
-    elif self._event and record.time - self._event[0].time > _MAX_SPAN:
+    elif self._event and record.clock - self._event[0].clock > _MAX_SPAN:
       self._fail(record.row, "no event ends (F_LAST) for over a second")
     self._event.append(record)
 
@@ -214,7 +248,7 @@ class Reconstruction:
     """
     if not self._event:
       return
-    self._time, self._row = self._event[0].time, self._event[0].row
+    self._time, self._row = self._event[0].clock, self._event[0].row
     trades = [r.side for r in self._event if r.action == _TRADE]
     self.counts["trades"] += len(trades)
     hits = []
