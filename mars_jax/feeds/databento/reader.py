@@ -2,6 +2,7 @@
 
 import collections.abc
 import contextlib
+import dataclasses
 import pathlib
 import urllib.parse
 
@@ -73,6 +74,9 @@ def read_checked(
       no_actions: records of no action;
       maybe_bad_book: records after a gap in the feed (F_MAYBE_BAD_BOOK);
       early: events before the midnight they are counted from, which are at it;
+      collected: events while the exchange's book was crossed, as before the
+        open: they rest until a call auction, and are no tokens;
+      auction_trades: trades of these auctions;
       clock_back: records whose `ts_event` is before that of an earlier one,
         as on ICE; they count at the latest so far;
       clock_ahead: those whose `ts_event` is over a second after their receipt,
@@ -199,14 +203,38 @@ def _to_stream(path, dataset, instrument, reader, tick_size):
     tick_size=tick / _UNITS,
     lot_size=LOT_SIZE,
     counts=reader.counts,
+    auction=_auctions(reader, tick),
+  )
+  trades = events.continuous_trades(
+    reader.trades[:, :5] // np.array([1, 1, 1, tick, 1]), np.int32
   )
   return stream, events.GroundTruth(
-    trades=events.continuous_trades(
-      reader.trades // np.array([1, 1, 1, tick, 1]), np.int32
+    trades=dataclasses.replace(
+      trades, is_auction=reader.trades[:, 5].astype(bool)
     ),
     orders=_to_orders(reader.resting.values(), tick),
     remaining=remaining,
   )
+
+
+def _auctions(reader, tick):
+  """Returns `EventStream.auction`: None where no event is collected."""
+  is_collected = reader.collected[:, 0].astype(bool)
+  if not is_collected.any():
+    return None
+  is_auction = reader.trades[:, 5].astype(bool)
+  ends, first = np.unique(reader.trades[is_auction, 0], return_index=True)
+  price = reader.trades[is_auction, 3][first] // tick
+  # The auction that ends the phase of each event, or none.
+  is_end = is_collected & ~np.append(is_collected[1:], False)
+  event_ends = np.flatnonzero(is_end) + 1
+  place = np.searchsorted(event_ends, np.arange(len(is_collected)), "right")
+  end = np.append(event_ends, -1)[place]
+  found = np.searchsorted(ends, end)
+  is_told = np.append(ends, -1)[found] == end
+  price = np.append(price, types.UNTOLD_PRICE)[found]
+  prices = np.where(is_told, price, types.UNTOLD_PRICE)
+  return np.where(is_collected, prices, types.NO_AUCTION).astype(np.int32)
 
 
 def _to_time(path, time, reader):

@@ -8,6 +8,7 @@ import numpy as np
 
 from mars_jax import types
 from mars_jax.feeds import events
+from mars_jax.feeds.databento import best_prices
 
 ASK, BID = types.Side.ASK, types.Side.BID
 LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
@@ -16,7 +17,7 @@ COUNTS = (
   *("modifies", "aggressive_orders", "trades", "fills", "hidden_trades"),
   *("hidden_fills", "fills_without_trade", "off_price_fills", "clears"),
   *("no_actions", "maybe_bad_book", "early", "unfinished", "unseen"),
-  *("clock_back", "clock_ahead"),
+  *("clock_back", "clock_ahead", "collected", "auction_trades"),
 )
 _ADD, _CANCEL, _MODIFY, _CLEAR, _TRADE, _FILL, _NONE = b"ACMRTFN"
 _HAPPENS = _ADD, _CANCEL, _MODIFY, _TRADE, _FILL
@@ -76,7 +77,9 @@ class Reconstruction:
   Attributes:
     events: `[E, 9]` int64: a row of `events.from_rows`, and the row of the
       file. Times are of the UNIX epoch, 0 before the first known.
-    trades: `[M, 5]` int64, rows of `events.continuous_trades`.
+    trades: `[M, 6]` int64, rows of `events.continuous_trades`, and whether each
+      is of a call auction.
+    collected: `[E, 1]`, 1 where a call auction collects the event.
     resting: {the exchange's order id: `Order`} of what rests.
     first: the clock and `ts_recv` of the first record that is no snapshot.
     counts: see `reader.read_checked`.
@@ -94,8 +97,9 @@ class Reconstruction:
     self.counts = dict.fromkeys(COUNTS, 0)
     self._path = path
     self._least_price = least_price
-    self._parts = [np.zeros((0, 9), np.int64)], [np.zeros((0, 5), np.int64)]
-    self._new = [], []  # Events and trades of the chunk in progress.
+    self._parts = tuple([np.zeros((0, n), np.int64)] for n in (9, 6, 1))
+    self._new = [], [], []  # Of the chunk in progress, as `_parts`.
+    self._best = best_prices.BestPrices()
     self._num_events = 0
     self._num_orders = 0
     self._time = 0  # Of the events being made, as the row.
@@ -136,7 +140,8 @@ class Reconstruction:
       self.counts["unfinished"] = len(self._event)
     self._settle()
     self._store()
-    self.events, self.trades = map(np.concatenate, self._parts)
+    self.events, self.trades, self.collected = map(np.concatenate, self._parts)
+    self.counts["collected"] = int(self.collected.sum())
     if self.counts["unseen"] > _MAX_UNSEEN * self.counts["records"]:
       reason = "unknown order id, as in over one record of a thousand"
       self._fail(self._first_unseen, reason)
@@ -213,7 +218,7 @@ class Reconstruction:
 
   def _set_up(self, record):
     """Clears the book, or adds an order of a snapshot."""
-    self._row = record.row
+    self._row, was_crossed = record.row, self._best.is_crossed()
     if record.action == _CLEAR:
       self.counts["clears"] += 1
       for order in self.resting.values():
@@ -221,9 +226,16 @@ class Reconstruction:
           CANCEL, order, order.remaining, remaining=0, is_market_event=False
         )
       self.resting.clear()
+      self._best.clear()
     elif record.action == _ADD:
       self.counts["start_orders"] += 1
       self._emit(LIMIT, self._add(record), record.size, is_market_event=False)
+    self._mark(was_crossed or self._best.is_crossed())
+
+  def _mark(self, is_collected):
+    """Marks the newest events as collected, or not."""
+    num_new = len(self._new[0]) - len(self._new[2])
+    self._new[2].extend([is_collected] * num_new)
 
   def _collect(self, record):
     """Adds a record to the current or the next event."""
@@ -245,9 +257,11 @@ class Reconstruction:
 
     What it takes off the book untraded comes first, then the aggressive orders,
     then what it adds: in that order each trades with what it did trade with.
+    While the exchange's book is crossed, orders collect for a call auction.
     """
     if not self._event:
       return
+    was_crossed = self._best.is_crossed()
     self._time, self._row = self._event[0].clock, self._event[0].row
     trades = [r.side for r in self._event if r.action == _TRADE]
     self.counts["trades"] += len(trades)
@@ -261,10 +275,14 @@ class Reconstruction:
         self._modify(record)
       elif record.action == _FILL:
         hits.append((self._fill(record, trades), record))
+    takes = bool(set(trades) - {_NO_SIDE})
+    if was_crossed and not takes:
+      hits, trades = self._uncross(hits), []
     if trades or hits:
       self._trade(hits, trades)
     for arguments in self._late:
       self._emit(*arguments)
+    self._mark(not takes and (was_crossed or self._best.is_crossed()))
     self._event, self._late = [], []
 
   def _fill(self, record, trades):
@@ -287,6 +305,7 @@ class Reconstruction:
       self._fail(record.row, "the order is added twice")
     order = Order(record.side, record.price, record.size)
     self.resting[record.name] = order
+    self._best.add(order.side, order.price)
     return order
 
   def _find(self, record):
@@ -332,6 +351,7 @@ class Reconstruction:
     order.remaining -= volume
     if not order.remaining:
       del self.resting[name]
+      self._best.remove(order.side, order.price)
     if not volume:
       return
     # The order is new where it has no id, and its cancel comes after it.
@@ -340,6 +360,37 @@ class Reconstruction:
       self._late.append(arguments)
     else:
       self._emit(*arguments)
+
+  def _uncross(self, hits):
+    """Pairs the fills of both sides as auction trades.
+
+    Returns:
+      What only one side has of them, as of a trade with orders elsewhere.
+    """
+    fills = [], []  # By side: what is left of each, and its record.
+    for maker, record in hits:
+      if maker:
+        volume = min(record.size, maker.traded)
+        fills[maker.side].append([volume, maker, record])
+    while all(fills):
+      (asked, ask, record), (bought, bid, _) = (side[0] for side in fills)
+      volume = min(asked, bought)
+      ids = bid.order_id, ask.order_id
+      if volume:
+        trade = (self._num_events, *ids, record.price, volume, True)
+        self._new[1].append(trade)
+        self.counts["auction_trades"] += 1
+      for side in fills:
+        side[0][0] -= volume
+        side[0][1].traded -= volume
+        if not side[0][0]:
+          side[0][1].filled = 0
+          del side[0]
+    return [
+      (maker, record._replace(size=volume))
+      for side in fills
+      for volume, maker, record in side
+    ]
 
   def _trade(self, hits, trades):
     """Emits the aggressive orders of an event, one a side."""
@@ -382,7 +433,7 @@ class Reconstruction:
     self.counts["fills"] += len(taken)
     for maker, volume in taken:
       ids = events.trade_ids(side, order.order_id, maker.order_id)
-      self._new[1].append((event, *ids, maker.price, volume))
+      self._new[1].append((event, *ids, maker.price, volume, False))
 
   def _emit(self, kind, order, volume, remaining=-1, is_market_event=True):
     if kind == LIMIT:
