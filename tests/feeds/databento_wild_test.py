@@ -194,3 +194,11 @@ def test_fills_of_other_orders_than_the_first_are_a_mismatch(tmp_path):
   result = verified(write(tmp_path, [*asks, *event]))[2]
   assert result.mismatches["trades"] == 1
   assert result.reordered == 0
+
+
+def test_trades_off_the_market_have_a_publisher_of_their_own(tmp_path):
+  block = record("T", 0, "B", 101, 9, publisher_id=7)
+  path = write(tmp_path, [block, *BOOK, block], dataset="IFEU.IMPACT")
+  stream = reader.read_checked(path)[0]
+  assert len(stream) == 3
+  assert stream.counts["hidden_trades"] == 2

@@ -9,7 +9,9 @@ import urllib.parse
 import numpy as np
 
 from mars_jax import types
+from mars_jax.feeds import compressed
 from mars_jax.feeds import events
+from mars_jax.feeds.databento import csv_parse
 from mars_jax.feeds.databento import parse
 from mars_jax.feeds.databento import reconstruct
 from mars_jax.utils import files
@@ -21,6 +23,7 @@ EXCHANGES = {"XNAS.ITCH": "NASDAQ"}  # By dataset, as other feeds name them.
 _FUTURES = ("GLBX.", "IFEU.", "IFLL.", "IFUS.", "NDEX.", "XEUR.", "XEEE.")
 _UNITS = 10**9  # Of a price, in one of the market's currency.
 _MOST_EARLY = types.NANOSECONDS  # By which a day's first event may precede it.
+_PEEKED = 200  # Bytes in which a CSV file has a comma.
 _SPLIT_BYTES = 2**26  # Held at a time, to append much to few files.
 
 
@@ -30,7 +33,7 @@ def instruments(path: pathlib.Path | str) -> tuple[str, ...]:
   The file is read through. One that the header does not name, as none in a live
   capture, goes by its id.
   """
-  with parse.open_dbn(path) as file:
+  with _opened(path) as file:
     ids = set()
     for _, records in file.chunks():
       ids.update(np.unique(records["instrument_id"]).tolist())
@@ -93,8 +96,8 @@ def read_checked(
   path = pathlib.Path(path)
   if instrument is None:
     instrument = _only(path)
-  with parse.open_dbn(path) as file:
-    is_future = file.metadata.dataset.startswith(_FUTURES)
+  with _opened(path) as file:
+    is_future = file.dataset.startswith(_FUTURES)
     reader = reconstruct.Reconstruction(
       path, least_price=None if is_future else 1
     )
@@ -107,7 +110,7 @@ def read_checked(
     raise events.DataError(path, None, f"no records of {instrument}")
   reader.finish()
   reader.counts["other_records"] = file.num_other
-  return _to_stream(path, file.metadata.dataset, instrument, reader, tick_size)
+  return _to_stream(path, file.dataset, instrument, reader, tick_size)
 
 
 def split(
@@ -136,7 +139,7 @@ def split(
   folder.mkdir(parents=True, exist_ok=True)
   paths, parts = {}, {}  # By symbol; a part is the file in progress.
   with contextlib.ExitStack() as stack:
-    file = stack.enter_context(parse.open_dbn(path))
+    file = stack.enter_context(_opened(path))
     for name, records in _by_symbol(file, instruments):
       if name not in parts:
         escaped = urllib.parse.quote(name, safe="")
@@ -150,6 +153,20 @@ def split(
       if name not in parts:
         raise events.DataError(path, None, f"no records of {name}")
   return sorted(paths.values())
+
+
+@contextlib.contextmanager
+def _opened(path):
+  """Opens a DBN or a CSV file, plain or compressed.
+
+  Raises:
+    events.DataError: if it is none of the schema `mbo`, or is broken.
+  """
+  path = pathlib.Path(path)
+  with compressed.open_binary(path) as file:
+    is_dbn = file.peek(3)[:3] == parse.MAGIC
+    is_text = b"," in file.peek(_PEEKED)[:_PEEKED] and not is_dbn
+    yield (csv_parse.CsvFile if is_text else parse.File)(path, file)
 
 
 def _by_symbol(file, instruments):
@@ -172,7 +189,7 @@ def _by_symbol(file, instruments):
 
 def _only(path):
   """Returns the one instrument of a file."""
-  with parse.open_dbn(path) as file:
+  with _opened(path) as file:
     names = tuple(file.ids)
   if len(names) != 1:
     names = instruments(path)

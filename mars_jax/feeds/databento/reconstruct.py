@@ -166,10 +166,10 @@ class Reconstruction:
     """Raises at the first record that is broken in itself."""
     action, price, size = (records[x] for x in ("action", "price", "size"))
     flags, time = records["flags"], records["ts_event"]
-    if self._publisher is None:
-      self._publisher = records["publisher_id"][0]
     is_new = np.isin(action, (_ADD, _MODIFY))
     is_order = is_new | (action == _CANCEL)
+    if self._publisher is None and is_order.any():
+      self._publisher = records["publisher_id"][is_order][0]
     is_start = flags & _SNAPSHOT > 0
     is_timed = _is_timed(records)
     checks = {
@@ -178,9 +178,9 @@ class Reconstruction:
       "price is undefined": is_new & (price == _UNDEF_PRICE),
       "size is not in [1, 2**31)": is_order & ((size < 1) | (size >= 2**31)),
       "ts_event is undefined": is_timed & (time < 0),
-      "publisher_id changes: a book of several venues": (
-        records["publisher_id"] != self._publisher
-      ),
+      # Trades off the market, as ICE's, may have a publisher of their own.
+      "publisher_id changes: a book of several venues": is_order
+      & (records["publisher_id"] != self._publisher),
       "the record is of a price level, not of an order": (
         flags & (_TOP_OF_BOOK | _BY_PRICE) > 0
       ),
