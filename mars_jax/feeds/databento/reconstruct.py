@@ -1,14 +1,13 @@
 """Reconstructs the orders of one instrument from MBO records."""
 
 import collections
-import dataclasses
 import pathlib
 
 import numpy as np
 
 from mars_jax import types
 from mars_jax.feeds import events
-from mars_jax.feeds.databento import best_prices
+from mars_jax.feeds.databento import own_book
 
 ASK, BID = types.Side.ASK, types.Side.BID
 LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
@@ -24,7 +23,6 @@ _HAPPENS = _ADD, _CANCEL, _MODIFY, _TRADE, _FILL
 _LAST, _TOP_OF_BOOK, _SNAPSHOT, _BY_PRICE, _MAYBE_BAD = 128, 64, 32, 16, 4
 _UNDEF_PRICE = 2**63 - 1
 _NO_SIDE = -1
-_NO_ID = -1  # Of an order that is in no event yet.
 _SIDES = np.full(256, _NO_SIDE)
 _SIDES[[ord("A"), ord("B")]] = ASK, BID
 _MAX_UNSEEN = 1e-3  # Share of records that may name orders never added.
@@ -40,35 +38,6 @@ def _is_timed(records):
   """Returns which records happen at their `ts_event`."""
   is_start = records["flags"] & _SNAPSHOT > 0
   return np.isin(records["action"], _HAPPENS) & ~is_start
-
-
-@dataclasses.dataclass(slots=True)
-class Order:
-  """An order that rests or has just arrived.
-
-  Attributes:
-    side: its side.
-    price: in units of 1e-9.
-    remaining: lots that the exchange has of it.
-    filled: lots in fills of the event in progress.
-    traded: those of them already off `remaining`, and in no event yet.
-    order_id: ours.
-  """
-
-  side: int
-  price: int
-  remaining: int
-  filled: int = 0
-  traded: int = 0
-  order_id: int = _NO_ID
-
-  def trade(self, most: int) -> int:
-    """Takes off up to `most` filled lots; returns how many."""
-    volume = min(self.filled, most)
-    self.filled -= volume
-    self.remaining -= volume
-    self.traded += volume
-    return volume
 
 
 class Reconstruction:
@@ -99,7 +68,7 @@ class Reconstruction:
     self._least_price = least_price
     self._parts = tuple([np.zeros((0, n), np.int64)] for n in (9, 6, 1))
     self._new = [], [], []  # Of the chunk in progress, as `_parts`.
-    self._best = best_prices.BestPrices()
+    self._best = own_book.BestPrices()
     self._num_events = 0
     self._num_orders = 0
     self._time = 0  # Of the events being made, as the row.
@@ -292,7 +261,7 @@ class Reconstruction:
     of the event is of the aggressive order itself, and makes no difference.
     """
     order = self.resting.get(record.name)
-    if order is None or order.order_id == _NO_ID:
+    if order is None or order.order_id == own_book.NO_ID:
       return None
     if trades and not {1 - order.side, _NO_SIDE} & set(trades):
       return None
@@ -303,7 +272,7 @@ class Reconstruction:
     """Returns a new order, which rests."""
     if record.name in self.resting:
       self._fail(record.row, "the order is added twice")
-    order = Order(record.side, record.price, record.size)
+    order = own_book.Order(record.side, record.price, record.size)
     self.resting[record.name] = order
     self._best.add(order.side, order.price)
     return order
@@ -356,7 +325,7 @@ class Reconstruction:
       return
     # The order is new where it has no id, and its cancel comes after it.
     arguments = (CANCEL, order, volume, order.remaining + order.traded)
-    if order.order_id == _NO_ID:
+    if order.order_id == own_book.NO_ID:
       self._late.append(arguments)
     else:
       self._emit(*arguments)
@@ -420,7 +389,7 @@ class Reconstruction:
     """Emits an aggressive order with its remainder and trades."""
     worst = max if side == BID else min
     price = worst(maker.price for maker, _ in taken)
-    order, rest = Order(side, price, 0), 0
+    order, rest = own_book.Order(side, price, 0), 0
     for place, (kind, other, volume, *_) in enumerate(self._late):
       reaches = other.side == side and worst(other.price, price) == other.price
       if kind == LIMIT and reaches:

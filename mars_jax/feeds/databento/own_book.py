@@ -1,11 +1,42 @@
-"""The best prices of the exchange's own book."""
+"""The exchange's own book: its orders and best prices."""
 
 import collections
+import dataclasses
 import heapq
 
 from mars_jax import types
 
+NO_ID = -1  # Of an order that is in no event yet.
 _SIGN = {types.Side.ASK: 1, types.Side.BID: -1}  # Of a price, as a key.
+
+
+@dataclasses.dataclass(slots=True)
+class Order:
+  """An order that rests or has just arrived.
+
+  Attributes:
+    side: its side.
+    price: in units of 1e-9.
+    remaining: lots that the exchange has of it.
+    filled: lots in fills of the event in progress.
+    traded: those of them already off `remaining`, and in no event yet.
+    order_id: ours.
+  """
+
+  side: int
+  price: int
+  remaining: int
+  filled: int = 0
+  traded: int = 0
+  order_id: int = NO_ID
+
+  def trade(self, most: int) -> int:
+    """Takes off up to `most` filled lots; returns how many."""
+    volume = min(self.filled, most)
+    self.filled -= volume
+    self.remaining -= volume
+    self.traded += volume
+    return volume
 
 
 class BestPrices:
