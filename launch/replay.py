@@ -17,11 +17,12 @@ named.
 
 The last line is a JSON object: events, fills, traded_volume (lots, also of
 auctions), checked and mismatches (by kind: trades, auctions, levels, remaining,
-orders), equal_levels (rows of the book equal up to 1, 5 and 10 levels), resyncs
-(events that correct the book where the feed is incomplete), rejected (by
-reason), dropped (orders for which a book had no room; it grows, so none),
-orders_left and seconds, summed up, and the same of each replay with what its
-reader counted. Mismatches make the exit status 1.
+orders), equal_levels (rows of the book equal up to 1, 5 and 10 levels),
+reordered (events whose trades the feed tells in another order), resyncs (events
+that correct the book where the feed is incomplete), rejected (by reason),
+dropped (orders for which a book had no room; it grows, so none), orders_left
+and seconds, summed up, and the same of each replay with what its reader
+counted. Mismatches make the exit status 1.
 """
 
 import collections
@@ -75,7 +76,7 @@ _SUMS = (
     "mismatches",
     "equal_levels",
   ),
-  *("resyncs", "rejected", "dropped", "orders_left", "seconds"),
+  *("reordered", "resyncs", "rejected", "dropped", "orders_left", "seconds"),
 )
 
 
@@ -136,6 +137,7 @@ def _report(result: dict) -> None:
       (f"{_WHAT[kind]}, different", f"{mismatches.get(kind, 0):,} of {num:,}")
       for kind, num in checked.items()
     ),
+    ("events with trades in another order", f"{result['reordered']:,}"),
     ("corrections of the book", f"{result['resyncs']:,}"),
     ("orders rejected", f"{rejected:,}"),
     ("orders left at the end", f"{result['orders_left']:,}"),

@@ -41,6 +41,8 @@ from flax import struct
 
 NO_ORDER = -1  # The id in an empty slot.
 NO_OWNER = -1  # The owner of an order without one, as in all feeds.
+NO_AUCTION = -(2**31)  # The price of a call auction where there is none,
+UNTOLD_PRICE = NO_AUCTION + 1  # and where the feed does not tell it.
 NANOSECONDS = 1_000_000_000  # In a second.
 # Ticks, the largest price of an int32 book; the least is minus that.
 MAX_PRICE = 2**30 - 1

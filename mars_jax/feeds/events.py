@@ -49,6 +49,10 @@ class EventStream:
     lot_size: volume of one lot, in shares or coins.
     counts: what the reader saw and did, for reports.
     rules: the exchange's trading rules, a name of `lob.PRESETS`.
+    auction: int32 ticks, the price of the call auction for which the feed shows
+      an event to collect, `types.UNTOLD_PRICE` without a trade;
+      `types.NO_AUCTION` for an event in the phase of the rules' schedule. None
+      where that goes for all.
   """
 
   market: str
@@ -65,6 +69,7 @@ class EventStream:
   lot_size: float
   counts: collections.abc.Mapping[str, int]
   rules: str = "continuous"
+  auction: np.ndarray | None = None
 
   @property
   def name(self) -> str:
@@ -79,7 +84,7 @@ class EventStream:
     arrays = {
       field.name: getattr(self, field.name)[rows]
       for field in dataclasses.fields(self)
-      if field.type is np.ndarray
+      if isinstance(getattr(self, field.name), np.ndarray)
     }
     return dataclasses.replace(self, **arrays)
 

@@ -71,16 +71,17 @@ def find_price(
   doubled = low + high if takes_middle else 2 * reference
   tick = rules_lib.tick_at(rules, doubled // 2)
   price = jnp.clip((doubled + tick) // (2 * tick) * tick, low, high)
-  imbalance = (
-    _supply(book, types.Side.BID, -price)[0]
-    - _supply(book, types.Side.ASK, price)[0]
-  )
+  imbalance = _volume_at(book, price)[1]
   trades = volume > 0
   return jnp.where(trades, price, 0), volume, jnp.where(trades, imbalance, 0)
 
 
 def uncross(
-  book: book_lib.Book, *, reference: jax.Array, rules: rules_lib.Rules
+  book: book_lib.Book,
+  *,
+  reference: jax.Array,
+  rules: rules_lib.Rules,
+  price: jax.Array | None = None,
 ) -> tuple[book_lib.Book, Auction]:
   """Executes a call auction.
 
@@ -88,11 +89,18 @@ def uncross(
     book: the book, leaves `[2, N]`.
     reference: `[]` ticks; see `find_price`.
     rules: tick grid and tie; static.
+    price: `[]` ticks, where it is known at which price the exchange executed;
+      None to find it.
 
   Returns:
     The book without the executed volume, no longer crossed, and the outcome.
   """
-  price, volume, imbalance = find_price(book, reference=reference, rules=rules)
+  if price is None:
+    price, volume, imbalance = find_price(
+      book, reference=reference, rules=rules
+    )
+  else:
+    volume, imbalance = _volume_at(book, price)
   filled = jax.vmap(allocation.price_time, (None, 0))(volume, book.volume)
   fills = types.Fills(
     price=jnp.where(filled > 0, price, 0),
@@ -101,6 +109,15 @@ def uncross(
   )
   book = book_lib.compact(book.replace(volume=book.volume - filled))
   return book, Auction(price, volume, imbalance, fills)
+
+
+def _volume_at(
+  book: book_lib.Book, price: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """Returns the volume and imbalance at a price."""
+  supply = _supply(book, types.Side.ASK, price)[0]
+  demand = _supply(book, types.Side.BID, -price)[0]
+  return jnp.minimum(supply, demand), demand - supply
 
 
 def _supply(

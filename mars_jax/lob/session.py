@@ -64,6 +64,7 @@ def step(
   *,
   rules: rules_lib.Rules,
   max_fills: int | None = None,
+  phase: jax.Array | None = None,
 ) -> tuple[Exchange, types.ExecutionReport]:
   """Applies one order under the rules of a venue.
 
@@ -73,11 +74,13 @@ def step(
     seconds: int32 `[]`, since midnight.
     rules: of the venue; static.
     max_fills: how many fills to list; static; see `matching.step`.
+    phase: int32 `[]` `Phase`; that of the schedule if None.
 
   Returns:
     The exchange after it, and its report.
   """
-  phase = phase_at(rules, seconds)
+  if phase is None:
+    phase = phase_at(rules, seconds)
   reason = rules_lib.check(
     rules,
     order,
@@ -110,15 +113,18 @@ def step(
 
 
 def uncross(
-  exchange: Exchange, *, rules: rules_lib.Rules
+  exchange: Exchange,
+  *,
+  rules: rules_lib.Rules,
+  price: jax.Array | None = None,
 ) -> tuple[Exchange, auction.Auction]:
   """Executes the call auction of the orders that have collected.
 
   Of equally good prices, `AuctionTie.REFERENCE` takes that nearest to the last
-  price: the day's reference at the open.
+  price: the day's reference at the open. `price` is as for `auction.uncross`.
   """
   book, outcome = auction.uncross(
-    exchange.book, reference=exchange.last_price, rules=rules
+    exchange.book, reference=exchange.last_price, rules=rules, price=price
   )
   trades = outcome.volume > 0
   price = jnp.where(trades, outcome.price, exchange.last_price)

@@ -43,6 +43,18 @@ class LevelsComparison(Comparison):
   is_equal_at: np.ndarray
 
 
+@dataclasses.dataclass(frozen=True)
+class TradesComparison(Comparison):
+  """The comparison of the trades of events.
+
+  Attributes:
+    is_reordered: `[n]` bool, whether the trades of an event are equal in all
+      but the order in which they are told.
+  """
+
+  is_reordered: np.ndarray
+
+
 def compare_auction(
   truth: events.GroundTruth, event: int, outcome: auction_lib.Auction
 ) -> Comparison | None:
@@ -155,9 +167,11 @@ def compare_levels(
 
 def compare_trades(
   truth: events.GroundTruth, stream: events.EventStream, fills: np.ndarray
-) -> Comparison | None:
+) -> TradesComparison | None:
   """Compares trades of continuous trading, event by event.
 
+  Equal are the lots of each pair of orders at each price. Some feeds tell the
+  fills of a level in another order than that of its queue, which is marked.
   An order id that the feed does not tell fits any.
 
   Args:
@@ -182,13 +196,18 @@ def compare_trades(
   for event, *trade in _rows([x[~trades.is_auction] for x in columns]):
     theirs[event].append(tuple(trade))
   at = sorted(ours.keys() | theirs.keys())
-  return Comparison(
-    "trades",
-    np.array([_are_same(ours[event], theirs[event]) for event in at], bool),
-    lambda i: (
+  is_same = np.array([_are_same(ours[i], theirs[i]) for i in at], bool)
+  is_equal = is_same.copy()
+  for place in np.flatnonzero(~is_same):
+    is_equal[place] = _have_same_totals(ours[at[place]], theirs[at[place]])
+  return TradesComparison(
+    kind="trades",
+    is_equal=is_equal,
+    describe=lambda i: (
       f"event {at[i]} trades (bid, ask, price, volume) {ours[at[i]]}, at the"
       f" exchange {theirs[at[i]]}"
     ),
+    is_reordered=is_equal & ~is_same,
   )
 
 
@@ -237,3 +256,19 @@ def _are_same(ours, theirs):
     and want[1] in (have[1], types.NO_ORDER)
     for have, want in zip(ours, theirs, strict=True)
   )
+
+
+def _have_same_totals(ours, theirs):
+  """Compares an event's lots by its orders and prices.
+
+  Only by orders of which all are told, or none.
+  """
+  is_told = [{t[i] != types.NO_ORDER for t in theirs} for i in (0, 1)]
+  if not theirs or {True, False} in is_told:
+    return False
+  names = [i for i in (0, 1) if True in is_told[i]] + [2]
+  totals = collections.Counter(), collections.Counter()
+  for total, trades in zip(totals, (ours, theirs), strict=True):
+    for trade in trades:
+      total[tuple(trade[i] for i in names)] += trade[3]
+  return totals[0] == totals[1]

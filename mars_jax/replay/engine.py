@@ -1,7 +1,8 @@
 """Replay of events through the matching engine, in chunks.
 
-Under the rules of any venue: where the schedule ends the phase of a call
-auction between two events, the auction is executed. `recorder` and
+Under the rules of any venue: where the schedule, or the feed
+(`EventStream.auction`), ends the phase of a call auction between two events,
+the auction is executed. `recorder` and
 `verification` build on it.
 """
 
@@ -149,13 +150,16 @@ class Replayer:
   def _run_chunk(self, first, last, has_auction):
     """Replays events of one phase, and its closing auction."""
     orders = padded_orders(self._stream, first, last, size=self._size)
-    seconds = _seconds(self._stream)[first:last]
-    seconds = np.pad(seconds, (0, self._size - len(seconds)), mode="edge")
-    output = self._matched(orders, seconds)
+    padding = (0, self._size - (last - first))
+    seconds, phase = (
+      np.pad(column[first:last], padding, mode="edge")
+      for column in (_seconds(self._stream), self._phase)
+    )
+    output = self._matched(orders, seconds, phase)
     output = jax.tree.map(lambda x: np.array(x[: last - first]), output)
     outcome = None
     if has_auction:
-      self._exchange, outcome = _uncross(self._exchange, rules=self._rules)
+      self._exchange, outcome = self._uncrossed(last - 1)
       book = self._exchange.book
       self._mid = lob.mid(book, fallback=self._mid)
       snapshot = lob.snapshot(book, num_levels=self._num_levels)
@@ -169,13 +173,25 @@ class Replayer:
       outcome = jax.device_get(outcome)
     return Chunk(first, last, self._phase[first:last], output, outcome)
 
-  def _matched(self, orders, seconds):
+  def _uncrossed(self, event):
+    """Executes the call auction after an event.
+
+    It is at the price that the feed tells, if it does: exchanges that open with
+    one differ in how they choose it. All else is ours.
+    """
+    told, price = self._stream.auction, None
+    if told is not None and told[event] > types.UNTOLD_PRICE:
+      price = jnp.asarray(told[event], self._exchange.last_price.dtype)
+    return _uncross(self._exchange, rules=self._rules, price=price)
+
+  def _matched(self, orders, seconds, phase):
     """Matches a chunk, with capacities that grow if they may."""
     while True:
       (exchange, mid), output = _replay_chunk(
         (self._exchange, self._mid),
         orders,
         seconds,
+        phase,
         rules=self._rules,
         max_fills=self.max_fills,
         num_levels=self._num_levels,
@@ -203,10 +219,17 @@ def _resize(exchange: session.Exchange, capacity: int) -> session.Exchange:
 
 
 def phases(stream: events.EventStream, rules: rules_lib.Rules) -> np.ndarray:
-  """Returns the `rules.Phase` in which each event came, `[E]`."""
+  """Returns the `rules.Phase` in which each event came, `[E]`.
+
+  It is that of the schedule, except where the feed shows a call auction.
+  """
   starts, names = np.array(rules.schedule).T
   index = np.searchsorted(starts, _seconds(stream), "right") - 1
-  return np.where(index < 0, rules_lib.Phase.CLOSED, names[index])
+  phase = np.where(index < 0, rules_lib.Phase.CLOSED, names[index])
+  if stream.auction is not None:
+    is_told = stream.auction != types.NO_AUCTION
+    phase = np.where(is_told, rules_lib.Phase.CALL_AUCTION, phase)
+  return phase.astype(np.int32)
 
 
 def _seconds(stream):
@@ -243,18 +266,18 @@ def padded_orders(
   jax.jit, static_argnames=("rules", "max_fills", "num_levels", "keeps_places")
 )
 def _replay_chunk(
-  carry, orders, seconds, *, rules, max_fills, num_levels, keeps_places
+  carry, orders, seconds, phase, *, rules, max_fills, num_levels, keeps_places
 ):
-  """Scans over orders and the seconds at which they came."""
+  """Scans over orders, their seconds and their phases."""
 
   def step(carry, inputs):
     exchange, mid_before = carry
-    order, now = inputs
+    order, now, phase = inputs
     place = None
     if keeps_places:
       place = lob.place(exchange.book, order, fallback=mid_before)
     exchange, report = session.step(
-      exchange, order, now, rules=rules, max_fills=max_fills
+      exchange, order, now, rules=rules, max_fills=max_fills, phase=phase
     )
     book = exchange.book
     mid_after = lob.mid(book, fallback=mid_before)
@@ -277,7 +300,7 @@ def _replay_chunk(
     )
     return (exchange, mid_after), output
 
-  return jax.lax.scan(step, carry, (orders, seconds))
+  return jax.lax.scan(step, carry, (orders, seconds, phase))
 
 
 _uncross = jax.jit(session.uncross, static_argnames="rules")

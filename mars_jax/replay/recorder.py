@@ -41,6 +41,8 @@ def initial_exchange(
     The exchange, and how many events that was.
   """
   is_start = ~stream.is_market_event & (stream.kind == types.OrderKind.LIMIT)
+  if stream.auction is not None:  # The book may be crossed.
+    is_start &= stream.auction == types.NO_AUCTION
   count = int(np.logical_and.accumulate(is_start).sum())
   orders = engine.orders_of(stream, slice(count))
   while capacity < np.bincount(orders.side, minlength=2).max():

@@ -52,6 +52,8 @@ class VerifyResult:
     mismatches: how many of these differ.
     equal_levels: rows equal up to a depth, by depth.
     examples: the first mismatches, in words.
+    reordered: events whose trades the exchange tells in another order, equal
+      otherwise.
     rejected: orders by `types.Reason`, in words; `dropped` apart.
     dropped: orders lost because a side was full.
     crossed: events of continuous trading after which bids reach asks.
@@ -61,7 +63,6 @@ class VerifyResult:
     orders_left: orders that rest at the end.
     capacity: orders that a side of the book had room for in the end.
     seconds: of the replay, compilation included.
-    feed: what the reader counted.
     feed: what the reader counted.
   """
 
@@ -75,6 +76,7 @@ class VerifyResult:
   mismatches: dict[str, int] = dataclasses.field(default_factory=dict)
   equal_levels: dict[int, int] = dataclasses.field(default_factory=dict)
   examples: list[str] = dataclasses.field(default_factory=list)
+  reordered: int = 0
   rejected: dict[str, int] = dataclasses.field(default_factory=dict)
   dropped: int = 0
   crossed: int = 0
@@ -84,7 +86,6 @@ class VerifyResult:
   orders_left: int = 0
   capacity: int = 0
   seconds: float = 0.0
-  feed: dict[str, int] = dataclasses.field(default_factory=dict)
   feed: dict[str, int] = dataclasses.field(default_factory=dict)
 
   def add_comparisons(
@@ -101,6 +102,8 @@ class VerifyResult:
           counts[compared.kind] = counts.get(compared.kind, 0) + more
       for i in wrong[: max(_NUM_EXAMPLES - len(self.examples), 0)]:
         self.examples.append(f"{compared.kind}: {compared.describe(i)}")
+      if isinstance(compared, comparison.TradesComparison):
+        self.reordered += int(compared.is_reordered.sum())
       if isinstance(compared, comparison.LevelsComparison):
         for depth in DEPTHS:
           num = int(compared.is_equal_at[:, :depth].all(axis=1).sum())

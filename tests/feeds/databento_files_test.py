@@ -216,7 +216,8 @@ def test_other_records_are_passed_over_at_any_chunk(tmp_path, num_bytes):
   stream = reader.read_checked(path)[0]
   assert same(stream, alone)
   assert stream.counts["other_records"] == 8
-  with parse.open_dbn(path) as file:
+  with compressed.open_binary(path) as opened:
+    file = parse.File(path, opened)
     chunks = list(file.chunks(num_bytes))
   names = np.concatenate([part["order_id"] for _, part in chunks])
   assert names.tolist() == [r.order_id for r in records]

@@ -1,4 +1,4 @@
-"""Databento's market by order: DBN files of schema `mbo`.
+"""Databento's market by order: DBN and CSV files of schema `mbo`.
 
 The meaning of a record (databento.com/docs: schemas, "Market by order";
 conventions, "MBO snapshots"; examples, "Limit order book"; datasets, "Nasdaq
@@ -43,5 +43,11 @@ FORMAT = registry.Format(
   split=registry.deferred("mars_jax.feeds.databento.reader.split"),
   options=("instrument", "tick_size"),
   file_pattern=r".*\.dbn",
+  columns=frozenset(
+    (
+      *("ts_recv", "ts_event", "publisher_id", "instrument_id", "action"),
+      *("side", "price", "size", "order_id", "flags"),
+    )
+  ),
   extra="databento",
 )

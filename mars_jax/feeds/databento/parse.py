@@ -10,7 +10,6 @@ of which live captures have some, are passed over and counted.
 
 import collections
 import collections.abc
-import contextlib
 import datetime
 import pathlib
 import typing
@@ -18,9 +17,9 @@ import typing
 import databento_dbn
 import numpy as np
 
-from mars_jax.feeds import compressed
 from mars_jax.feeds import events
 
+MAGIC = b"DBN"
 DAY = 86_400 * 10**9  # Nanoseconds.
 RECORD = np.dtype(
   [
@@ -44,7 +43,8 @@ RECORD = np.dtype(
 """An MBO record; times are nanoseconds of the UNIX epoch, prices units of 1e-9.
 
 Times are unsigned in the file; an unknown one is then -1 here."""
-_RTYPE = 160
+RTYPE = 160
+UNDEFINED_PRICE = 2**63 - 1
 _HEADER_BYTES = 16  # Of a record.
 _WORD = 4  # Bytes.
 _TS_OUT = [("ts_out", "<u8")]
@@ -54,36 +54,93 @@ _Interval = collections.namedtuple("_Interval", "start_date end_date symbol")
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
-class File:
-  """A DBN file, read once from start to end.
+class Instruments:
+  """The instruments of a file.
 
   Attributes:
     path: its name, for errors.
-    metadata: what its header says, a `databento_dbn.Metadata`.
+    dataset: the name of its data set.
+    start: its first time.
     day: on which it starts, in UTC.
-    ids: {symbol: instrument id} by the header; empty in a live capture.
+    ids: {symbol: instrument id}, as far as known; empty in a live capture.
     num_other: how many records were passed over so far.
   """
 
-  def __init__(self, path: pathlib.Path, file: typing.BinaryIO):
+  dataset: str
+  start: int
+  day: datetime.date
+  _last_day: datetime.date
+  _end: int | None = None
+  _stype_in = databento_dbn.SType.RAW_SYMBOL
+  _has_ts_out = False
+
+  def __init__(self, path: pathlib.Path):
     self.path = path
     self.num_other = 0
+    self.ids, self._symbols = {}, {}
+
+  def name(self, symbol: str, number: int) -> None:
+    """Gives an instrument a symbol."""
+    self.ids[symbol] = number
+    self._symbols.setdefault(number, []).append(symbol)
+
+  def find(self, instrument: str) -> int:
+    """Returns an instrument's id, given its symbol or id."""
+    if instrument in self.ids:
+      return self.ids[instrument]
+    if not instrument.isdecimal():
+      raise events.DataError(self.path, None, f"no instrument {instrument!r}")
+    return int(instrument)
+
+  def symbols(self, number: int) -> list[str]:
+    """Returns an instrument's symbols, or its id as text."""
+    return self._symbols.get(number) or [str(number)]
+
+  def header(self, instrument: str) -> bytes:
+    """Returns the header of a file of a single instrument."""
+    end = self._last_day + datetime.timedelta(1)
+    interval = _Interval(self.day, end, str(self.find(instrument)))
+    return databento_dbn.Metadata(
+      dataset=self.dataset,
+      start=self.start,
+      end=self._end,
+      stype_in=self._stype_in,
+      stype_out=databento_dbn.SType.INSTRUMENT_ID,
+      schema=databento_dbn.Schema.MBO,
+      symbols=[instrument],
+      mappings=[_Mapping(instrument, [interval])],
+      ts_out=self._has_ts_out,
+    ).encode()
+
+
+class File(Instruments):
+  """A DBN file, read once from start to end.
+
+  Attributes:
+    metadata: what its header says, a `databento_dbn.Metadata`.
+  """
+
+  def __init__(self, path: pathlib.Path, file: typing.BinaryIO):
+    super().__init__(path)
     self._file = file
-    self.metadata = self._read_metadata()
-    start = self.metadata.start
-    end = self.metadata.end or start + DAY
-    self.day, self._last_day = to_date(start), to_date(max(start, end - 1))
-    self.ids, self._symbols = self._read_ids(), {}
-    for symbol, number in self.ids.items():
-      self._symbols.setdefault(number, []).append(symbol)
-    size = _TS_OUT if self.metadata.ts_out else []
+    self.metadata = metadata = self._read_metadata()
+    self.dataset, self._has_ts_out = metadata.dataset, metadata.ts_out
+    self.start, self._end = metadata.start, metadata.end
+    end = self._end or self.start + DAY
+    self.day = to_date(self.start)
+    self._last_day = to_date(max(self.start, end - 1))
+    if metadata.stype_out == databento_dbn.SType.INSTRUMENT_ID:
+      self._stype_in = metadata.stype_in
+    for symbol, number in self._read_ids().items():
+      self.name(symbol, number)
+    size = _TS_OUT if self._has_ts_out else []
     self._dtype = np.dtype(RECORD.descr + size)
 
   def _read_metadata(self):
     start = self._file.read(8)
     if not start:
       raise events.DataError(self.path, None, "empty file")
-    if len(start) < 8 or start[:3] != b"DBN":
+    if len(start) < 8 or start[:3] != MAGIC:
       raise events.DataError(self.path, None, "not a DBN file")
     version, length = start[3], int.from_bytes(start[4:], "little")
     if version not in _VERSIONS:
@@ -121,36 +178,6 @@ class File:
           raise events.DataError(self.path, None, reason)
     return ids
 
-  def find(self, instrument: str) -> int:
-    """Returns an instrument's id, given its symbol or id."""
-    if instrument in self.ids:
-      return self.ids[instrument]
-    if not instrument.isdecimal():
-      raise events.DataError(self.path, None, f"no instrument {instrument!r}")
-    return int(instrument)
-
-  def symbols(self, number: int) -> list[str]:
-    """Returns an instrument's symbols, or its id as text."""
-    return self._symbols.get(number) or [str(number)]
-
-  def header(self, instrument: str) -> bytes:
-    """Returns the header of a file of a single instrument."""
-    end = self._last_day + datetime.timedelta(1)
-    interval = _Interval(self.day, end, str(self.find(instrument)))
-    metadata, stype = self.metadata, databento_dbn.SType
-    is_by_id = metadata.stype_out != stype.INSTRUMENT_ID
-    return databento_dbn.Metadata(
-      dataset=metadata.dataset,
-      start=metadata.start,
-      end=metadata.end,
-      stype_in=stype.RAW_SYMBOL if is_by_id else metadata.stype_in,
-      stype_out=stype.INSTRUMENT_ID,
-      schema=databento_dbn.Schema.MBO,
-      symbols=[instrument],
-      mappings=[_Mapping(instrument, [interval])],
-      ts_out=metadata.ts_out,
-    ).encode()
-
   def chunks(
     self, num_bytes: int = 2**22
   ) -> collections.abc.Iterator[tuple[int, np.ndarray]]:
@@ -176,7 +203,7 @@ class File:
         records = self._view(buffer, at)
         if len(records):
           yield row, records
-        elif buffer[at + 1] == _RTYPE:
+        elif buffer[at + 1] == RTYPE:
           reason = f"an MBO record of {size} bytes"
           raise events.DataError(self.path, row, reason)
         else:
@@ -191,21 +218,9 @@ class File:
     """Returns the run of MBO records from a place on."""
     size = self._dtype.itemsize
     records = np.frombuffer(buffer, self._dtype, (len(buffer) - at) // size, at)
-    is_mbo = records["rtype"] == _RTYPE
+    is_mbo = records["rtype"] == RTYPE
     is_mbo &= records["length"] == size // _WORD
     return records if is_mbo.all() else records[: is_mbo.argmin()]
-
-
-@contextlib.contextmanager
-def open_dbn(path: pathlib.Path | str) -> collections.abc.Iterator[File]:
-  """Opens a file, plain or compressed.
-
-  Raises:
-    events.DataError: if it is no DBN file of the schema `mbo`, or is broken.
-  """
-  path = pathlib.Path(path)
-  with compressed.open_binary(path) as file:
-    yield File(path, file)
 
 
 def to_date(nanoseconds: int) -> datetime.date:

@@ -2,21 +2,28 @@
 
 import collections.abc
 import contextlib
+import dataclasses
 import pathlib
 import urllib.parse
 
 import numpy as np
 
 from mars_jax import types
+from mars_jax.feeds import compressed
 from mars_jax.feeds import events
+from mars_jax.feeds.databento import csv_parse
 from mars_jax.feeds.databento import parse
 from mars_jax.feeds.databento import reconstruct
 from mars_jax.utils import files
 
 LOT_SIZE = 1.0
 EXCHANGES = {"XNAS.ITCH": "NASDAQ"}  # By dataset, as other feeds name them.
+# Datasets of futures and their spreads, whose prices may be 0 or less; what
+# trades elsewhere are shares.
+_FUTURES = ("GLBX.", "IFEU.", "IFLL.", "IFUS.", "NDEX.", "XEUR.", "XEEE.")
 _UNITS = 10**9  # Of a price, in one of the market's currency.
 _MOST_EARLY = types.NANOSECONDS  # By which a day's first event may precede it.
+_PEEKED = 200  # Bytes in which a CSV file has a comma.
 _SPLIT_BYTES = 2**26  # Held at a time, to append much to few files.
 
 
@@ -26,7 +33,7 @@ def instruments(path: pathlib.Path | str) -> tuple[str, ...]:
   The file is read through. One that the header does not name, as none in a live
   capture, goes by its id.
   """
-  with parse.open_dbn(path) as file:
+  with _opened(path) as file:
     ids = set()
     for _, records in file.chunks():
       ids.update(np.unique(records["instrument_id"]).tolist())
@@ -70,6 +77,13 @@ def read_checked(
       no_actions: records of no action;
       maybe_bad_book: records after a gap in the feed (F_MAYBE_BAD_BOOK);
       early: events before the midnight they are counted from, which are at it;
+      collected: events while the exchange's book was crossed, as before the
+        open: they rest until a call auction, and are no tokens;
+      auction_trades: trades of these auctions;
+      clock_back: records whose `ts_event` is before that of an earlier one,
+        as on ICE; they count at the latest so far;
+      clock_ahead: those whose `ts_event` is over a second after their receipt,
+        which is their time then;
       unfinished: records of the last event, where the file ends within it;
       unseen: cancels and modifies of orders never added; an error where they
         are more than one in a thousand records. The order of such a modify is
@@ -82,8 +96,11 @@ def read_checked(
   path = pathlib.Path(path)
   if instrument is None:
     instrument = _only(path)
-  reader = reconstruct.Reconstruction(path)
-  with parse.open_dbn(path) as file:
+  with _opened(path) as file:
+    is_future = file.dataset.startswith(_FUTURES)
+    reader = reconstruct.Reconstruction(
+      path, least_price=None if is_future else 1
+    )
     number = file.find(instrument)
     for first, records in file.chunks():
       rows = np.flatnonzero(records["instrument_id"] == number)
@@ -93,7 +110,7 @@ def read_checked(
     raise events.DataError(path, None, f"no records of {instrument}")
   reader.finish()
   reader.counts["other_records"] = file.num_other
-  return _to_stream(path, file.metadata.dataset, instrument, reader, tick_size)
+  return _to_stream(path, file.dataset, instrument, reader, tick_size)
 
 
 def split(
@@ -122,7 +139,7 @@ def split(
   folder.mkdir(parents=True, exist_ok=True)
   paths, parts = {}, {}  # By symbol; a part is the file in progress.
   with contextlib.ExitStack() as stack:
-    file = stack.enter_context(parse.open_dbn(path))
+    file = stack.enter_context(_opened(path))
     for name, records in _by_symbol(file, instruments):
       if name not in parts:
         escaped = urllib.parse.quote(name, safe="")
@@ -136,6 +153,20 @@ def split(
       if name not in parts:
         raise events.DataError(path, None, f"no records of {name}")
   return sorted(paths.values())
+
+
+@contextlib.contextmanager
+def _opened(path):
+  """Opens a DBN or a CSV file, plain or compressed.
+
+  Raises:
+    events.DataError: if it is none of the schema `mbo`, or is broken.
+  """
+  path = pathlib.Path(path)
+  with compressed.open_binary(path) as file:
+    is_dbn = file.peek(3)[:3] == parse.MAGIC
+    is_text = b"," in file.peek(_PEEKED)[:_PEEKED] and not is_dbn
+    yield (csv_parse.CsvFile if is_text else parse.File)(path, file)
 
 
 def _by_symbol(file, instruments):
@@ -158,7 +189,7 @@ def _by_symbol(file, instruments):
 
 def _only(path):
   """Returns the one instrument of a file."""
-  with parse.open_dbn(path) as file:
+  with _opened(path) as file:
     names = tuple(file.ids)
   if len(names) != 1:
     names = instruments(path)
@@ -189,14 +220,38 @@ def _to_stream(path, dataset, instrument, reader, tick_size):
     tick_size=tick / _UNITS,
     lot_size=LOT_SIZE,
     counts=reader.counts,
+    auction=_auctions(reader, tick),
+  )
+  trades = events.continuous_trades(
+    reader.trades[:, :5] // np.array([1, 1, 1, tick, 1]), np.int32
   )
   return stream, events.GroundTruth(
-    trades=events.continuous_trades(
-      reader.trades // np.array([1, 1, 1, tick, 1]), np.int32
+    trades=dataclasses.replace(
+      trades, is_auction=reader.trades[:, 5].astype(bool)
     ),
     orders=_to_orders(reader.resting.values(), tick),
     remaining=remaining,
   )
+
+
+def _auctions(reader, tick):
+  """Returns `EventStream.auction`: None where no event is collected."""
+  is_collected = reader.collected[:, 0].astype(bool)
+  if not is_collected.any():
+    return None
+  is_auction = reader.trades[:, 5].astype(bool)
+  ends, first = np.unique(reader.trades[is_auction, 0], return_index=True)
+  price = reader.trades[is_auction, 3][first] // tick
+  # The auction that ends the phase of each event, or none.
+  is_end = is_collected & ~np.append(is_collected[1:], False)
+  event_ends = np.flatnonzero(is_end) + 1
+  place = np.searchsorted(event_ends, np.arange(len(is_collected)), "right")
+  end = np.append(event_ends, -1)[place]
+  found = np.searchsorted(ends, end)
+  is_told = np.append(ends, -1)[found] == end
+  price = np.append(price, types.UNTOLD_PRICE)[found]
+  prices = np.where(is_told, price, types.UNTOLD_PRICE)
+  return np.where(is_collected, prices, types.NO_AUCTION).astype(np.int32)
 
 
 def _to_time(path, time, reader):
@@ -226,12 +281,15 @@ def _tick(path, price, row, tick_size):
     tick = round(tick_size * _UNITS)
     if tick < 1 or tick / _UNITS != tick_size:
       raise ValueError(f"tick_size {tick_size} is no multiple of 1e-9")
-  is_bad = (price % tick != 0) | (price // tick > types.MAX_PRICE)
+  elif not tick:
+    reason = "all prices are 0: give the tick size"
+    raise events.DataError(path, None, reason)
+  is_bad = (price % tick != 0) | (np.abs(price // tick) > types.MAX_PRICE)
   if is_bad.any():
     i = is_bad.argmax()
     reason = f"price {price[i] / _UNITS} is off the grid of {tick / _UNITS}"
     if not price[i] % tick:
-      reason = f"price {price[i] / _UNITS} is not below 2**30 ticks"
+      reason = f"price {price[i] / _UNITS} is 2**30 ticks or more from 0"
     raise events.DataError(path, int(row[i]), reason)
   return tick
 

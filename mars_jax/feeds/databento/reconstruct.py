@@ -1,13 +1,13 @@
 """Reconstructs the orders of one instrument from MBO records."""
 
 import collections
-import dataclasses
 import pathlib
 
 import numpy as np
 
 from mars_jax import types
 from mars_jax.feeds import events
+from mars_jax.feeds.databento import own_book
 
 ASK, BID = types.Side.ASK, types.Side.BID
 LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
@@ -16,49 +16,28 @@ COUNTS = (
   *("modifies", "aggressive_orders", "trades", "fills", "hidden_trades"),
   *("hidden_fills", "fills_without_trade", "off_price_fills", "clears"),
   *("no_actions", "maybe_bad_book", "early", "unfinished", "unseen"),
+  *("clock_back", "clock_ahead", "collected", "auction_trades"),
 )
 _ADD, _CANCEL, _MODIFY, _CLEAR, _TRADE, _FILL, _NONE = b"ACMRTFN"
+_HAPPENS = _ADD, _CANCEL, _MODIFY, _TRADE, _FILL
 _LAST, _TOP_OF_BOOK, _SNAPSHOT, _BY_PRICE, _MAYBE_BAD = 128, 64, 32, 16, 4
 _UNDEF_PRICE = 2**63 - 1
 _NO_SIDE = -1
-_NO_ID = -1  # Of an order that is in no event yet.
 _SIDES = np.full(256, _NO_SIDE)
 _SIDES[[ord("A"), ord("B")]] = ASK, BID
 _MAX_UNSEEN = 1e-3  # Share of records that may name orders never added.
 _MAX_SPAN = types.NANOSECONDS  # Of the times of one event.
+_MAX_AHEAD = types.NANOSECONDS  # Of an event to its receipt.
 
 _Record = collections.namedtuple(
-  "_Record", "row time action side price size name flags"
+  "_Record", "row time clock action side price size name flags"
 )
 
 
-@dataclasses.dataclass(slots=True)
-class Order:
-  """An order that rests or has just arrived.
-
-  Attributes:
-    side: its side.
-    price: in units of 1e-9.
-    remaining: lots that the exchange has of it.
-    filled: lots in fills of the event in progress.
-    traded: those of them already off `remaining`, and in no event yet.
-    order_id: ours.
-  """
-
-  side: int
-  price: int
-  remaining: int
-  filled: int = 0
-  traded: int = 0
-  order_id: int = _NO_ID
-
-  def trade(self, most: int) -> int:
-    """Takes off up to `most` filled lots; returns how many."""
-    volume = min(self.filled, most)
-    self.filled -= volume
-    self.remaining -= volume
-    self.traded += volume
-    return volume
+def _is_timed(records):
+  """Returns which records happen at their `ts_event`."""
+  is_start = records["flags"] & _SNAPSHOT > 0
+  return np.isin(records["action"], _HAPPENS) & ~is_start
 
 
 class Reconstruction:
@@ -67,19 +46,29 @@ class Reconstruction:
   Attributes:
     events: `[E, 9]` int64: a row of `events.from_rows`, and the row of the
       file. Times are of the UNIX epoch, 0 before the first known.
-    trades: `[M, 5]` int64, rows of `events.continuous_trades`.
+    trades: `[M, 6]` int64, rows of `events.continuous_trades`, and whether each
+      is of a call auction.
+    collected: `[E, 1]`, 1 where a call auction collects the event.
     resting: {the exchange's order id: `Order`} of what rests.
-    first: `ts_event` and `ts_recv` of the first record that is no snapshot.
+    first: the clock and `ts_recv` of the first record that is no snapshot.
     counts: see `reader.read_checked`.
   """
 
-  def __init__(self, path: pathlib.Path):
+  def __init__(self, path: pathlib.Path, *, least_price: int | None = None):
+    """Starts with an empty book.
+
+    Args:
+      path: of the file, for errors.
+      least_price: that an order may have; None for no limit.
+    """
     self.resting = {}
     self.first = None
     self.counts = dict.fromkeys(COUNTS, 0)
     self._path = path
-    self._parts = [np.zeros((0, 9), np.int64)], [np.zeros((0, 5), np.int64)]
-    self._new = [], []  # Events and trades of the chunk in progress.
+    self._least_price = least_price
+    self._parts = tuple([np.zeros((0, n), np.int64)] for n in (9, 6, 1))
+    self._new = [], [], []  # Of the chunk in progress, as `_parts`.
+    self._best = own_book.BestPrices()
     self._num_events = 0
     self._num_orders = 0
     self._time = 0  # Of the events being made, as the row.
@@ -93,11 +82,13 @@ class Reconstruction:
   def take(self, rows: np.ndarray, records: np.ndarray) -> None:
     """Goes through the next records of the instrument."""
     self._check(rows, records)
+    clock = self._clock(records)
     self._count(records)
     side = _SIDES[records["side"]]
     columns = (
-      *(rows, records["ts_event"], records["action"], side, records["price"]),
-      *(records["size"], records["order_id"], records["flags"]),
+      *(rows, records["ts_event"], clock, records["action"], side),
+      *(records["price"], records["size"], records["order_id"]),
+      records["flags"],
     )
     for row in zip(*(column.tolist() for column in columns), strict=True):
       record = _Record._make(row)
@@ -118,7 +109,8 @@ class Reconstruction:
       self.counts["unfinished"] = len(self._event)
     self._settle()
     self._store()
-    self.events, self.trades = map(np.concatenate, self._parts)
+    self.events, self.trades, self.collected = map(np.concatenate, self._parts)
+    self.counts["collected"] = int(self.collected.sum())
     if self.counts["unseen"] > _MAX_UNSEEN * self.counts["records"]:
       reason = "unknown order id, as in over one record of a thousand"
       self._fail(self._first_unseen, reason)
@@ -143,25 +135,21 @@ class Reconstruction:
     """Raises at the first record that is broken in itself."""
     action, price, size = (records[x] for x in ("action", "price", "size"))
     flags, time = records["flags"], records["ts_event"]
-    if self._publisher is None:
-      self._publisher = records["publisher_id"][0]
     is_new = np.isin(action, (_ADD, _MODIFY))
     is_order = is_new | (action == _CANCEL)
+    if self._publisher is None and is_order.any():
+      self._publisher = records["publisher_id"][is_order][0]
     is_start = flags & _SNAPSHOT > 0
-    is_timed = (is_order | np.isin(action, (_TRADE, _FILL))) & ~is_start
-    known = np.where(is_timed, time, 0)
-    latest = np.maximum.accumulate(np.append(self._last_time, known))
+    is_timed = _is_timed(records)
     checks = {
       "unknown action": ~np.isin(action, list(b"ACMRTFN")),
       "side is not A or B": is_new & (_SIDES[records["side"]] == _NO_SIDE),
       "price is undefined": is_new & (price == _UNDEF_PRICE),
-      "price is not positive": is_new & (price <= 0),
       "size is not in [1, 2**31)": is_order & ((size < 1) | (size >= 2**31)),
       "ts_event is undefined": is_timed & (time < 0),
-      "ts_event runs backwards": is_timed & (time < latest[:-1]),
-      "publisher_id changes: a book of several venues": (
-        records["publisher_id"] != self._publisher
-      ),
+      # Trades off the market, as ICE's, may have a publisher of their own.
+      "publisher_id changes: a book of several venues": is_order
+      & (records["publisher_id"] != self._publisher),
       "the record is of a price level, not of an order": (
         flags & (_TOP_OF_BOOK | _BY_PRICE) > 0
       ),
@@ -169,17 +157,37 @@ class Reconstruction:
         is_start & ~np.isin(action, (_ADD, _CLEAR, _NONE))
       ),
     }
+    if self._least_price is not None:
+      checks["price is not positive, on a venue of shares"] = is_new & (
+        price < self._least_price
+      )
     for reason, is_bad in checks.items():
       if is_bad.any():
         self._fail(int(rows[is_bad.argmax()]), reason)
+
+  def _clock(self, records):
+    """Returns the times of the records, never decreasing.
+
+    A `ts_event` before that of an earlier record counts as the latest so far:
+    the order of the file is the exchange's. One that is far ahead of its
+    receipt would stop the clock, and counts as the receipt.
+    """
+    is_timed = _is_timed(records)
+    time, received = records["ts_event"], records["ts_recv"]
+    is_ahead = is_timed & (received > 0) & (time - received > _MAX_AHEAD)
+    time = np.where(is_timed, np.where(is_ahead, received, time), 0)
+    latest = np.maximum.accumulate(np.append(self._last_time, time))
+    self.counts["clock_ahead"] += int(is_ahead.sum())
+    self.counts["clock_back"] += int((is_timed & (time < latest[:-1])).sum())
     self._last_time = latest[-1]
     if self.first is None and is_timed.any():
-      row = records[is_timed.argmax()]
-      self.first = int(row["ts_event"]), int(row["ts_recv"])
+      row = is_timed.argmax()
+      self.first = int(time[row]), int(received[row])
+    return latest[1:]
 
   def _set_up(self, record):
     """Clears the book, or adds an order of a snapshot."""
-    self._row = record.row
+    self._row, was_crossed = record.row, self._best.is_crossed()
     if record.action == _CLEAR:
       self.counts["clears"] += 1
       for order in self.resting.values():
@@ -187,9 +195,16 @@ class Reconstruction:
           CANCEL, order, order.remaining, remaining=0, is_market_event=False
         )
       self.resting.clear()
+      self._best.clear()
     elif record.action == _ADD:
       self.counts["start_orders"] += 1
       self._emit(LIMIT, self._add(record), record.size, is_market_event=False)
+    self._mark(was_crossed or self._best.is_crossed())
+
+  def _mark(self, is_collected):
+    """Marks the newest events as collected, or not."""
+    num_new = len(self._new[0]) - len(self._new[2])
+    self._new[2].extend([is_collected] * num_new)
 
   def _collect(self, record):
     """Adds a record to the current or the next event."""
@@ -202,7 +217,7 @@ class Reconstruction:
     if record.action == _NONE:
       if not self._event:
         return  # It ends no event, and its time may be undefined.
-    elif self._event and record.time - self._event[0].time > _MAX_SPAN:
+    elif self._event and record.clock - self._event[0].clock > _MAX_SPAN:
       self._fail(record.row, "no event ends (F_LAST) for over a second")
     self._event.append(record)
 
@@ -211,10 +226,12 @@ class Reconstruction:
 
     What it takes off the book untraded comes first, then the aggressive orders,
     then what it adds: in that order each trades with what it did trade with.
+    While the exchange's book is crossed, orders collect for a call auction.
     """
     if not self._event:
       return
-    self._time, self._row = self._event[0].time, self._event[0].row
+    was_crossed = self._best.is_crossed()
+    self._time, self._row = self._event[0].clock, self._event[0].row
     trades = [r.side for r in self._event if r.action == _TRADE]
     self.counts["trades"] += len(trades)
     hits = []
@@ -227,10 +244,14 @@ class Reconstruction:
         self._modify(record)
       elif record.action == _FILL:
         hits.append((self._fill(record, trades), record))
+    takes = bool(set(trades) - {_NO_SIDE})
+    if was_crossed and not takes:
+      hits, trades = self._uncross(hits), []
     if trades or hits:
       self._trade(hits, trades)
     for arguments in self._late:
       self._emit(*arguments)
+    self._mark(not takes and (was_crossed or self._best.is_crossed()))
     self._event, self._late = [], []
 
   def _fill(self, record, trades):
@@ -240,7 +261,7 @@ class Reconstruction:
     of the event is of the aggressive order itself, and makes no difference.
     """
     order = self.resting.get(record.name)
-    if order is None or order.order_id == _NO_ID:
+    if order is None or order.order_id == own_book.NO_ID:
       return None
     if trades and not {1 - order.side, _NO_SIDE} & set(trades):
       return None
@@ -251,8 +272,9 @@ class Reconstruction:
     """Returns a new order, which rests."""
     if record.name in self.resting:
       self._fail(record.row, "the order is added twice")
-    order = Order(record.side, record.price, record.size)
+    order = own_book.Order(record.side, record.price, record.size)
     self.resting[record.name] = order
+    self._best.add(order.side, order.price)
     return order
 
   def _find(self, record):
@@ -298,14 +320,46 @@ class Reconstruction:
     order.remaining -= volume
     if not order.remaining:
       del self.resting[name]
+      self._best.remove(order.side, order.price)
     if not volume:
       return
     # The order is new where it has no id, and its cancel comes after it.
     arguments = (CANCEL, order, volume, order.remaining + order.traded)
-    if order.order_id == _NO_ID:
+    if order.order_id == own_book.NO_ID:
       self._late.append(arguments)
     else:
       self._emit(*arguments)
+
+  def _uncross(self, hits):
+    """Pairs the fills of both sides as auction trades.
+
+    Returns:
+      What only one side has of them, as of a trade with orders elsewhere.
+    """
+    fills = [], []  # By side: what is left of each, and its record.
+    for maker, record in hits:
+      if maker:
+        volume = min(record.size, maker.traded)
+        fills[maker.side].append([volume, maker, record])
+    while all(fills):
+      (asked, ask, record), (bought, bid, _) = (side[0] for side in fills)
+      volume = min(asked, bought)
+      ids = bid.order_id, ask.order_id
+      if volume:
+        trade = (self._num_events, *ids, record.price, volume, True)
+        self._new[1].append(trade)
+        self.counts["auction_trades"] += 1
+      for side in fills:
+        side[0][0] -= volume
+        side[0][1].traded -= volume
+        if not side[0][0]:
+          side[0][1].filled = 0
+          del side[0]
+    return [
+      (maker, record._replace(size=volume))
+      for side in fills
+      for volume, maker, record in side
+    ]
 
   def _trade(self, hits, trades):
     """Emits the aggressive orders of an event, one a side."""
@@ -335,7 +389,7 @@ class Reconstruction:
     """Emits an aggressive order with its remainder and trades."""
     worst = max if side == BID else min
     price = worst(maker.price for maker, _ in taken)
-    order, rest = Order(side, price, 0), 0
+    order, rest = own_book.Order(side, price, 0), 0
     for place, (kind, other, volume, *_) in enumerate(self._late):
       reaches = other.side == side and worst(other.price, price) == other.price
       if kind == LIMIT and reaches:
@@ -348,7 +402,7 @@ class Reconstruction:
     self.counts["fills"] += len(taken)
     for maker, volume in taken:
       ids = events.trade_ids(side, order.order_id, maker.order_id)
-      self._new[1].append((event, *ids, maker.price, volume))
+      self._new[1].append((event, *ids, maker.price, volume, False))
 
   def _emit(self, kind, order, volume, remaining=-1, is_market_event=True):
     if kind == LIMIT:
