@@ -53,12 +53,12 @@ class Table:
     numbers = code.replace_strict(codes, return_dtype=pl.Int64)
     return self.replace(**{name: numbers})
 
-  def in_ticks(self, name: str) -> "Table":
+  def in_ticks(self, name: str, tick_size: float = TICK_SIZE) -> "Table":
     """Rounds prices to ticks; raises if off the grid."""
-    ticks = pl.col(name) / TICK_SIZE
+    ticks = pl.col(name) / tick_size
     is_good = (ticks - ticks.round()).abs() < _NOISE
     is_good &= ticks.round() <= types.MAX_PRICE
-    reason = f"price is off the grid of {TICK_SIZE} yuan, or too large"
+    reason = f"price is off the grid of {tick_size} yuan, or too large"
     self.require(is_good.fill_null(True), reason)
     return self.replace(**{name: ticks.round().cast(pl.Int64)})
 
@@ -264,11 +264,14 @@ def to_trades(
   )
 
 
-def to_stream(stream: pl.DataFrame, **fields) -> events.EventStream:
+def to_stream(
+  stream: pl.DataFrame, *, tick_size: float = TICK_SIZE, **fields
+) -> events.EventStream:
   """Returns a table of market events as arrays.
 
   Args:
     stream: the columns time, kind, side, price, volume and order_id.
+    tick_size: in yuan.
     **fields: the others of `events.EventStream`.
   """
   columns = ("kind", "side", "price", "volume", "order_id")
@@ -276,7 +279,7 @@ def to_stream(stream: pl.DataFrame, **fields) -> events.EventStream:
     time=stream["time"].to_numpy(),
     **{c: stream[c].to_numpy().astype(np.int32) for c in columns},
     is_market_event=np.ones(len(stream), bool),
-    tick_size=TICK_SIZE,
+    tick_size=tick_size,
     lot_size=LOT_SIZE,
     **fields,
   )

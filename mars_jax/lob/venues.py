@@ -85,6 +85,14 @@ Special provisions of the Shenzhen Stock Exchange for trading on ChiNext (2020).
 Not modelled: as for `A_SHARES` and `STAR`, but for the lot.
 """
 
+SHENZHEN_BOND = dataclasses.replace(SHENZHEN, lot=10, price_limit_bp=2_000)
+"""Shenzhen's convertible bonds: +-20 %, purchases in multiples of ten.
+
+Implementing Rules of the Shenzhen Stock Exchange for trading in convertible
+corporate bonds (2022). A tick is CNY 0.001, a lot a bond. Not modelled: the
+halts at 20 % and 30 % on the first day, purchases and sales on one day.
+"""
+
 NASDAQ = rules_lib.Rules(
   schedule=(
     (_clock(4), rules_lib.Phase.CONTINUOUS),
@@ -112,6 +120,7 @@ PRESETS = {
   "shenzhen": SHENZHEN,
   "star": STAR,
   "chinext": CHINEXT,
+  "shenzhen-bond": SHENZHEN_BOND,
   "nasdaq": NASDAQ,
 }
 """The venues by name, as a flag gives it."""

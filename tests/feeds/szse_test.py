@@ -175,16 +175,16 @@ def test_what_the_exchange_did_otherwise_is_found(tmp_path):
 
 
 def test_a_file_may_hold_many_instruments_of_many_channels(tmp_path):
-  for channel, code in enumerate(("000001", "300750", "159915")):
+  for channel, code in enumerate(("000001", "300750", "200012")):
     szse_writer.write(tmp_path, ORDERS, EXECUTIONS, code=code, channel=channel)
-  assert reader.instruments(tmp_path) == ("000001", "159915", "300750")
+  assert reader.instruments(tmp_path) == ("000001", "200012", "300750")
   stream = reader.read_checked(tmp_path / "order.csv", instrument="300750")[0]
   assert tuples(stream) == EVENTS
   assert stream.rules == "chinext"
   for instrument, reason in (
-    (None, "several among the instruments 000001, 159915, 300750"),
+    (None, "several among the instruments 000001, 200012, 300750"),
     ("000002", "no 000002 among the instruments"),
-    ("159915", "159915 is no share"),
+    ("200012", "200012 is no share"),
   ):
     with pytest.raises(events.DataError, match=reason):
       reader.read_checked(tmp_path, instrument=instrument)

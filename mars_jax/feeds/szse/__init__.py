@@ -32,7 +32,7 @@ FORMAT = registry.Format(
   read=registry.deferred("mars_jax.feeds.szse.reader.read_checked"),
   instruments=registry.deferred("mars_jax.feeds.szse.reader.instruments"),
   split=registry.deferred("mars_jax.feeds.szse.reader.split"),
-  options=("instrument",),
+  options=("instrument", "units"),
   file_pattern=r"(order|SZorders)\.csv",
   beside=(
     *(("orders", "trades"), ("SZorders", "SZtrans")),

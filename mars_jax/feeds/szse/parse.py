@@ -29,7 +29,8 @@ vendor of the second Shanghai layout (see `sse.parse`) calls the same. Other
 columns are not looked at. A trade names both orders, a cancel one and 0 for the
 other. The price of an order that is no limit order, and of a cancel, means
 nothing. Dates and times may have other marks, or none, between their numbers.
-One tick is 0.01 yuan, one lot one share.
+One lot is one share; prices and volumes may also be the integers of the binary
+feed, 1e-4 yuan and a hundredth of a share.
 """
 
 import dataclasses
@@ -46,6 +47,13 @@ from mars_jax.feeds import tables
 SUFFIX = ".SZ"  # That the codes of instruments may have.
 LIMIT, MARKET, OWN_BEST, TRADE, CANCEL = range(5)  # Kinds of rows.
 
+UNITS = YUAN, INTEGERS = "yuan", "integers"
+"""Of prices and volumes in a file: yuan and shares, or as the binary feed has
+them."""
+_INTEGER_PRICE = 10**4  # One yuan, in the binary feed.
+_INTEGER_VOLUME = 100  # One share there.
+_MOST_YUAN = 5_000  # No instrument trades at as much.
+_LEAST_INTEGER = 1_000  # Nor at as little as so many 1e-4 yuan.
 _SIDES = {"1": types.Side.BID, "2": types.Side.ASK}
 
 
@@ -166,9 +174,21 @@ def find(
 
 
 def load(
-  orders: compressed.File, executions: compressed.File, instrument: str
+  orders: compressed.File,
+  executions: compressed.File,
+  instrument: str,
+  *,
+  tick_size: float,
+  units: str | None = None,
 ) -> Feed:
   """Reads the rows of an instrument.
+
+  Args:
+    orders: the file of the orders.
+    executions: the file of the trades and cancels.
+    instrument: six digits.
+    tick_size: in yuan.
+    units: one of `UNITS`, None to tell by the orders.
 
   Raises:
     events.DataError: there is no order of it, a row is not well-formed, or the
@@ -176,11 +196,14 @@ def load(
   """
   name = compressed.plain_name(orders)
   layout = next(x for x in _LAYOUTS if x.orders.name == name)
-  added = _load(orders, layout.orders, layout, instrument).rows
-  if added.is_empty():  # Say which instruments there are.
+  added = _named(orders, layout.orders, layout, instrument)
+  if added.rows.is_empty():  # Say which instruments there are.
     there = level2.instruments(orders, SUFFIX)
     level2.choose(orders, there, instrument)
-  executed = _load(executions, layout.executions, layout, instrument).rows
+  units = units or _find_units(added)
+  added = _checked(added, layout.orders, tick_size, units).rows
+  executed = _named(executions, layout.executions, layout, instrument)
+  executed = _checked(executed, layout.executions, tick_size, units).rows
   rows = pl.concat(
     (
       added.with_columns(is_execution=pl.lit(False)),
@@ -202,11 +225,42 @@ def load(
   return feed
 
 
-def _load(
-  file: compressed.File, kind: _File, layout: _Layout, instrument: str
+def _find_units(orders: level2.Table) -> str:
+  """Returns the units of an instrument's orders, one of `UNITS`.
+
+  Prices of the binary feed are whole numbers, of which even the least stands
+  above any price in yuan.
+
+  Raises:
+    events.DataError: the prices may be of either.
+  """
+  prices = orders.rows.filter(pl.col("price") > 0)["price"].drop_nulls()
+  prices = prices.filter(prices.is_finite())
+  if prices.is_empty() or (prices != prices.round()).any():
+    return YUAN
+  typical = prices.median()
+  volume = orders.rows["volume"].drop_nulls()
+  is_whole = (volume % _INTEGER_VOLUME == 0).all()
+  if typical >= _MOST_YUAN and is_whole:
+    return INTEGERS
+  if typical < _LEAST_INTEGER:
+    return YUAN
+  reason = (
+    f"prices around {typical:.0f} may be yuan or the binary feed's integers"
+    f" (1e-4 yuan): give units={YUAN!r} or {INTEGERS!r}"
+  )
+  raise events.DataError(orders.file, None, reason)
+
+
+def _checked(
+  table: level2.Table, kind: _File, tick_size: float, units: str
 ) -> level2.Table:
-  """Returns one file's rows of an instrument, checked."""
-  table = _named(file, kind, layout, instrument)
+  """Returns one file's rows, checked, in ticks and lots."""
+  if units == INTEGERS:
+    table = table.replace(
+      price=pl.col("price") / _INTEGER_PRICE,
+      volume=pl.col("volume") / _INTEGER_VOLUME,
+    )
   for name, codes in kind.codes.items():
     table = table.decoded(name, kind.columns[name], codes)
   has_price = pl.col("kind").is_in([LIMIT, TRADE])
@@ -218,7 +272,7 @@ def _load(
   is_good = volume.is_between(1, 2**31 - 1) & (volume == volume.round())
   table.require(is_good, "volume is no whole number in [1, 2**31)")
   table.require(pl.col("price") > 0, "price is not above 0")
-  table = table.in_ticks("price")
+  table = table.in_ticks("price", tick_size)
   if "bid" in kind.columns:
     named = [pl.col(name) > 0 for name in ("bid", "ask")]
     is_trade = pl.col("kind") == TRADE

@@ -16,7 +16,15 @@ from mars_jax.feeds.szse import parse
 _MINUTE = 60 * types.NANOSECONDS
 _OPEN = (9 * 60 + 30) * _MINUTE  # When orders begin to match as they arrive.
 _CLOSE = (14 * 60 + 57) * _MINUTE  # When they collect for the last auction.
-_RULES = {"00": "shenzhen", "30": "chinext"}  # By how the instrument begins.
+# (Rules, tick size in yuan) by how the instrument begins. Trading Rules of the
+# Shenzhen Stock Exchange, section on order entry: 0.01 yuan for shares, 0.001
+# for funds and bonds.
+_KINDS = {
+  "00": ("shenzhen", 0.01),
+  "30": ("chinext", 0.01),
+  **dict.fromkeys(("15", "16", "18"), ("shenzhen", 0.001)),  # Funds.
+  "12": ("shenzhen-bond", 0.001),  # Convertible bonds.
+}
 
 
 def instruments(path: pathlib.Path | str) -> tuple[str, ...]:
@@ -34,7 +42,10 @@ def split(
 
 
 def read_checked(
-  path: pathlib.Path | str, *, instrument: str | None = None
+  path: pathlib.Path | str,
+  *,
+  instrument: str | None = None,
+  units: str | None = None,
 ) -> tuple[events.EventStream, events.GroundTruth]:
   """Reads one instrument and day, with the exchange's ground truth.
 
@@ -54,25 +65,36 @@ def read_checked(
       `parse`, or the file of orders, beside the other; compressed or not.
       The executions to a `*_orders.zip` may be in the `*_trades.zip` beside it.
     instrument: six digits; may be left out where there is only one.
+    units: "yuan", or "integers" for those of the binary feed (1e-4 yuan, a
+      hundredth of a share); by default the prices tell.
 
   Returns:
-    The stream, all of it market events, in ticks of 0.01 yuan and lots of one
-    share, and the ground truth.
+    The stream, all of it market events, in ticks of 0.01 yuan (0.001 for funds
+    and convertible bonds) and lots of one share, and the ground truth.
 
   Raises:
+    ValueError: there are no such units.
     events.DataError: the input is broken or of several days or channels, or
-      the instrument is not in it or no share; names file, row (counted with the
-      header) and reason.
+      the instrument is not in it or of no known kind; names file, row (counted
+      with the header) and reason.
   """
   orders, executions = parse.find(path)
   if instrument is None:
     instrument = level2.choose(
       orders, level2.instruments(orders, parse.SUFFIX), None
     )
-  if instrument[:2] not in _RULES:
-    reason = f"{instrument} is no share: these begin with 00 or 30"
+  if units not in (None, *parse.UNITS):
+    raise ValueError(f"units {units!r} is none of {', '.join(parse.UNITS)}")
+  if instrument[:2] not in _KINDS:
+    reason = (
+      f"{instrument} is no share (00, 30), fund (15, 16, 18) or convertible"
+      " bond (12)"
+    )
     raise events.DataError(orders, None, reason)
-  feed = _with_takers(parse.load(orders, executions, instrument))
+  rules, tick_size = _KINDS[instrument[:2]]
+  feed = _with_takers(
+    parse.load(orders, executions, instrument, tick_size=tick_size, units=units)
+  )
   changes = _priced(feed, _changes(feed))
   stream = _stream(changes)
   is_new = stream["kind"] != parse.CANCEL
@@ -97,7 +119,8 @@ def read_checked(
     instrument=instrument,
     day=feed.day,
     counts=counts,
-    rules=_RULES[instrument[:2]],
+    rules=rules,
+    tick_size=tick_size,
   )
   return stream, truth
 
