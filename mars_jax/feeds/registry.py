@@ -256,10 +256,14 @@ def _has(names: list[str], format: Format) -> bool:
 
 
 def _columns(file: compressed.File) -> set[str]:
-  """Returns the names in the header of a CSV file."""
+  """Returns the names in the header of a CSV file.
+
+  Without quotation marks, and with the underscores that R writes as dots.
+  """
   with compressed.open_binary(file) as opened:
     line = opened.readline(1000).decode("utf-8-sig", errors="replace")
-  return set(re.split("[,;]", line.strip())) if line else set()
+  names = re.split("[,;]", line.strip()) if line else []
+  return {name.strip('"').replace(".", "_") for name in names}
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Tests of the Bitstamp reader with handmade captures."""
 
+import numpy as np
 import pytest
 
 from mars_jax import types
@@ -8,6 +9,7 @@ from tests.support.oracles import plain_book
 pytest.importorskip("polars")
 
 from mars_jax.feeds import events
+from mars_jax.feeds import registry
 from mars_jax.feeds.bitstamp import reader
 
 ASK, BID = types.Side.ASK, types.Side.BID
@@ -249,7 +251,6 @@ BROKEN_ROWS = {
   "price is no number": (ROW.replace(",101,", ",abc,"), 7, "'abc' is no num"),
   "infinite price": (ROW.replace(",101,", ",inf,"), 7, "or no number"),
   "negative price": (ROW.replace(",101,", ",-101,"), 7, "price is negative"),
-  "off the grid": (ROW.replace(",101,", ",101.5,"), 7, "off the grid of 1"),
   "missing value": (ROW.replace(",101,", ",,"), 7, "a value is missing"),
   "id is no number": (ROW.replace("9,", "9.5,", 1), 7, "no whole number"),
   "unknown action": (
@@ -282,10 +283,10 @@ BROKEN_ROWS = {
     7,
     "the order grows",
   ),
-  "volume beyond int32": (
-    line(8, 3000, 101, 2147.5, "created", "bid"),
+  "volume beyond exact numbers": (
+    line(8, 3000, 101, 1e8, "created", "bid"),
     7,
-    "too large for the matching engine",
+    "volume is too large",
   ),
 }
 GOOD_TEXT = "\n".join([HEADER, *GOOD]) + "\n"
@@ -332,8 +333,70 @@ def test_broken_file_is_an_error_with_file_and_reason(tmp_path, case):
   assert reason in str(error.value)
 
 
-def test_price_beyond_the_clearing_house_is_an_error(tmp_path):
+def test_numbers_beyond_int32_are_int64(tmp_path):
   path = tmp_path / "orders.csv"
   path.write_text(f"{HEADER}\n{line(1, 1000, 2**30, 1.0, 'created', 'bid')}\n")
-  with pytest.raises(events.DataError, match="row 2: price or volume is too"):
-    reader.read_checked(path)
+  stream = reader.read_checked(path)[0]
+  assert stream.price.dtype == stream.volume.dtype == np.int64
+  assert stream.price.tolist() == [2**30]
+  path.write_text(f"{HEADER}\n{line(1, 1000, 1, 2147.5, 'created', 'bid')}\n")
+  stream = reader.read_checked(path)[0]
+  assert stream.volume.tolist() == [2_147_500_000]
+
+
+CENTS = """\
+1,1000,1000,201.37,2.0,created,bid
+2,1000,1000,201.38,1.5,created,ask
+3,1000,1000,201.39000000000001,3.0,created,ask
+4,2000,2000,201.38,1.0,created,bid
+4,2000,2000,201.38,0,deleted,bid
+2,2000,2000,201.38,0.5,changed,ask
+5,2500,2500,201.36,1.0,created,bid
+"""
+
+
+@pytest.mark.parametrize("scale, tick", [(1, 0.01), (1e-3, 1e-5), (100, 1)])
+def test_tick_is_found_in_the_prices_whatever_their_noise(
+  tmp_path, scale, tick
+):
+  path = tmp_path / "orders.csv"
+  lines = [row.split(",") for row in CENTS.splitlines()]
+  for fields in lines:
+    fields[3] = repr(float(fields[3]) * scale)
+  path.write_text("\n".join([HEADER, *(",".join(x) for x in lines)]))
+  stream, truth = reader.read_checked(path)
+  assert stream.tick_size == tick
+  assert stream.price.tolist() == [20137, 20138, 20139, 20138, 20136]
+  assert stream.price.dtype == np.int32
+  assert truth.trades.price.tolist() == [20138]
+  assert truth.trades.volume.tolist() == [1_000_000]
+  finer = reader.read_checked(path, tick_size=tick / 10)[0]
+  assert finer.price.tolist() == [201370, 201380, 201390, 201380, 201360]
+  with pytest.raises(events.DataError, match="row 2: price is off the grid"):
+    reader.read_checked(path, tick_size=tick * 10)
+
+
+def test_trades_of_cents_are_compared_in_ticks(tmp_path):
+  (tmp_path / "orders.csv").write_text(f"{HEADER}\n{CENTS}")
+  header = "exchange_timestamp,price,amount,buy_order_id,sell_order_id"
+  for price in ("201.38", "201.380000001", "201.37"):
+    text = f"{header}\n2000,{price},1.0,4,2\n"
+    (tmp_path / "trades.csv").write_text(text)
+    if price == "201.38":
+      reader.read_checked(tmp_path / "orders.csv")
+    else:
+      with pytest.raises(events.DataError, match="not the next fill"):
+        reader.read_checked(tmp_path / "orders.csv")
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_header_may_be_as_r_writes_it(tmp_path, quote):
+  path = tmp_path / "orders.csv"
+  path.write_text(f"{HEADER}\n{CENTS}")
+  want = reader.read_checked(path)[0]
+  names = HEADER.replace("_", ".").split(",")
+  header = ",".join(f"{quote}{name}{quote}" for name in names)
+  path.write_text(f"{header}\n{CENTS}")
+  assert registry.find_format(path) == "bitstamp"
+  have = registry.read(path)
+  assert plain_book.rows(have) == plain_book.rows(want)

@@ -26,6 +26,7 @@ from mars_jax.feeds import registry
 FORMAT = registry.Format(
   name="bitstamp",
   read=registry.deferred("mars_jax.feeds.bitstamp.reader.read_checked"),
+  options=("tick_size",),
   columns=frozenset({"id", "exchange_timestamp", "action", "direction"}),
   beside=(("orders", "trades"),),
   samples={

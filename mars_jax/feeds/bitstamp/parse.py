@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from mars_jax import types
 from mars_jax.feeds import compressed
 from mars_jax.feeds import events
 from mars_jax.feeds import tables
@@ -9,7 +10,10 @@ from mars_jax.feeds import tables
 LOT_SIZE = 1e-6  # Bitcoin. The feed has 1e-8, which int32 cannot add up.
 UNIT_SIZE = 1e-8  # Bitcoin, of the feed.
 _MAX_UNSEEN = 1e-3  # Share of rows that may delete orders never created.
+_MAX_VOLUME = 2**53 * UNIT_SIZE  # Whole units beyond are not exact.
 _DAY = 86_400_000  # Milliseconds.
+_MAX_DECIMALS = 8  # Of a price.
+_NOISE = 1e-13  # Of floating point, as a share of the price.
 _SCHEMA = {
   "id": pl.Int64,
   "exchange_timestamp": pl.Int64,
@@ -28,9 +32,20 @@ TRADE_SCHEMA = {
 IS_FIRST = pl.col("row") == pl.col("born")  # The first row of its order.
 
 
-def load(path: compressed.File) -> pl.DataFrame:
-  """Reads the file; raises at the first malformed row."""
-  rows = tables.read_csv(path, _SCHEMA)
+def load(
+  path: compressed.File, tick_size: float | None = None
+) -> tuple[pl.DataFrame, float]:
+  """Reads the file; raises at the first malformed row.
+
+  Args:
+    path: of the capture.
+    tick_size: price of one tick; found in the prices if None (`find_tick`).
+
+  Returns:
+    The rows, their prices in ticks, and the price of one. Added: file_row, the
+    number of the row in the file; clock, the latest exchange time so far.
+  """
+  rows = tables.read_csv(path, _SCHEMA).rename({"row": "file_row"})
   if rows.is_empty():
     raise events.DataError(path, None, "the file has no rows")
   price, volume = pl.col("price"), pl.col("volume")
@@ -38,8 +53,8 @@ def load(path: compressed.File) -> pl.DataFrame:
   checks = {
     "a value is missing": ~pl.any_horizontal(pl.all().is_null()),
     "price is negative or no number": price.is_finite() & (price >= 0),
-    "price is off the grid of 1 dollar": price == price.round(),
     "volume is negative or no number": volume.is_finite() & (volume >= 0),
+    "volume is too large": volume < _MAX_VOLUME,
     "exchange_timestamp runs backwards": time.diff().fill_null(0) >= 0,
     "exchange_timestamp is of another day; split the capture at midnight": (
       time // _DAY == time.first() // _DAY
@@ -50,8 +65,43 @@ def load(path: compressed.File) -> pl.DataFrame:
     "direction is not bid or ask": pl.col("direction").is_in(["bid", "ask"]),
   }
   for reason, is_good in checks.items():
-    tables.require(path, rows, is_good, reason)
-  return rows
+    require(path, rows, is_good, reason)
+  tick_size = tick_size or find_tick(rows["price"])
+  ticks = in_ticks(tick_size)
+  reason = f"price is off the grid of {tick_size:g}, or too large"
+  require(path, rows, ticks.is_not_null(), reason)
+  clock = pl.col("exchange_timestamp").cum_max()
+  return rows.with_columns(price=ticks, clock=clock), tick_size
+
+
+def require(
+  path: compressed.File, rows: pl.DataFrame, is_good: pl.Expr, reason: str
+) -> None:
+  """Raises DataError at the first invalid row."""
+  bad = rows.filter(~is_good)["file_row"]
+  if len(bad):
+    raise events.DataError(path, bad[0], reason)
+
+
+def find_tick(prices: pl.Series) -> float:
+  """Returns the largest of 1, 0.1, 0.01, ... that divides all prices."""
+  table = prices.to_frame("price")
+  for decimals in range(_MAX_DECIMALS):
+    tick = 1 / 10**decimals
+    if table.select(in_ticks(tick).is_not_null().all()).item():
+      return tick
+  return 1 / 10**_MAX_DECIMALS
+
+
+def in_ticks(tick_size: float) -> pl.Expr:
+  """Returns the prices in ticks, null off their grid.
+
+  Prices may have the noise of floating point: 201.39000000000001.
+  """
+  ticks = pl.col("price") / tick_size
+  is_near = (ticks - ticks.round()).abs() <= _NOISE * ticks
+  is_good = is_near & (ticks <= types.MAX_PRICE_INT64)
+  return pl.when(is_good).then(ticks.round().cast(pl.Int64, strict=False))
 
 
 def link(rows: pl.DataFrame) -> pl.DataFrame:
@@ -105,19 +155,13 @@ def check_orders(path: compressed.File, rows: pl.DataFrame) -> None:
   is_unseen = IS_FIRST & (pl.col("action") == "deleted")
   is_known = ~IS_FIRST | is_created
   grows = (pl.col("units") > pl.col("units_before")).fill_null(False)
-  tables.require(
-    path, rows, IS_FIRST | ~is_created, "the order is created twice"
-  )
-  tables.require(
-    path, rows, is_known | is_unseen, "unknown order id is changed"
-  )
+  require(path, rows, IS_FIRST | ~is_created, "the order is created twice")
+  require(path, rows, is_known | is_unseen, "unknown order id is changed")
   was_deleted = pl.col("action").shift().over("id") == "deleted"
-  tables.require(
-    path, rows, ~was_deleted.fill_null(False), "the order was deleted"
-  )
+  require(path, rows, ~was_deleted.fill_null(False), "the order was deleted")
   is_same = pl.col("direction") == pl.col("direction").first().over("id")
-  tables.require(path, rows, is_same, "the order changes its direction")
-  tables.require(path, rows, ~grows | pl.col("is_own"), "the order grows")
+  require(path, rows, is_same, "the order changes its direction")
+  require(path, rows, ~grows | pl.col("is_own"), "the order grows")
   if rows.select(is_unseen.mean()).item() > _MAX_UNSEEN:
     reason = "unknown order id is deleted, as in over one row of a thousand"
-    tables.require(path, rows, is_known, reason)
+    require(path, rows, is_known, reason)
