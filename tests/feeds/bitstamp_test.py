@@ -400,3 +400,62 @@ def test_header_may_be_as_r_writes_it(tmp_path, quote):
   assert registry.find_format(path) == "bitstamp"
   have = registry.read(path)
   assert plain_book.rows(have) == plain_book.rows(want)
+
+
+def stepping(order_id, time, exchange_time, *rest):
+  """A line with another exchange time than that of receipt."""
+  fields = line(order_id, time, *rest).split(",")
+  return ",".join([*fields[:2], str(MIDNIGHT + exchange_time), *fields[3:]])
+
+
+OUT_OF_ORDER = [
+  *(line(*row) for row in START),
+  stepping(9, 2000, 2000, 102, 1.0, "created", "bid"),
+  stepping(2, 2001, 2001, 102, 0.4, "changed", "ask"),
+  stepping(9, 2001, 2001, 102, 0.4, "changed", "bid"),
+  stepping(2, 2001, 2000, 102, 0.7, "changed", "ask"),  # Was so before.
+  stepping(9, 2002, 2002, 102, 0.4, "deleted", "bid"),
+  stepping(4, 2005, 1000, 103, 2.0, "deleted", "ask"),  # Of its creation.
+  stepping(2, 2006, 1500, 102, 0.6, "deleted", "ask"),  # Late, and too much.
+  stepping(2, 2007, 1600, 102, 0.5, "changed", "ask"),  # Over.
+  stepping(5, 3000, 3000, 99, 1.0, "created", "bid"),
+]
+
+
+def test_exchange_times_may_step_back_and_the_clock_does_not(tmp_path):
+  path = tmp_path / "orders.csv"
+  path.write_text("\n".join([HEADER, *OUT_OF_ORDER]) + "\n")
+  stream, checks = reader.read_checked(path)
+  assert plain_book.rows(stream, flow_only=True) == [
+    (LIMIT, BID, 102, 1_000_000, 4),
+    (CANCEL, BID, 102, 400_000, 4),
+    (CANCEL, ASK, 103, 2_000_000, 3),
+    (CANCEL, ASK, 102, 400_000, 1),
+    (LIMIT, BID, 99, 1_000_000, 5),
+  ]
+  milliseconds = stream.time[stream.is_market_event] // 1_000_000
+  assert milliseconds.tolist() == [2000, 2002, 2002, 2002, 3000]
+  assert checks.trades.volume.tolist() == [600_000]
+  assert stream.counts["clock_steps"] == 4
+  assert stream.counts["late_rows"] == 3
+  assert stream.counts["rows"] == len(OUT_OF_ORDER)
+
+
+def test_fills_may_follow_the_time_of_their_order(tmp_path):
+  stream = read(
+    tmp_path,
+    [
+      (9, 2000, 103, 2.0, "created", "bid"),
+      (9, 2003, 102, 1.0, "changed", "bid"),
+      (2, 2004, 102, 0.0, "deleted", "ask"),
+      (3, 2005, 102, 0.0, "deleted", "ask"),
+      (4, 2006, 103, 1.5, "changed", "ask"),
+      (9, 2007, 103, 0.0, "deleted", "bid"),
+      (4, 2008, 103, 1.0, "changed", "ask"),  # No fill: the order was filled.
+    ],
+  )
+  assert plain_book.rows(stream, flow_only=True) == [
+    (LIMIT, BID, 103, 2_000_000, 4),
+    (CANCEL, ASK, 103, 500_000, 3),
+  ]
+  assert stream.counts["executions"] == 3

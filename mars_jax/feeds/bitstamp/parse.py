@@ -55,9 +55,8 @@ def load(
     "price is negative or no number": price.is_finite() & (price >= 0),
     "volume is negative or no number": volume.is_finite() & (volume >= 0),
     "volume is too large": volume < _MAX_VOLUME,
-    "exchange_timestamp runs backwards": time.diff().fill_null(0) >= 0,
     "exchange_timestamp is of another day; split the capture at midnight": (
-      time // _DAY == time.first() // _DAY
+      time.cum_max() // _DAY == time.first() // _DAY
     ),
     "action is none of created, changed, deleted": pl.col("action").is_in(
       ["created", "changed", "deleted"]
@@ -104,24 +103,51 @@ def in_ticks(tick_size: float) -> pl.Expr:
   return pl.when(is_good).then(ticks.round().cast(pl.Int64, strict=False))
 
 
+def settle_late(rows: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
+  """Settles rows that came later than others of their order.
+
+  A row of an earlier exchange time than one before it of its order may say more
+  than is left of the order, or come after its delete: it says nothing then, and
+  is dropped; but a delete takes what is left.
+
+  Returns:
+    The rows, and the counts `clock_steps` and `late_rows`; see the reader.
+  """
+  time, volume = pl.col("exchange_timestamp"), pl.col("volume")
+  is_delete = pl.col("action") == "deleted"
+  is_late = time < time.cum_max().over("id")
+  was_deleted = is_delete.shift().over("id").fill_null(False)
+  rows = rows.with_columns(
+    is_over=is_late & was_deleted.cum_max().over("id"),
+    left=pl.when(is_late).then(volume.cum_min().over("id")).otherwise(volume),
+  )
+  is_odd = pl.col("is_over") | (pl.col("left") < volume)
+  counts = rows.select(
+    clock_steps=(time < pl.col("clock")).sum(), late_rows=is_odd.sum()
+  )
+  is_kept = ~is_odd | (is_delete & ~pl.col("is_over"))
+  rows = rows.filter(is_kept).with_columns(volume="left")
+  return rows.drop("is_over", "left"), counts.row(0, named=True)
+
+
 def link(rows: pl.DataFrame) -> pl.DataFrame:
   """Links each row to its order.
 
   Adds: row; units, the remaining volume in 1e-8 bitcoin, and lots; units_before
   and lots_before, the same ahead of this row; born, the row that created the
-  order; arriving, the row of the order created last, null once its time is
-  over; and what follows from these.
+  order; arriving, the row of the order created last, null once its time and its
+  fills are over; and what follows from these.
   """
-  is_created = pl.col("action") == "created"
-  time = pl.col("exchange_timestamp")
+  clock, time = pl.col("clock"), pl.col("exchange_timestamp")
   last = rows.filter(time == time.max())
   has_closing = len(last) > 1 and (last["action"] == "deleted").all()
   lots = (pl.col("units") * (UNIT_SIZE / LOT_SIZE)).round().cast(pl.Int64)
+  is_less = (pl.col("units") < pl.col("units_before")).fill_null(False)
   return (
     rows.with_columns(
       row=pl.int_range(pl.len()),
       units=(pl.col("volume") / UNIT_SIZE).round().cast(pl.Int64),
-      is_start=time == time.min(),
+      is_start=clock == clock.first(),
       is_closing=(time == time.max()) & has_closing,
     )
     .with_columns(
@@ -131,19 +157,54 @@ def link(rows: pl.DataFrame) -> pl.DataFrame:
       units_before=pl.col("units").shift().over("id"),
       lots_before=pl.col("lots").shift().over("id"),
       born=pl.col("row").first().over("id"),
-      arriving=pl.when(is_created).then("row").forward_fill(),
-      arrived=pl.when(is_created).then(time).forward_fill(),
+      since=_of_last_created(pl.col("row")),
     )
-    .with_columns(arriving=pl.when(pl.col("arrived") == time).then("arriving"))
+    .with_columns(is_hit=_is_hit() & is_less)
+    .with_columns(arriving=pl.when(_is_arriving()).then("since"))
     .with_columns(
       is_own=(pl.col("arriving") == pl.col("born")).fill_null(False)
     )
     .with_columns(
-      is_fill=~pl.col("is_own")
-      & pl.col("arriving").is_not_null()
-      & (pl.col("units") < pl.col("units_before")).fill_null(False)
+      is_fill=~pl.col("is_own") & pl.col("arriving").is_not_null() & is_less
     )
   )
+
+
+def _of_last_created(column: pl.Expr) -> pl.Expr:
+  """Returns a column's value in the last row that created an order."""
+  return pl.when(pl.col("action") == "created").then(column).forward_fill()
+
+
+def _is_hit() -> pl.Expr:
+  """Returns whether the order created last crosses a row's order."""
+  side, price = pl.col("direction"), pl.col("price")
+  limit = _of_last_created(price)
+  reaches = (
+    pl.when(side == "ask").then(price <= limit).otherwise(price >= limit)
+  )
+  return reaches & (side != _of_last_created(side))
+
+
+def _is_arriving() -> pl.Expr:
+  """Returns whether a row is of the arrival of the order created last.
+
+  That is so at its time, and in the rows from there on that are its fills, of
+  its volume in all, or its own, up to its last fill: that is the delete with
+  volume 0, or before.
+  """
+  clock, units, is_hit = pl.col("clock"), pl.col("units"), pl.col("is_hit")
+  is_own = pl.col("born") == pl.col("since")
+  is_delete = is_own & (pl.col("action") == "deleted")
+  taken = pl.when(is_hit).then(pl.col("units_before") - units).otherwise(0)
+  is_within = taken.cum_sum().over("since") <= _of_last_created(units)
+  end = pl.when(is_delete).then(clock).max().over("since")
+  is_within &= (clock <= end).fill_null(True)
+  is_part = is_own | (is_hit & is_within)
+  is_chained = is_part.cast(pl.Int8).cum_min().over("since") == 1
+  hit_clock = pl.when(is_chained & is_hit).then(clock).max().over("since")
+  is_fill = (clock <= hit_clock) | (is_delete & (units == 0))
+  is_later = is_chained & is_fill & hit_clock.is_not_null()
+  return (clock == _of_last_created(clock)) | is_later.fill_null(False)
 
 
 def check_orders(path: compressed.File, rows: pl.DataFrame) -> None:

@@ -47,7 +47,10 @@ def read_checked(
       unseen_deletes: deletes of orders that were never created;
       far_orders: orders over ten times the best prices of the start, or under
         a tenth of them;
-      closing_deletes: rows that end the capture.
+      closing_deletes: rows that end the capture;
+      clock_steps: rows of an exchange time before that of an earlier row: they
+        are taken as they come in the file, and the clock stands still;
+      late_rows: those of them that say more than is left of their order.
 
   Raises:
     events.DataError: if the file is broken, or of several days (UTC); names
@@ -70,7 +73,8 @@ def _read(
 ) -> tuple[events.EventStream, pl.DataFrame, pl.DataFrame]:
   """Returns the stream, the linked rows, and the event table."""
   path = compressed.resolve(path)
-  rows, tick_size = parse.load(path, tick_size)
+  loaded, tick_size = parse.load(path, tick_size)
+  rows, late = parse.settle_late(loaded)
   rows = parse.link(rows)
   parse.check_orders(path, rows)
   arrivals = _arrivals(rows)
@@ -84,7 +88,7 @@ def _read(
   table = pl.concat([orders, cancels], how="diagonal").sort("row")
   action = pl.col("action")
   counts = {
-    "rows": len(rows),
+    "rows": len(loaded),
     "start_orders": orders["is_start"].sum(),
     "limit_orders": (~orders["is_start"]).sum(),
     "cancels": len(cancels),
@@ -95,6 +99,7 @@ def _read(
     "unseen_deletes": len(rows.filter(parse.IS_FIRST & (action == "deleted"))),
     "far_orders": is_far.sum(),
     "closing_deletes": rows["is_closing"].sum(),
+    **late,
   }
   counts = {name: int(n) for name, n in counts.items()}
   return _to_events(table, counts, tick_size), rows, table
