@@ -28,7 +28,8 @@ from mars_jax.feeds import registry
 FORMAT = registry.Format(
   name="bitstamp",
   read=registry.deferred("mars_jax.feeds.bitstamp.reader.read_checked"),
-  options=("tick_size",),
+  days=registry.deferred("mars_jax.feeds.bitstamp.reader.day_names"),
+  options=("tick_size", "day"),
   columns=frozenset({"id", "exchange_timestamp", "action", "direction"}),
   beside=(("orders", "trades"),),
   samples={

@@ -11,9 +11,10 @@ LOT_SIZE = 1e-6  # Bitcoin. The feed has 1e-8, which int32 cannot add up.
 UNIT_SIZE = 1e-8  # Bitcoin, of the feed.
 _MAX_UNSEEN = 1e-3  # Share of rows that may delete orders never created.
 _MAX_VOLUME = 2**53 * UNIT_SIZE  # Whole units beyond are not exact.
-_DAY = 86_400_000  # Milliseconds.
 _MAX_DECIMALS = 8  # Of a price.
 _NOISE = 1e-13  # Of floating point, as a share of the price.
+DAY = 86_400_000  # Milliseconds.
+TIME_SCHEMA = {"exchange_timestamp": pl.Int64}
 _SCHEMA = {
   "id": pl.Int64,
   "exchange_timestamp": pl.Int64,
@@ -49,15 +50,11 @@ def load(
   if rows.is_empty():
     raise events.DataError(path, None, "the file has no rows")
   price, volume = pl.col("price"), pl.col("volume")
-  time = pl.col("exchange_timestamp")
   checks = {
     "a value is missing": ~pl.any_horizontal(pl.all().is_null()),
     "price is negative or no number": price.is_finite() & (price >= 0),
     "volume is negative or no number": volume.is_finite() & (volume >= 0),
     "volume is too large": volume < _MAX_VOLUME,
-    "exchange_timestamp is of another day; split the capture at midnight": (
-      time.cum_max() // _DAY == time.first() // _DAY
-    ),
     "action is none of created, changed, deleted": pl.col("action").is_in(
       ["created", "changed", "deleted"]
     ),
@@ -171,7 +168,7 @@ def link(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _of_last_created(column: pl.Expr) -> pl.Expr:
-  """Returns a column's value in the last row that created an order."""
+  """Returns a column's value where the last order was created."""
   return pl.when(pl.col("action") == "created").then(column).forward_fill()
 
 
@@ -186,7 +183,7 @@ def _is_hit() -> pl.Expr:
 
 
 def _is_arriving() -> pl.Expr:
-  """Returns whether a row is of the arrival of the order created last.
+  """Returns whether a row is of the last order's arrival.
 
   That is so at its time, and in the rows from there on that are its fills, of
   its volume in all, or its own, up to its last fill: that is the delete with

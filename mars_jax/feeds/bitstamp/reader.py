@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from mars_jax import types
+from mars_jax.feeds import capture_days
 from mars_jax.feeds import compressed
 from mars_jax.feeds import events
 from mars_jax.feeds import tables
@@ -17,7 +18,10 @@ _MAX_PRICE_RATIO = 10  # To the best prices at the start; beyond is left out.
 
 
 def read_checked(
-  path: pathlib.Path | str, *, tick_size: float | None = None
+  path: pathlib.Path | str,
+  *,
+  tick_size: float | None = None,
+  day: str | None = None,
 ) -> tuple[events.EventStream, events.GroundTruth]:
   """Reads a capture, with the exchange's ground truth.
 
@@ -25,6 +29,7 @@ def read_checked(
     path: `orders.csv`, plain or compressed: `orders.csv.gz`, a zip of it.
     tick_size: price of one tick; if None, the largest of 1, 0.1, 0.01, ... that
       divides all prices of the capture.
+    day: which one (UTC), of a capture of several; see `capture_days.pick`.
 
   Returns:
     The stream and the ground truth. `remaining` is given for every cancel.
@@ -53,8 +58,8 @@ def read_checked(
       late_rows: those of them that say more than is left of their order.
 
   Raises:
-    events.DataError: if the file is broken, or of several days (UTC); names
-      file, row and reason.
+    events.DataError: if the file is broken, names file, row and reason; or of
+      several days, and none is named.
   """
   path = pathlib.Path(path)
   stream, rows, table = _read(path, tick_size)
@@ -65,7 +70,18 @@ def read_checked(
   truth = events.GroundTruth(
     trades=_to_trades(fills, stream), remaining=remaining
   )
-  return stream, truth
+  return capture_days.pick(path, stream, truth, day)
+
+
+def day_names(path: pathlib.Path | str) -> tuple[str, ...]:
+  """Returns the days of a capture, as 2024-10-04."""
+  path = compressed.resolve(pathlib.Path(path))
+  time = tables.read_csv(path, parse.TIME_SCHEMA)["exchange_timestamp"]
+  numbers = time.drop_nulls().cum_max().to_numpy() // parse.DAY
+  if not len(numbers):
+    raise events.DataError(path, None, "the file has no rows")
+  first = datetime.date(1970, 1, 1) + datetime.timedelta(int(numbers[0]))
+  return capture_days.names(str(first), numbers - numbers[0])
 
 
 def _read(
@@ -263,7 +279,7 @@ def _check_fills(
 def _to_trades(
   fills: pl.DataFrame, stream: events.EventStream
 ) -> events.Trades:
-  """Returns the fills as trades, in the types of the stream."""
+  """Returns the fills as trades, in the stream's types."""
   maker, taker = fills["maker_id"].to_numpy(), fills["taker_id"].to_numpy()
   is_bid = fills["direction"].to_numpy() == "bid"
   return events.Trades(
