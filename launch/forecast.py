@@ -31,6 +31,9 @@ _DATA = flags.DEFINE_string(
 _INSTRUMENT = flags.DEFINE_string(
   "instrument", "", "Which one of a file of several."
 )
+_DAY = flags.DEFINE_string(
+  "day", "", "Which one of a capture of several, as 2024-10-04; else the last."
+)
 _MODEL = flags.DEFINE_string(
   "model",
   None,
@@ -90,6 +93,7 @@ def main() -> None:
     trajectories=_TRAJECTORIES.value,
     seed=_SEED.value,
     instrument=_INSTRUMENT.value,
+    day=_DAY.value,
     rules=_RULES.value,
     book_capacity=_CAPACITY.value,
     replay_capacity=_REPLAY_CAPACITY.value,

@@ -13,7 +13,8 @@ leave of their orders, the orders that rest at the end.
 A path is what the reader of its format takes; bitstamp-sample and
 coinbase-sample are downloaded once. The format is detected from the file if it
 is not given. Of a file with several instruments all are replayed, unless one is
-named.
+named; of a capture that runs over midnight each day, from the book that the day
+before it left.
 
 The last line is a JSON object: events, fills, traded_volume (lots, also of
 auctions), checked and mismatches (by kind: trades, auctions, levels, remaining,
@@ -87,8 +88,9 @@ def main(*paths: str) -> None:
   results = []
   for path in paths:
     for instrument in _instruments(path):
-      results.append(_replay(path, instrument))
-      _report(results[-1])
+      for day in feeds.days(path, format=_FORMAT.value):
+        results.append(_replay(path, instrument, day))
+        _report(results[-1])
   total = {name: _sum([result[name] for result in results]) for name in _SUMS}
   print(json.dumps({**total, "replays": results}))
   if total["mismatches"]:
@@ -102,12 +104,13 @@ def _instruments(path: str) -> tuple[str | None, ...]:
   return feeds.instruments(path, format=_FORMAT.value)
 
 
-def _replay(path: str, instrument: str | None) -> dict:
+def _replay(path: str, instrument: str | None, day: str | None) -> dict:
   """Reads and verifies one instrument and day."""
   result = apps.replay(
     path,
     format=_FORMAT.value,
     instrument=instrument or "",
+    day=day or "",
     rules=_RULES.value,
     corrections=_CORRECTIONS.value,
   )

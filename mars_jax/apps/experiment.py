@@ -163,7 +163,7 @@ def run_all(
   """
   config = experiment.start
   model = start_lib.load_model(config.model)
-  stream, truth = start_lib.read(config.path, config.instrument)
+  stream, truth = start_lib.read(config.path, config.instrument, config.day)
   times = start_lib.times(config.times, stream)
   for time in times:
     clock = time_of_day.clock_text(time)

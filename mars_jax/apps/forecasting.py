@@ -131,6 +131,7 @@ def forecast(
   trajectories: int = 128,
   seed: int = 0,
   instrument: str = "",
+  day: str = "",
   rules: str = start_lib.AUTO,
   book_capacity: int = 512,
   replay_capacity: int = 4096,
@@ -148,6 +149,7 @@ def forecast(
     trajectories: B, the number of futures.
     seed: the same seed gives the same futures.
     instrument: which one of a file of several.
+    day: the same; the last one if "".
     rules: of `lob.PRESETS`, or "auto" for those of the day's exchange.
     book_capacity: orders that one side of a simulated book can hold.
     replay_capacity: the same of the book of the replayed day.
@@ -163,7 +165,7 @@ def forecast(
   checks.at_least(1, trajectories=trajectories)
   start_lib.check_capacities(book_capacity, replay_capacity)
   loaded = start_lib.load_model(model)
-  stream, truth = start_lib.read(data, instrument)
+  stream, truth = start_lib.read(data, instrument, day)
   if progress and loaded is not None:
     start_lib.note_unknown_market(loaded, stream)
   (time_ns,) = start_lib.times([start] if start else [], stream)

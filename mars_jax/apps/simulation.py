@@ -226,6 +226,7 @@ def simulate(
   trajectories: int = 16,
   seed: int = 0,
   instrument: str = "",
+  day: str = "",
   rules: str = start_lib.AUTO,
   bar_s: float = 1.0,
   book_capacity: int = 512,
@@ -247,6 +248,7 @@ def simulate(
     trajectories: B.
     seed: the same seed gives the same trajectories.
     instrument: which one of a file of several.
+    day: the same; the last one if "".
     rules: of `lob.PRESETS`, or "auto" for those of the day's exchange.
     bar_s: seconds of a bar.
     book_capacity: orders that one side of a simulated book can hold.
@@ -263,7 +265,7 @@ def simulate(
   checks.at_least(1, trajectories=trajectories)
   start_lib.check_capacities(book_capacity, replay_capacity)
   loaded = start_lib.load_model(model)
-  stream, truth = start_lib.read(data, instrument)
+  stream, truth = start_lib.read(data, instrument, day)
   (time_ns,) = start_lib.times([start] if start else [], stream)
   with progress_lib.replay_bar(
     len(start_lib.before(stream, time_ns)), visible=progress

@@ -46,6 +46,7 @@ class StartConfig:
     path: the day, of any format of `feeds`; "synthetic-0", with any seed, is
       one that needs no data.
     instrument: which one of a file of several, or "".
+    day: the same; the last one if "".
     times: HH:MM:SS of the market's clock, one simulation each; none for five
       sixths into the data.
     model: the path of a model, or "none" to draw orders from the past.
@@ -57,6 +58,7 @@ class StartConfig:
 
   path: str
   instrument: str = ""
+  day: str = ""
   times: tuple[str, ...] = ()
   model: str = NO_MODEL
   book_capacity: int = 512
@@ -126,10 +128,20 @@ def check_capacities(book_capacity: int, replay_capacity: int) -> None:
 
 
 def read(
-  path: str, instrument: str = ""
+  path: str, instrument: str = "", day: str = ""
 ) -> tuple[events.EventStream, events.GroundTruth]:
-  """Reads a day, and what the exchange published of it."""
-  chosen = {"instrument": instrument} if instrument else {}
+  """Reads a day, and what the exchange published of it.
+
+  Of a capture of several days the last is read, with a note, if none is named.
+  """
+  there = registry.days(path)
+  if not day and len(there) > 1:
+    *_, day = there
+    progress.CONSOLE.print(
+      f"note: {path} has the days {', '.join(there)}; this is of {day}"
+    )
+  chosen = {"instrument": instrument, "day": day}
+  chosen = {name: value for name, value in chosen.items() if value}
   return registry.read_checked(path, **chosen)
 
 

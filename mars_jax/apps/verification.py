@@ -12,6 +12,7 @@ def replay(
   *,
   format: str | None = None,
   instrument: str = "",
+  day: str = "",
   rules: str | None = None,
   corrections: bool = True,
   progress: bool = True,
@@ -24,6 +25,7 @@ def replay(
     data: a sample's name, or a path of any format of `feeds`.
     format: of the file; found from its name or columns if None.
     instrument: which one of a file of several.
+    day: the same.
     rules: of `lob.PRESETS`, to match by; those of the day's exchange if None.
     corrections: lobster only: put back what the file cannot show, beyond its
       levels.
@@ -36,7 +38,8 @@ def replay(
     FileNotFoundError, events.DataError: if the day cannot be read.
     ValueError: if an argument is invalid.
   """
-  options = {"instrument": instrument} if instrument else {}
+  options = {"instrument": instrument, "day": day}
+  options = {name: value for name, value in options.items() if value}
   if not corrections:
     options["corrections"] = False
   stream, truth = registry.read_checked(data, format=format, **options)

@@ -1,4 +1,4 @@
-"""Jobs of preparation: one an instrument and file."""
+"""Jobs of preparation: one an instrument and day."""
 
 import collections.abc
 import concurrent.futures
@@ -20,23 +20,26 @@ SPLIT = "split"  # Where the files of split files go.
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """One instrument of one file.
+  """One instrument and day of one file.
 
   Attributes:
     path: as `registry.read_checked` takes it.
     format: one of `registry.FORMATS`, or None to tell it from the file.
     instrument: which one of a file of several; None for a file of one.
+    day: the same.
   """
 
   path: str
   format: str | None = None
   instrument: str | None = None
+  day: str | None = dataclasses.field(default=None, repr=False)
 
   @property
   def name(self) -> str:
     """Name of its folder: legible, and unique to the job."""
-    digest = hashlib.sha256(repr(self).encode()).hexdigest()
-    parts = [pathlib.PurePath(self.path).name, self.instrument or ""]
+    own = f"{self!r}{self.day or ''}"
+    digest = hashlib.sha256(own.encode()).hexdigest()
+    parts = [pathlib.PurePath(self.path).name, self.instrument, self.day]
     words = [re.sub(r"[^\w.-]+", "-", part)[:80] for part in parts if part]
     return "_".join([*words, digest[:8]])
 
@@ -84,7 +87,8 @@ def _find(path, *, out, format, instruments):
       f" {', '.join(instruments)}"
     )
   if len(there) == 1:
-    return [Job(path, name)]
+    days = registry.days(path, format=name)
+    return [Job(path, name, day=day) for day in days]
   folder = _split(path, pathlib.Path(out), name, wanted)
   return [Job(str(part), name) for part in sorted(folder.iterdir())]
 

@@ -161,7 +161,8 @@ def _prove(
 ) -> tuple[day_report.DayReport, records_lib.Records | None]:
   """Reads and replays; returns no records of a bad day."""
   began = time.time()
-  options = {} if job.instrument is None else {"instrument": job.instrument}
+  options = {"instrument": job.instrument, "day": job.day}
+  options = {name: value for name, value in options.items() if value}
   try:
     stream, checks = registry.read_checked(
       job.path, format=job.format, **options

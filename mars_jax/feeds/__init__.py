@@ -22,6 +22,7 @@ from mars_jax.feeds.events import Trades
 from mars_jax.feeds.registry import FORMATS
 from mars_jax.feeds.registry import SAMPLE
 from mars_jax.feeds.registry import Format
+from mars_jax.feeds.registry import days
 from mars_jax.feeds.registry import find_format
 from mars_jax.feeds.registry import instruments
 from mars_jax.feeds.registry import read
@@ -39,6 +40,7 @@ __all__ = [
   "RestingOrders",
   "SAMPLE",
   "Trades",
+  "days",
   "find_format",
   "instruments",
   "read",

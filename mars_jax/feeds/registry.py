@@ -30,6 +30,8 @@ class Format:
     instruments: path to the names of the instruments; None if a file has one.
     split: `(path, folder, *, instruments)` to the paths of files of a single
       instrument each; None if a file stays as it is.
+    days: path to the names of the days; None if a file has one. With several,
+      `read` takes one of them as `day`.
     options: the keyword arguments of `read`.
     file_pattern: regular expression of a file's whole name, without the suffix
       of compression.
@@ -45,6 +47,7 @@ class Format:
   read: collections.abc.Callable
   instruments: collections.abc.Callable | None = None
   split: collections.abc.Callable | None = None
+  days: collections.abc.Callable | None = None
   options: tuple[str, ...] = ()
   file_pattern: str | None = None
   columns: frozenset[str] = frozenset()
@@ -105,7 +108,9 @@ def read_checked(
     format: a name of `FORMATS`; by default it is detected from the names of the
       files or their columns.
     **options: `instrument`, to pick one of several, for sse, szse, itch and
-      databento; `tick_size`, in the market's currency, for databento;
+      databento; `day`, to pick one of several (`days`), for bitstamp and
+      coinbase; `tick_size`, in the market's currency, for databento, bitstamp
+      and itch;
       `corrections`, False for the messages alone, and `book_path`, of the
       order-book file of a message file, for lobster.
 
@@ -152,6 +157,21 @@ def instruments(
     return (None,)
   with _explained(found):
     return found.instruments(find(path))
+
+
+def days(
+  path: pathlib.Path | str, *, format: str | None = None
+) -> tuple[str | None, ...]:
+  """Returns the days in a file, `(None,)` if single.
+
+  Arguments and errors are those of `read_checked`.
+  """
+  found = FORMATS[find_format(path, format)]
+  if found.days is None:
+    return (None,)
+  with _explained(found):
+    there = found.days(find(path))
+  return there if len(there) > 1 else (None,)
 
 
 def split(
@@ -256,10 +276,14 @@ def _has(names: list[str], format: Format) -> bool:
 
 
 def _columns(file: compressed.File) -> set[str]:
-  """Returns the names in the header of a CSV file."""
+  """Returns the names in the header of a CSV file.
+
+  Without quotation marks, and with the underscores that R writes as dots.
+  """
   with compressed.open_binary(file) as opened:
     line = opened.readline(1000).decode("utf-8-sig", errors="replace")
-  return set(re.split("[,;]", line.strip())) if line else set()
+  names = re.split("[,;]", line.strip()) if line else []
+  return {name.strip('"').replace(".", "_") for name in names}
 
 
 @contextlib.contextmanager

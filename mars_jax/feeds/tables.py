@@ -40,7 +40,8 @@ def read_csv(
 
   Args:
     path: the file, or one in a zip.
-    types: String, Int64 or Float64 by the names of the columns.
+    types: String, Int64 or Float64 by the names of the columns; R writes a dot
+      for the underscore of a name, which is read as the same.
     separator: of the columns.
     optional: those of the columns that may be absent.
     is_kept: the rows to return, by the columns as text; None for all.
@@ -56,6 +57,9 @@ def read_csv(
   """
   required = [name for name in types if name not in optional]
   with _scanned(path, required, separator) as scan:
+    names = scan.collect_schema().names()
+    dotted = {name.replace("_", "."): name for name in types}
+    scan = scan.rename({name: dotted[name] for name in dotted if name in names})
     rows = scan.with_row_index(_ROW, FIRST_ROW)
     if is_kept is not None:
       rows = rows.filter(is_kept)
@@ -92,7 +96,7 @@ def _scanned(
       )
       names = scan.collect_schema().names()
       for name in required:
-        if name not in names:
+        if name not in names and name.replace("_", ".") not in names:
           reason = f'unable to find column "{name}"'
           raise events.DataError(path, None, reason)
       yield scan

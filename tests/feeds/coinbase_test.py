@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from mars_jax import replay
 from mars_jax import types
 from mars_jax.feeds import events
+from mars_jax.feeds import registry
 from mars_jax.feeds.coinbase import reader
 from tests.support.oracles import plain_book
 
@@ -187,6 +189,120 @@ def test_change_of_a_resting_order_is_a_cancel_of_the_difference(tmp_path):
       reader.read_checked(capture(tmp_path, [change | field]))
 
 
+def modified(order_id, side, old, new):
+  """A modify, from (size, price) to another."""
+  sizes = {"old_size": old[0], "new_size": new[0]}
+  prices = {"old_price": old[1], "new_price": new[1]}
+  return message(
+    "change", order_id, side, reason="modify_order", **sizes, **prices
+  )
+
+
+def test_modified_order_goes_to_the_end_of_the_queue_at_its_price(tmp_path):
+  path = capture(
+    tmp_path,
+    [
+      modified("a", "sell", ("1", "101.00"), ("0.8", "101.50")),
+      modified("b", "sell", ("0.5", "101"), ("0.4", "101")),  # Only shrinks.
+      modified("b", "sell", ("0.4", "101"), ("0.4", "101.5")),
+      modified("a", "sell", ("0.8", "101.50"), ("0.9", "101.50")),  # Grows.
+      received("e", "buy", "0.5", "101.5"),
+      match("b", "e", "sell", "0.4", "101.5"),
+      match("a", "e", "sell", "0.1", "101.5"),
+      done("b", "filled", "0"),
+      done("e", "filled", "0"),
+    ],
+    {
+      "asks": [["101.5", "0.8", "a"], *START["asks"][2:]],
+      "bids": START["bids"],
+    },
+  )
+  stream, checks = reader.read_checked(path)
+  assert plain_book.rows(stream, flow_only=True) == [
+    (CANCEL, ASK, 10_100, 100_000_000, 0),
+    (LIMIT, ASK, 10_150, 80_000_000, 4),
+    (CANCEL, ASK, 10_100, 10_000_000, 1),
+    (CANCEL, ASK, 10_100, 40_000_000, 1),
+    (LIMIT, ASK, 10_150, 40_000_000, 5),
+    (CANCEL, ASK, 10_150, 80_000_000, 4),
+    (LIMIT, ASK, 10_150, 90_000_000, 6),
+    (LIMIT, BID, 10_150, 50_000_000, 7),
+  ]
+  seconds = (stream.time[stream.is_market_event] // 10**9 % 60).tolist()
+  assert seconds == [0, 0, 1, 2, 2, 3, 3, 8]
+  assert stream.counts["modified"] == 3
+  result = replay.verify(stream, checks, rules=replay.feed_rules(stream))
+  assert not result.mismatches and not result.rejected
+
+
+TAKING = {
+  "and rest": (
+    [
+      modified("d", "buy", ("0.25", "99.5"), ("2", "101")),
+      match("a", "d", "sell", "1", "101"),
+      done("a", "filled", "0"),
+      match("b", "d", "sell", "0.5", "101"),
+      done("b", "filled", "0"),
+      opened("d", "buy", "0.5", "101"),
+    ],
+    200_000_000,
+  ),
+  "all": (
+    [
+      modified("d", "buy", ("0.25", "99.5"), ("1", "101")),
+      match("a", "d", "sell", "1", "101"),
+      done("d", "filled", "0"),
+      done("a", "filled", "0"),
+    ],
+    100_000_000,
+  ),
+}
+
+
+@pytest.mark.parametrize("case", TAKING)
+def test_modified_order_may_take_from_the_other_side(tmp_path, case):
+  messages, size = TAKING[case]
+  stream, checks = reader.read_checked(capture(tmp_path, messages))
+  assert plain_book.rows(stream, flow_only=True) == [
+    (CANCEL, BID, 9_950, 25_000_000, 3),
+    (LIMIT, BID, 10_100, size, 4),
+  ]
+  assert checks.trades.bid_id.tolist() == [4] * len(checks.trades.bid_id)
+  result = replay.verify(stream, checks, rules=replay.feed_rules(stream))
+  assert result.checked["trades"]
+  assert not result.mismatches and not result.rejected
+
+
+@pytest.mark.parametrize("price, tick", [("98", 0.01), ("98.00000007", 1e-8)])
+def test_tick_is_found_in_the_prices(tmp_path, price, tick):
+  path = capture(tmp_path, [opened("e", "buy", "1", price)])
+  stream = reader.read_checked(path)[0]
+  assert stream.tick_size == tick
+  assert stream.price[-1] == round(float(price) / tick)
+  assert stream.price[0] == round(101 / tick)
+  finer = reader.read_checked(path, tick_size=1e-8)[0]
+  assert finer.price[0] == 10_100_000_000
+  with pytest.raises(events.DataError, match="off the grid of 1"):
+    reader.read_checked(path, tick_size=1)
+
+
+def test_clock_never_steps_back_and_days_part_at_midnight(tmp_path):
+  times = ("13T23:59:58", "13T23:59:57", "14T00:00:01", "13T23:59:59")
+  messages = [
+    opened(name, "buy", "1", "98") | {"time": f"2018-07-{time}.000000Z"}
+    for name, time in zip("efgh", times, strict=True)
+  ]
+  path = capture(tmp_path, messages)
+  assert registry.days(path) == ("2018-07-13", "2018-07-14")
+  first, second = (registry.read(path, day=day) for day in registry.days(path))
+  assert (first.time[first.is_market_event] // 10**9).tolist() == [86_398] * 2
+  assert (second.time[second.is_market_event] // 10**9).tolist() == [1] * 2
+  assert second.counts["clock_steps"] == 2
+  assert second.counts["carried_orders"] == 6
+  with pytest.raises(events.DataError, match="several among the days"):
+    registry.read(path)
+
+
 def test_messages_outside_of_the_two_books_are_counted(tmp_path):
   early = opened("d", "buy", "0.25", "99.5") | {"sequence": 10}
   late = received("y", "buy", "1", "98") | {"sequence": 17}
@@ -211,7 +327,7 @@ BROKEN = {
   "number": ([opened("e", "buy", 0.75, "102")], "size 0.75 is no text"),
   "decimals": ([opened("e", "buy", "0.750000001", "102")], "up to 8 decimals"),
   "large": ([opened("e", "buy", "0.75", "1" * 17)], "price '111"),
-  "price": ([opened("e", "buy", "0.75", "102.001")], "up to 2 decimals"),
+  "price": ([opened("e", "buy", "0.75", "1.000000001")], "up to 8 dec"),
   "free": ([opened("e", "buy", "0.75", "0.00")], "price is zero"),
   "remainder": ([opened("e", "buy", "0.8", "102")], "not what is left of the"),
   "no remainder": ([opened("e", "buy", "0", "102")], "not what is left of the"),
@@ -243,7 +359,7 @@ def test_broken_message_is_an_error_with_file_row_and_reason(tmp_path, case):
 BROKEN_BOOKS = {
   "no asks": ({"asks": None}, "", "'NoneType' object is not iterable"),
   "sequence": ({"sequence": None}, "", "int() argument"),
-  "price": ({"asks": [["1.001", "2", "x"]]}, ", row 1", "price '1.001' is no"),
+  "price": ({"asks": [["1.x", "2", "x"]]}, ", row 1", "price '1.x' is no num"),
   "no size": ({"asks": [["1", "0.0", "x"]]}, ", row 1", "has no size"),
 }
 
@@ -303,6 +419,8 @@ def test_counts_of_the_sample(sample):
     "unseen": 1,
     "unfinished": 0,
     "activations": 0,
+    "modified": 0,
+    "clock_steps": 0,
   }
   assert len(stream) == 66_811 + 12_074 + 50 + 11_600
   assert stream.is_market_event.sum() == 12_074 + 50 + 11_600

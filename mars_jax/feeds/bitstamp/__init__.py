@@ -11,7 +11,9 @@ exchange's own list of trades:
     last, where all are deletes, end the capture and are no orders.
   - An aggressive order is created with its full volume. Each fill is then a row
     of it and a row of the resting order, both with the price of the trade; a
-    filled order is deleted with volume 0.
+    filled order is deleted with volume 0. They have its time, or follow it.
+  - The rows are in the order of receipt. Exchange times may step back (a delete
+    may have the time at which its order was created); the clock does not.
   - Two orders of three are created at a price that crosses the book and deleted
     in the next row, untraded: the exchange refuses a post-only order that would
     take liquidity. They never rest, so they are counted and not passed on.
@@ -26,6 +28,8 @@ from mars_jax.feeds import registry
 FORMAT = registry.Format(
   name="bitstamp",
   read=registry.deferred("mars_jax.feeds.bitstamp.reader.read_checked"),
+  days=registry.deferred("mars_jax.feeds.bitstamp.reader.day_names"),
+  options=("tick_size", "day"),
   columns=frozenset({"id", "exchange_timestamp", "action", "direction"}),
   beside=(("orders", "trades"),),
   samples={

@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from mars_jax import types
 from mars_jax.feeds import compressed
 from mars_jax.feeds import events
 from mars_jax.feeds import tables
@@ -9,7 +10,11 @@ from mars_jax.feeds import tables
 LOT_SIZE = 1e-6  # Bitcoin. The feed has 1e-8, which int32 cannot add up.
 UNIT_SIZE = 1e-8  # Bitcoin, of the feed.
 _MAX_UNSEEN = 1e-3  # Share of rows that may delete orders never created.
-_DAY = 86_400_000  # Milliseconds.
+_MAX_VOLUME = 2**53 * UNIT_SIZE  # Whole units beyond are not exact.
+_MAX_DECIMALS = 8  # Of a price.
+_NOISE = 1e-13  # Of floating point, as a share of the price.
+DAY = 86_400_000  # Milliseconds.
+TIME_SCHEMA = {"exchange_timestamp": pl.Int64}
 _SCHEMA = {
   "id": pl.Int64,
   "exchange_timestamp": pl.Int64,
@@ -28,30 +33,98 @@ TRADE_SCHEMA = {
 IS_FIRST = pl.col("row") == pl.col("born")  # The first row of its order.
 
 
-def load(path: compressed.File) -> pl.DataFrame:
-  """Reads the file; raises at the first malformed row."""
-  rows = tables.read_csv(path, _SCHEMA)
+def load(
+  path: compressed.File, tick_size: float | None = None
+) -> tuple[pl.DataFrame, float]:
+  """Reads the file; raises at the first malformed row.
+
+  Args:
+    path: of the capture.
+    tick_size: price of one tick; found in the prices if None (`find_tick`).
+
+  Returns:
+    The rows, their prices in ticks, and the price of one. Added: file_row, the
+    number of the row in the file; clock, the latest exchange time so far.
+  """
+  rows = tables.read_csv(path, _SCHEMA).rename({"row": "file_row"})
   if rows.is_empty():
     raise events.DataError(path, None, "the file has no rows")
   price, volume = pl.col("price"), pl.col("volume")
-  time = pl.col("exchange_timestamp")
   checks = {
     "a value is missing": ~pl.any_horizontal(pl.all().is_null()),
     "price is negative or no number": price.is_finite() & (price >= 0),
-    "price is off the grid of 1 dollar": price == price.round(),
     "volume is negative or no number": volume.is_finite() & (volume >= 0),
-    "exchange_timestamp runs backwards": time.diff().fill_null(0) >= 0,
-    "exchange_timestamp is of another day; split the capture at midnight": (
-      time // _DAY == time.first() // _DAY
-    ),
+    "volume is too large": volume < _MAX_VOLUME,
     "action is none of created, changed, deleted": pl.col("action").is_in(
       ["created", "changed", "deleted"]
     ),
     "direction is not bid or ask": pl.col("direction").is_in(["bid", "ask"]),
   }
   for reason, is_good in checks.items():
-    tables.require(path, rows, is_good, reason)
-  return rows
+    require(path, rows, is_good, reason)
+  tick_size = tick_size or find_tick(rows["price"])
+  ticks = in_ticks(tick_size)
+  reason = f"price is off the grid of {tick_size:g}, or too large"
+  require(path, rows, ticks.is_not_null(), reason)
+  clock = pl.col("exchange_timestamp").cum_max()
+  return rows.with_columns(price=ticks, clock=clock), tick_size
+
+
+def require(
+  path: compressed.File, rows: pl.DataFrame, is_good: pl.Expr, reason: str
+) -> None:
+  """Raises DataError at the first invalid row."""
+  bad = rows.filter(~is_good)["file_row"]
+  if len(bad):
+    raise events.DataError(path, bad[0], reason)
+
+
+def find_tick(prices: pl.Series) -> float:
+  """Returns the largest of 1, 0.1, 0.01, ... that divides all prices."""
+  table = prices.to_frame("price")
+  for decimals in range(_MAX_DECIMALS):
+    tick = 1 / 10**decimals
+    if table.select(in_ticks(tick).is_not_null().all()).item():
+      return tick
+  return 1 / 10**_MAX_DECIMALS
+
+
+def in_ticks(tick_size: float) -> pl.Expr:
+  """Returns the prices in ticks, null off their grid.
+
+  Prices may have the noise of floating point: 201.39000000000001.
+  """
+  ticks = pl.col("price") / tick_size
+  is_near = (ticks - ticks.round()).abs() <= _NOISE * ticks
+  is_good = is_near & (ticks <= types.MAX_PRICE_INT64)
+  return pl.when(is_good).then(ticks.round().cast(pl.Int64, strict=False))
+
+
+def settle_late(rows: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
+  """Settles rows that came later than others of their order.
+
+  A row of an earlier exchange time than one before it of its order may say more
+  than is left of the order, or come after its delete: it says nothing then, and
+  is dropped; but a delete takes what is left.
+
+  Returns:
+    The rows, and the counts `clock_steps` and `late_rows`; see the reader.
+  """
+  time, volume = pl.col("exchange_timestamp"), pl.col("volume")
+  is_delete = pl.col("action") == "deleted"
+  is_late = time < time.cum_max().over("id")
+  was_deleted = is_delete.shift().over("id").fill_null(False)
+  rows = rows.with_columns(
+    is_over=is_late & was_deleted.cum_max().over("id"),
+    left=pl.when(is_late).then(volume.cum_min().over("id")).otherwise(volume),
+  )
+  is_odd = pl.col("is_over") | (pl.col("left") < volume)
+  counts = rows.select(
+    clock_steps=(time < pl.col("clock")).sum(), late_rows=is_odd.sum()
+  )
+  is_kept = ~is_odd | (is_delete & ~pl.col("is_over"))
+  rows = rows.filter(is_kept).with_columns(volume="left")
+  return rows.drop("is_over", "left"), counts.row(0, named=True)
 
 
 def link(rows: pl.DataFrame) -> pl.DataFrame:
@@ -59,19 +132,19 @@ def link(rows: pl.DataFrame) -> pl.DataFrame:
 
   Adds: row; units, the remaining volume in 1e-8 bitcoin, and lots; units_before
   and lots_before, the same ahead of this row; born, the row that created the
-  order; arriving, the row of the order created last, null once its time is
-  over; and what follows from these.
+  order; arriving, the row of the order created last, null once its time and its
+  fills are over; and what follows from these.
   """
-  is_created = pl.col("action") == "created"
-  time = pl.col("exchange_timestamp")
+  clock, time = pl.col("clock"), pl.col("exchange_timestamp")
   last = rows.filter(time == time.max())
   has_closing = len(last) > 1 and (last["action"] == "deleted").all()
   lots = (pl.col("units") * (UNIT_SIZE / LOT_SIZE)).round().cast(pl.Int64)
+  is_less = (pl.col("units") < pl.col("units_before")).fill_null(False)
   return (
     rows.with_columns(
       row=pl.int_range(pl.len()),
       units=(pl.col("volume") / UNIT_SIZE).round().cast(pl.Int64),
-      is_start=time == time.min(),
+      is_start=clock == clock.first(),
       is_closing=(time == time.max()) & has_closing,
     )
     .with_columns(
@@ -81,19 +154,54 @@ def link(rows: pl.DataFrame) -> pl.DataFrame:
       units_before=pl.col("units").shift().over("id"),
       lots_before=pl.col("lots").shift().over("id"),
       born=pl.col("row").first().over("id"),
-      arriving=pl.when(is_created).then("row").forward_fill(),
-      arrived=pl.when(is_created).then(time).forward_fill(),
+      since=_of_last_created(pl.col("row")),
     )
-    .with_columns(arriving=pl.when(pl.col("arrived") == time).then("arriving"))
+    .with_columns(is_hit=_is_hit() & is_less)
+    .with_columns(arriving=pl.when(_is_arriving()).then("since"))
     .with_columns(
       is_own=(pl.col("arriving") == pl.col("born")).fill_null(False)
     )
     .with_columns(
-      is_fill=~pl.col("is_own")
-      & pl.col("arriving").is_not_null()
-      & (pl.col("units") < pl.col("units_before")).fill_null(False)
+      is_fill=~pl.col("is_own") & pl.col("arriving").is_not_null() & is_less
     )
   )
+
+
+def _of_last_created(column: pl.Expr) -> pl.Expr:
+  """Returns a column's value where the last order was created."""
+  return pl.when(pl.col("action") == "created").then(column).forward_fill()
+
+
+def _is_hit() -> pl.Expr:
+  """Returns whether the order created last crosses a row's order."""
+  side, price = pl.col("direction"), pl.col("price")
+  limit = _of_last_created(price)
+  reaches = (
+    pl.when(side == "ask").then(price <= limit).otherwise(price >= limit)
+  )
+  return reaches & (side != _of_last_created(side))
+
+
+def _is_arriving() -> pl.Expr:
+  """Returns whether a row is of the last order's arrival.
+
+  That is so at its time, and in the rows from there on that are its fills, of
+  its volume in all, or its own, up to its last fill: that is the delete with
+  volume 0, or before.
+  """
+  clock, units, is_hit = pl.col("clock"), pl.col("units"), pl.col("is_hit")
+  is_own = pl.col("born") == pl.col("since")
+  is_delete = is_own & (pl.col("action") == "deleted")
+  taken = pl.when(is_hit).then(pl.col("units_before") - units).otherwise(0)
+  is_within = taken.cum_sum().over("since") <= _of_last_created(units)
+  end = pl.when(is_delete).then(clock).max().over("since")
+  is_within &= (clock <= end).fill_null(True)
+  is_part = is_own | (is_hit & is_within)
+  is_chained = is_part.cast(pl.Int8).cum_min().over("since") == 1
+  hit_clock = pl.when(is_chained & is_hit).then(clock).max().over("since")
+  is_fill = (clock <= hit_clock) | (is_delete & (units == 0))
+  is_later = is_chained & is_fill & hit_clock.is_not_null()
+  return (clock == _of_last_created(clock)) | is_later.fill_null(False)
 
 
 def check_orders(path: compressed.File, rows: pl.DataFrame) -> None:
@@ -105,19 +213,13 @@ def check_orders(path: compressed.File, rows: pl.DataFrame) -> None:
   is_unseen = IS_FIRST & (pl.col("action") == "deleted")
   is_known = ~IS_FIRST | is_created
   grows = (pl.col("units") > pl.col("units_before")).fill_null(False)
-  tables.require(
-    path, rows, IS_FIRST | ~is_created, "the order is created twice"
-  )
-  tables.require(
-    path, rows, is_known | is_unseen, "unknown order id is changed"
-  )
+  require(path, rows, IS_FIRST | ~is_created, "the order is created twice")
+  require(path, rows, is_known | is_unseen, "unknown order id is changed")
   was_deleted = pl.col("action").shift().over("id") == "deleted"
-  tables.require(
-    path, rows, ~was_deleted.fill_null(False), "the order was deleted"
-  )
+  require(path, rows, ~was_deleted.fill_null(False), "the order was deleted")
   is_same = pl.col("direction") == pl.col("direction").first().over("id")
-  tables.require(path, rows, is_same, "the order changes its direction")
-  tables.require(path, rows, ~grows | pl.col("is_own"), "the order grows")
+  require(path, rows, is_same, "the order changes its direction")
+  require(path, rows, ~grows | pl.col("is_own"), "the order grows")
   if rows.select(is_unseen.mean()).item() > _MAX_UNSEEN:
     reason = "unknown order id is deleted, as in over one row of a thousand"
-    tables.require(path, rows, is_known, reason)
+    require(path, rows, is_known, reason)

@@ -8,22 +8,28 @@ import numpy as np
 import polars as pl
 
 from mars_jax import types
+from mars_jax.feeds import capture_days
 from mars_jax.feeds import compressed
 from mars_jax.feeds import events
 from mars_jax.feeds import tables
 from mars_jax.feeds.bitstamp import parse
 
-TICK_SIZE = 1.0  # US dollars.
 _MAX_PRICE_RATIO = 10  # To the best prices at the start; beyond is left out.
 
 
 def read_checked(
   path: pathlib.Path | str,
+  *,
+  tick_size: float | None = None,
+  day: str | None = None,
 ) -> tuple[events.EventStream, events.GroundTruth]:
   """Reads a capture, with the exchange's ground truth.
 
   Args:
     path: `orders.csv`, plain or compressed: `orders.csv.gz`, a zip of it.
+    tick_size: price of one tick; if None, the largest of 1, 0.1, 0.01, ... that
+      divides all prices of the capture.
+    day: which one (UTC), of a capture of several; see `capture_days.pick`.
 
   Returns:
     The stream and the ground truth. `remaining` is given for every cancel.
@@ -33,9 +39,9 @@ def read_checked(
     neighbour `trades.csv` exists, plain or compressed, its trades must be
     these, by their times, orders, prices and exact amounts.
 
-    Prices are in ticks of one dollar, volumes in lots of 1e-6 bitcoin: the
-    remaining volume of an order is rounded to lots, and never to zero. `counts`
-    has
+    Volumes are in lots of 1e-6 bitcoin: the remaining volume of an order is
+    rounded to lots, and never to zero. Prices and volumes are int64 where int32
+    cannot hold them. `counts` has
       rows: rows of the file;
       start_orders: orders of the book at the start;
       limit_orders, cancels: events of the market, by kind;
@@ -46,40 +52,59 @@ def read_checked(
       unseen_deletes: deletes of orders that were never created;
       far_orders: orders over ten times the best prices of the start, or under
         a tenth of them;
-      closing_deletes: rows that end the capture.
+      closing_deletes: rows that end the capture;
+      clock_steps: rows of an exchange time before that of an earlier row: they
+        are taken as they come in the file, and the clock stands still;
+      late_rows: those of them that say more than is left of their order.
 
   Raises:
-    events.DataError: if the file is broken, or of several days (UTC); names
-      file, row and reason.
+    events.DataError: if the file is broken, names file, row and reason; or of
+      several days, and none is named.
   """
   path = pathlib.Path(path)
-  stream, rows, table = _read(path)
+  stream, rows, table = _read(path, tick_size)
   fills = _fills(rows, table)
   if trades_path := compressed.find(path.parent, "trades.csv"):
-    _check_fills(trades_path, rows, fills)
+    _check_fills(trades_path, rows, fills, stream.tick_size)
   remaining = table["remaining"].fill_null(-1).to_numpy()
-  truth = events.GroundTruth(trades=_to_trades(fills), remaining=remaining)
-  return stream, truth
+  truth = events.GroundTruth(
+    trades=_to_trades(fills, stream), remaining=remaining
+  )
+  return capture_days.pick(path, stream, truth, day)
+
+
+def day_names(path: pathlib.Path | str) -> tuple[str, ...]:
+  """Returns the days of a capture, as 2024-10-04."""
+  path = compressed.resolve(pathlib.Path(path))
+  time = tables.read_csv(path, parse.TIME_SCHEMA)["exchange_timestamp"]
+  numbers = time.drop_nulls().cum_max().to_numpy() // parse.DAY
+  if not len(numbers):
+    raise events.DataError(path, None, "the file has no rows")
+  first = datetime.date(1970, 1, 1) + datetime.timedelta(int(numbers[0]))
+  return capture_days.names(str(first), numbers - numbers[0])
 
 
 def _read(
-  path: pathlib.Path,
+  path: pathlib.Path, tick_size: float | None
 ) -> tuple[events.EventStream, pl.DataFrame, pl.DataFrame]:
   """Returns the stream, the linked rows, and the event table."""
   path = compressed.resolve(path)
-  rows = parse.link(parse.load(path))
+  loaded, tick_size = parse.load(path, tick_size)
+  rows, late = parse.settle_late(loaded)
+  rows = parse.link(rows)
   parse.check_orders(path, rows)
   arrivals = _arrivals(rows)
   is_far = _is_far(arrivals)
   ghosts = _ghosts(arrivals)
   is_order = (pl.col("volume") > 0) & ~pl.col("born").is_in(ghosts)
   orders = arrivals.filter(~is_far & is_order).with_row_index("order_id")
-  _check_range(path, orders)
+  if orders.is_empty():
+    raise events.DataError(path, None, "the file has no orders")
   cancels = _cancels(rows, orders)
   table = pl.concat([orders, cancels], how="diagonal").sort("row")
   action = pl.col("action")
   counts = {
-    "rows": len(rows),
+    "rows": len(loaded),
     "start_orders": orders["is_start"].sum(),
     "limit_orders": (~orders["is_start"]).sum(),
     "cancels": len(cancels),
@@ -90,20 +115,10 @@ def _read(
     "unseen_deletes": len(rows.filter(parse.IS_FIRST & (action == "deleted"))),
     "far_orders": is_far.sum(),
     "closing_deletes": rows["is_closing"].sum(),
+    **late,
   }
   counts = {name: int(n) for name, n in counts.items()}
-  return _to_events(table, counts), rows, table
-
-
-def _check_range(path: compressed.File, orders: pl.DataFrame) -> None:
-  """Raises unless there are orders, none of them too large."""
-  if orders.is_empty():
-    raise events.DataError(path, None, "the file has no orders")
-  is_good = (pl.col("price") <= types.MAX_PRICE) & (pl.col("volume") < 2**31)
-  bad = orders.filter(~is_good)["row"]
-  if len(bad):
-    reason = "price or volume is too large for the matching engine"
-    raise events.DataError(path, bad[0] + tables.FIRST_ROW, reason)
+  return _to_events(table, counts, tick_size), rows, table
 
 
 def _arrivals(rows: pl.DataFrame) -> pl.DataFrame:
@@ -226,7 +241,10 @@ def _fills(rows: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _check_fills(
-  path: compressed.File, rows: pl.DataFrame, fills: pl.DataFrame
+  path: compressed.File,
+  rows: pl.DataFrame,
+  fills: pl.DataFrame,
+  tick_size: float,
 ) -> None:
   """Raises unless the trades of a file are the fills.
 
@@ -244,7 +262,8 @@ def _check_fills(
     sell_order_id=pl.when(is_bid).then("taker").otherwise("id"),
   )
   have = trades.filter(within).with_columns(
-    units=(pl.col("amount") / parse.UNIT_SIZE).round().cast(pl.Int64)
+    price=parse.in_ticks(tick_size),
+    units=(pl.col("amount") / parse.UNIT_SIZE).round().cast(pl.Int64),
   )
   names = want.columns
   both = zip(want.iter_rows(), have.select(names).iter_rows(), strict=False)
@@ -257,8 +276,10 @@ def _check_fills(
     raise events.DataError(path, None, reason)
 
 
-def _to_trades(fills: pl.DataFrame) -> events.Trades:
-  """Returns the fills as trades."""
+def _to_trades(
+  fills: pl.DataFrame, stream: events.EventStream
+) -> events.Trades:
+  """Returns the fills as trades, in the stream's types."""
   maker, taker = fills["maker_id"].to_numpy(), fills["taker_id"].to_numpy()
   is_bid = fills["direction"].to_numpy() == "bid"
   return events.Trades(
@@ -266,23 +287,27 @@ def _to_trades(fills: pl.DataFrame) -> events.Trades:
     is_auction=np.zeros(len(fills), bool),
     bid_id=np.where(is_bid, maker, taker).astype(np.int32),
     ask_id=np.where(is_bid, taker, maker).astype(np.int32),
-    price=fills["price"].to_numpy().astype(np.int32),
-    volume=fills["volume"].to_numpy().astype(np.int32),
+    price=fills["price"].to_numpy().astype(stream.price.dtype),
+    volume=fills["volume"].to_numpy().astype(stream.volume.dtype),
   )
 
 
 def _to_events(
-  stream: pl.DataFrame, counts: dict[str, int]
+  stream: pl.DataFrame, counts: dict[str, int], tick_size: float
 ) -> events.EventStream:
   """Returns the stream as arrays: ticks, lots, time of day."""
-  milliseconds = stream["exchange_timestamp"].to_numpy()
+  milliseconds = stream["clock"].to_numpy()
   start = datetime.datetime.fromtimestamp(milliseconds[0] / 1e3, datetime.UTC)
   midnight = datetime.datetime.combine(start, datetime.time(), datetime.UTC)
   since_midnight = milliseconds - int(midnight.timestamp() * 1e3)
   is_bid = stream["direction"].to_numpy() == "bid"
 
-  def column(name: str) -> np.ndarray:
-    return stream[name].to_numpy().astype(np.int32)
+  is_small = (stream["price"] <= types.MAX_PRICE).all()
+  is_small = is_small and (stream["volume"] < 2**31).all()
+  number = np.int32 if is_small else np.int64
+
+  def column(name: str, dtype: np.typing.DTypeLike = np.int32) -> np.ndarray:
+    return stream[name].to_numpy().astype(dtype)
 
   return events.EventStream(
     market="Bitstamp",
@@ -291,11 +316,11 @@ def _to_events(
     time=since_midnight * 1_000_000,
     kind=column("kind"),
     side=np.where(is_bid, types.Side.BID, types.Side.ASK).astype(np.int32),
-    price=column("price"),
-    volume=column("volume"),
+    price=column("price", number),
+    volume=column("volume", number),
     order_id=column("order_id"),
     is_market_event=stream["is_market_event"].to_numpy(),
-    tick_size=TICK_SIZE,
+    tick_size=tick_size,
     lot_size=parse.LOT_SIZE,
     counts=counts,
   )

@@ -18,10 +18,15 @@ The meaning of the feed, found in a capture of 2018-07-13 and checked there:
   - A market order names a size, funds, or both, and no price.
   - An order that is done as it arrives, untraded, was refused (post-only, or a
     trade with oneself): it never rests, so it is counted and not passed on.
+  - An order that its owner modifies (`change`, `modify_order`, since 2022) goes
+    to the end of the queue at its new price, or at its own if it grows; one
+    that only shrinks keeps its place. Where the new price crosses the book, the
+    matches that follow are its own.
   - The first messages may be about orders that were received before the start.
 
-Prices are in cents and sizes in 1e-8 bitcoin, read from the decimals and exact.
-Both need 64 bits: asks of 9,999,999,999 dollars rest in the book.
+Sizes are in 1e-8 coins, prices in ticks of a cent, or a tenth, a hundredth, ...
+of it where a product has them; both are read from the decimals and exact. They
+need 64 bits: asks of 9,999,999,999 dollars rest in the book.
 """
 
 from mars_jax.feeds import registry
@@ -29,6 +34,8 @@ from mars_jax.feeds import registry
 FORMAT = registry.Format(
   name="coinbase",
   read=registry.deferred("mars_jax.feeds.coinbase.reader.read_checked"),
+  days=registry.deferred("mars_jax.feeds.coinbase.reader.day_names"),
+  options=("tick_size", "day"),
   file_pattern=r"beginning_level_3\.json",
   samples={
     "coinbase-sample": registry.deferred("mars_jax.feeds.samples.coinbase")

@@ -11,9 +11,9 @@ from mars_jax import types
 from mars_jax.feeds import compressed
 from mars_jax.feeds import events
 
-_PRICE_DECIMALS = 2
-_SIZE_DECIMALS = 8
-_MAX_DIGITS = 18  # Of a number in int64.
+UNITS = 10**8  # Of a price and of a size, in one.
+_DECIMALS = 8
+_MAX_WHOLE = {"price": 16, "size": 10}  # Digits before the point.
 _SIDES = {"sell": types.Side.ASK, "buy": types.Side.BID}
 
 
@@ -23,7 +23,7 @@ class Book:
 
   Attributes:
     sequence: number of the last message that it includes.
-    orders: (side, price, volume, Coinbase's id) each.
+    orders: (side, price, volume, Coinbase's id) each, the price in units.
   """
 
   sequence: int
@@ -109,8 +109,8 @@ def _load(path):
 
 
 def to_price(text: str) -> int:
-  """Returns a price in ticks of a cent."""
-  price = _scaled("price", text, _PRICE_DECIMALS)
+  """Returns a price in units of 1e-8."""
+  price = _scaled("price", text)
   if not price:
     raise ValueError("price is zero")
   return price
@@ -118,18 +118,20 @@ def to_price(text: str) -> int:
 
 def to_size(text: str) -> int:
   """Returns a size in lots of 1e-8."""
-  return _scaled("size", text, _SIZE_DECIMALS)
+  return _scaled("size", text)
 
 
-def _scaled(name, text, decimals):
-  """Returns a decimal number times a power of ten, exactly."""
+def _scaled(name, text):
+  """Returns a decimal number in units of 1e-8, exactly."""
   if not isinstance(text, str):
     raise ValueError(f"{name} {text!r} is no text, as numbers must be")
   whole, _, part = text.partition(".")
-  digits = whole + part.rstrip("0").ljust(decimals, "0")
+  part = part.rstrip("0")
+  digits = whole + part.ljust(_DECIMALS, "0")
   is_number = digits.isascii() and digits.isdecimal()
-  if not is_number or len(digits) > min(_MAX_DIGITS, len(whole) + decimals):
-    reason = f"{name} {text!r} is no number of up to {decimals} decimals"
+  is_short = len(whole) <= _MAX_WHOLE[name] and len(part) <= _DECIMALS
+  if not is_number or not is_short:
+    reason = f"{name} {text!r} is no number of up to {_DECIMALS} decimals"
     raise ValueError(reason)
   return int(digits)
 

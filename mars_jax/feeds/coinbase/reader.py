@@ -2,11 +2,13 @@
 
 import dataclasses
 import datetime
+import math
 import pathlib
 
 import numpy as np
 
 from mars_jax import types
+from mars_jax.feeds import capture_days
 from mars_jax.feeds import compressed
 from mars_jax.feeds import events
 from mars_jax.feeds.coinbase import parse
@@ -14,25 +16,30 @@ from mars_jax.feeds.coinbase import parse
 START_FILE = "beginning_level_3.json"
 MESSAGES_FILE = "messages.json"
 END_FILE = "ending_level_3.json"
-TICK_SIZE = 0.01  # US dollars.
-LOT_SIZE = 1e-8  # Bitcoin.
+LOT_SIZE = 1e-8  # Coins.
+_CENT = parse.UNITS // 100  # The largest tick that is found.
 _MAX_UNSEEN = 1e-3  # Share of messages that may name orders never received.
 _MICROSECOND = datetime.timedelta(microseconds=1)
-_DAY = 86_400 * 10**9  # Nanoseconds.
 _COUNTS = (
   *("messages", "outside", "start_orders", "limit_orders", "market_orders"),
   *("aggressive_orders", "trades", "cancels", "refused", "unseen"),
-  *("unfinished", "activations"),
+  *("unfinished", "activations", "modified", "clock_steps"),
 )
 
 
 def read_checked(
   path: pathlib.Path | str,
+  *,
+  tick_size: float | None = None,
+  day: str | None = None,
 ) -> tuple[events.EventStream, events.GroundTruth]:
   """Reads a capture, with the exchange's ground truth.
 
   Args:
     path: the folder or the zip of the files.
+    tick_size: price of one tick; if None, the largest of 0.01, 0.001, ... that
+      divides all prices of the capture.
+    day: which one (UTC), of a capture of several; see `capture_days.pick`.
 
   Returns:
     The stream and the ground truth: `trades` are the matches; `remaining` is
@@ -50,34 +57,89 @@ def read_checked(
         error where more than one in a thousand come after the first `received`;
       unfinished: orders received whose end is not in the capture; they count
         and are passed on with the volume that they took, if any;
-      activations: stop orders placed, which are received when they trigger.
+      activations: stop orders placed, which are received when they trigger;
+      modified: orders moved to another price, or made larger: a cancel and a
+        new order each, which count as such;
+      clock_steps: messages of a time before that of an earlier one: the clock
+        stands still.
 
   Raises:
-    events.DataError: if a file is broken or absent, or the messages are of
-      several days (UTC); names file, row (the message, or the order of a book,
-      asks first; from one) and reason.
+    events.DataError: if a file is broken or absent, names file, row (the
+      message, or the order of a book, asks first; from one) and reason; or the
+      messages are of several days, and none is named.
   """
   path = pathlib.Path(path)
   start = parse.load_book(parse.find(path, START_FILE))
   end_path = compressed.find(path, END_FILE)
   end = end_path and parse.load_book(end_path)
   reader = _Reader()
-  product, day = reader.run(parse.find(path, MESSAGES_FILE), start, end)
+  messages_path = parse.find(path, MESSAGES_FILE)
+  product, first_day = reader.run(messages_path, start, end)
+  tick = _tick(messages_path, reader.events, end, tick_size)
   stream, remaining = events.from_rows(
-    reader.events,
+    [(*row[:3], row[3] // tick, *row[4:]) for row in reader.events],
     np.int64,
     market="Coinbase",
     instrument=product,
-    day=str(day),
-    tick_size=TICK_SIZE,
+    day=str(first_day),
+    tick_size=tick / parse.UNITS,
     lot_size=LOT_SIZE,
     counts=reader.counts,
   )
-  return stream, events.GroundTruth(
-    trades=events.continuous_trades(reader.trades, np.int64),
-    orders=end and _to_orders(end_path, end, reader.ids),
+  trades = [(*row[:3], row[3] // tick, row[4]) for row in reader.trades]
+  truth = events.GroundTruth(
+    trades=events.continuous_trades(trades, np.int64),
+    orders=end and _to_orders(end_path, end, reader.ids, tick),
     remaining=remaining,
   )
+  return capture_days.pick(path, stream, truth, day)
+
+
+def day_names(path: pathlib.Path | str) -> tuple[str, ...]:
+  """Returns the days of a capture, as 2018-07-13."""
+  path = pathlib.Path(path)
+  start = parse.load_book(parse.find(path, START_FILE))
+  messages_path, latest = parse.find(path, MESSAGES_FILE), None
+  end_path = compressed.find(path, END_FILE)
+  end = end_path and parse.load_book(end_path)
+  there = {}
+  for row, message in parse.load_messages(messages_path, start, end)[0]:
+    with parse.located(messages_path, row):
+      time = parse.to_time(message["time"])
+    latest = time if latest is None else max(time, latest)
+    there[str(latest.date())] = None
+  return tuple(there)
+
+
+def _tick(
+  path: compressed.File,
+  rows: list[tuple[int, ...]],
+  end: parse.Book | None,
+  tick_size: float | None,
+) -> int:
+  """Returns the units of a tick, which divides all prices.
+
+  Args:
+    path: of the messages, for errors.
+    rows: the events.
+    end: the book at the end.
+    tick_size: as it was asked for, or None to find it.
+  """
+  prices = {row[3] for row in rows} | {
+    row[1] for row in (end.orders if end else ())
+  }
+  tick, common = _CENT, math.gcd(*prices)
+  if tick_size is not None:
+    tick = round(tick_size * parse.UNITS)
+    if not tick or common % tick:
+      reason = f"prices are off the grid of {tick_size:g}"
+      raise events.DataError(path, None, reason)
+  while common % tick:
+    tick //= 10
+  if max(prices, default=0) // tick > types.MAX_PRICE_INT64:
+    reason = f"a price is too large in ticks of {tick / parse.UNITS:g}"
+    raise events.DataError(path, None, reason)
+  return tick
 
 
 @dataclasses.dataclass(slots=True)
@@ -121,6 +183,8 @@ class _Reader:
     self.counts = dict.fromkeys(_COUNTS, 0)
     self._arriving = {}  # {Coinbase's order id: _Arriving}
     self._resting = {}  # {Coinbase's order id: _Resting}
+    self._num_ids = 0
+    self._moving = None  # (Coinbase's order id, price) of an order modified.
     self._time = 0
     self._max_unseen = np.inf
 
@@ -146,6 +210,7 @@ class _Reader:
     self._set_up(start)
     for row, message in messages:
       with parse.located(path, row):
+        self._stop_moving(message)
         time = parse.to_time(message["time"]) - midnight
         self._set_time(time // _MICROSECOND * 1000)
         if message["product_id"] != product:
@@ -153,25 +218,29 @@ class _Reader:
         if message["type"] not in handlers:
           raise ValueError(f"unknown type {message['type']!r}")
         handlers[message["type"]](message)
+    self._stop_moving({"type": ""})
     self.counts["unfinished"] = len(self._arriving)
     for name in list(self._arriving):
       self._settle(name)
     return product, midnight.date()
 
   def _set_time(self, time: int) -> None:
-    if time < self._time:
-      raise ValueError("time runs backwards")
-    if time >= _DAY:
-      raise ValueError("time is of another day; split the capture at midnight")
-    self._time = time
+    self.counts["clock_steps"] += time < self._time
+    self._time = max(time, self._time)
 
   def _set_up(self, start: parse.Book) -> None:
     """Adds the orders of the start book in time priority."""
     self.counts["start_orders"] = len(start.orders)
     for side, price, volume, name in start.orders:
-      order_id = self.ids[name] = len(self.ids)
+      order_id = self._new_id(name)
       self._resting[name] = _Resting(order_id, side, price, volume)
       self._emit(types.OrderKind.LIMIT, self._resting[name], volume, False)
+
+  def _new_id(self, name: str) -> int:
+    """Returns the id of an order that is passed on."""
+    self.ids[name] = self._num_ids
+    self._num_ids += 1
+    return self.ids[name]
 
   def _received(self, message) -> None:
     name, is_market = message["order_id"], message["order_type"] == "market"
@@ -235,15 +304,58 @@ class _Reader:
         parse.to_size(message["old_size"]),
         parse.to_size(message["new_size"]),
       )
-      price = parse.to_price(message.get("new_price", message["price"]))
-      if old != order.remaining or new >= old or price != order.price:
+      had, gets = (
+        parse.to_price(message[key] if key in message else message["price"])
+        for key in ("old_price", "new_price")
+      )
+      is_moved = gets != order.price or new > old
+      is_known = (old, had) == (order.remaining, order.price)
+      may_move = message.get("reason") == "modify_order" and new
+      if not is_known or (is_moved and not may_move):
         raise ValueError("a change that is no reduction of what is left")
-      order.remaining = new
-      self._emit(types.OrderKind.CANCEL, order, old - new, remaining=new)
+      if is_moved:
+        self._move(name, gets, new)
+      elif new < old:
+        order.remaining = new
+        self._emit(types.OrderKind.CANCEL, order, old - new, remaining=new)
     elif order := self._arriving.get(name):
       order.size = None
     else:
       self._check_unseen()
+
+  def _move(self, name: str, price: int, size: int) -> None:
+    """Cancels a resting order, which arrives anew."""
+    order = self._resting.pop(name)
+    self._emit(types.OrderKind.CANCEL, order, order.remaining, remaining=0)
+    del self.ids[name]
+    self._arriving[name] = _Arriving(order.side, size)
+    self._moving = name, price
+    self.counts["modified"] += 1
+
+  def _stop_moving(self, message) -> None:
+    """Rests an order that was modified, once its arrival is over.
+
+    The messages of that are its trades, the ends of those that it fills, and
+    its own.
+    """
+    if self._moving is None:
+      return
+    name, price = self._moving
+    order, kind = self._arriving.get(name), message["type"]
+    if order is not None:
+      rest = order.size - order.taken
+      is_own = message.get("order_id") == name
+      is_filled = kind == "done" and message["reason"] == "filled"
+      if (
+        (kind == "match" and message["taker_order_id"] == name)
+        or (kind == "open" and is_own)
+        or (is_filled and order.fills and (not is_own or not rest))
+      ):
+        return
+      resting = self._settle(name, price, rest)
+      if rest:
+        self._resting[name] = resting
+    self._moving = None
 
   def _activate(self, _) -> None:
     self.counts["activations"] += 1
@@ -282,7 +394,7 @@ class _Reader:
       return None
     if price is None:
       _, price, _ = order.fills[-1]
-    order_id = self.ids[name] = len(self.ids)
+    order_id = self._new_id(name)
     for maker_id, paid, volume in order.fills:
       ids = events.trade_ids(order.side, order_id, maker_id)
       self.trades.append((len(self.events), *ids, paid, volume))
@@ -309,13 +421,13 @@ class _Reader:
 
 
 def _to_orders(
-  path: compressed.File, end: parse.Book, ids: dict[str, int]
+  path: compressed.File, end: parse.Book, ids: dict[str, int], tick: int
 ) -> events.RestingOrders:
   """Returns the book at the end by our order ids."""
   for row, (*_, name) in enumerate(end.orders, 1):
     if name not in ids:
       raise events.DataError(path, row, "the order was never in the book")
-  columns = [(side, p, v, ids[name]) for side, p, v, name in end.orders]
+  columns = [(side, p // tick, v, ids[name]) for side, p, v, name in end.orders]
   side, price, volume, order_id = np.array(columns, np.int64).reshape(-1, 4).T
   return events.RestingOrders(
     side=side.astype(np.int32),

@@ -6,7 +6,8 @@ the order-book file is the book after row `i` of the message file.
 
   message    time (seconds after midnight, a decimal of up to ns), type, order
              id, size (shares), price (1/10000 dollar), direction of the RESTING
-             order (1 buy, -1 sell). The types are the constants below.
+             order (1 buy, -1 sell). The types are the constants below. Newer
+             files have a seventh, the participant or null, which is left out.
   orderbook  ask price, ask size, bid price, bid size of the best level, then of
              the second, ...; empty levels are 9999999999 / -9999999999, size 0.
 

@@ -71,15 +71,25 @@ def _find_book(path):
   return compressed.find(path.parent, name) or path.with_name(name)
 
 
+def _width(data):
+  """Returns the number of columns in the first row."""
+  return data[: (data + b"\n").index(b"\n")].count(b",") + 1
+
+
 def _parse_csv(path, data, schema):
-  """Parses a CSV file without header, every field present."""
+  """Parses a CSV file without header.
+
+  Every field must be present but in columns of text.
+  """
   if not data.strip():
     raise events.DataError(path, None, "empty file")
   try:
     frame = pl.read_csv(
       io.BytesIO(data), has_header=False, schema=schema, quote_char=None
     )
-    broken = frame.select(pl.any_horizontal(pl.all().is_null()).any()).item()
+    needed = [name for name, dtype in schema.items() if dtype != pl.String]
+    is_null = pl.any_horizontal(pl.col(needed).is_null())
+    broken = frame.select(is_null.any()).item()
   except pl.exceptions.PolarsError:
     broken = True
   if broken:
@@ -96,7 +106,7 @@ def _raise_fault(path, data, schema):
         path, row, f"{len(fields)} columns, expected {len(schema)}"
       )
     for (column, dtype), field in zip(schema.items(), fields, strict=True):
-      if not field:
+      if not field and dtype != pl.String:
         raise events.DataError(path, row, f"missing value of {column}")
       if dtype == pl.Int64 and not re.fullmatch(r"[+-]?\d{1,18}", field):
         raise events.DataError(path, row, f"{column} {field!r} is no integer")
@@ -115,7 +125,7 @@ def parse_messages(path: compressed.File, data: bytes) -> dict[str, np.ndarray]:
   """Parses and checks a message file.
 
   Size, price and direction are checked where an order has them: not for halts
-  and cross trades.
+  and cross trades. Columns past the sixth are left out.
 
   Args:
     path: the name of the file, for errors.
@@ -128,7 +138,10 @@ def parse_messages(path: compressed.File, data: bytes) -> dict[str, np.ndarray]:
   Raises:
     events.DataError: names the first bad row, counted from 1.
   """
-  schema = {name: pl.Int64 for name in lobster.COLUMNS} | {"time": pl.String}
+  names = [*lobster.COLUMNS]
+  extra = [f"column {i}" for i in range(len(names) + 1, _width(data) + 1)]
+  schema = {name: pl.Int64 for name in names} | {"time": pl.String}
+  schema |= dict.fromkeys(extra, pl.String)
   frame = _parse_csv(path, data, schema)
   digits = pl.col("time").str.extract(r"^\d+\.?(\d*)$", 1).str.pad_end(10, "0")
   nanoseconds = (
@@ -163,7 +176,7 @@ def parse_messages(path: compressed.File, data: bytes) -> dict[str, np.ndarray]:
 
 def parse_book(path: compressed.File, data: bytes) -> BookRows:
   """Parses and checks an order-book file, as `parse_messages` its own."""
-  width = data[: (data + b"\n").index(b"\n")].count(b",") + 1
+  width = _width(data)
   if data.strip() and width % 4:
     raise events.DataError(path, 1, f"{width} columns, not a multiple of 4")
   schema = {f"column {i + 1}": pl.Int64 for i in range(width)}
