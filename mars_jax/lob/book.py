@@ -55,7 +55,17 @@ def init(capacity: int, *, dtype: jax.typing.DTypeLike = jnp.int32) -> Book:
   Args:
     capacity: orders that fit on a side, N.
     dtype: of prices and volumes. int64 needs JAX's x64 to be on.
+
+  Raises:
+    ValueError: if the capacity is negative, the type is neither int32 nor
+      int64, or it is int64 without x64.
   """
+  if capacity < 0:
+    raise ValueError(f"capacity is {capacity}; give a number of orders, >= 0")
+  if np.dtype(dtype) not in (np.int32, np.int64):
+    raise ValueError(f"dtype is {np.dtype(dtype)}; give int32 or int64")
+  if np.dtype(dtype) == np.int64 and not jax.config.jax_enable_x64:
+    raise ValueError("a book of int64 needs x64: jax.enable_x64(True)")
   shape = (2, capacity)
   return Book(
     price=jnp.broadcast_to(no_price(dtype), shape),
@@ -76,9 +86,12 @@ def from_orders(orders: types.Order, capacity: int) -> Book:
     capacity: orders that fit on a side, N.
 
   Raises:
-    ValueError: if a side has no room, a volume is not positive, or the best bid
-      is not below the best ask.
+    ValueError: if a side has no room, or more lots than its type can count; if
+      a side is none, an id is negative or twice there, a volume is not
+      positive, or a price out of range; or if the best bid is not below the
+      best ask.
   """
+  _check_resting(orders)
   sides = np.asarray(orders.side)
   book = jax.tree.map(np.array, init(capacity, dtype=orders.price.dtype))
   for side in (types.Side.ASK, types.Side.BID):
@@ -89,12 +102,35 @@ def from_orders(orders: types.Order, capacity: int) -> Book:
     rows = rows[np.argsort(keys, kind="stable")]
     for name in SLOT_FIELDS:
       getattr(book, name)[side, : len(rows)] = getattr(orders, name)[rows]
-  if (np.asarray(orders.volume) <= 0).any():
-    raise ValueError("the volume of a resting order must be positive")
   ask, bid = book.price[types.Side.ASK, 0], book.price[types.Side.BID, 0]
   if (book.volume[:, 0] > 0).all() and bid >= ask:
     raise ValueError(f"orders rest at a bid of {bid} and an ask of {ask}")
   return jax.tree.map(jnp.asarray, book)
+
+
+def _check_resting(orders: types.Order) -> None:
+  """Raises ValueError for orders that cannot rest."""
+  names = ("side", "price", "volume", "id")
+  side, price, volume, ids = (np.asarray(getattr(orders, n)) for n in names)
+  if not np.isin(side, (types.Side.ASK, types.Side.BID)).all():
+    raise ValueError("the side of a resting order must be 0 (ask) or 1 (bid)")
+  if (volume <= 0).any():
+    raise ValueError("the volume of a resting order must be positive")
+  far = types.MAX_PRICE
+  if price.dtype == np.int64:
+    far = types.MAX_PRICE_INT64
+  if ((price < -far) | (price > far)).any():
+    raise ValueError(f"the price of a resting order must be in [{-far}, {far}]")
+  if (ids < 0).any() or len(np.unique(ids)) != len(ids):
+    raise ValueError("resting orders must have ids of their own, 0 or more")
+  most = np.iinfo(volume.dtype).max
+  for one in (types.Side.ASK, types.Side.BID):
+    total = sum(volume[side == one].tolist())
+    if total > most:
+      raise ValueError(
+        f"{total} lots rest on a side, more than {volume.dtype} can count: use"
+        " larger lots, or int64"
+      )
 
 
 def key(price: jax.Array) -> jax.Array:

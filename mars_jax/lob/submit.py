@@ -127,10 +127,13 @@ def submit(
     The exchange after it, and its report.
 
   Raises:
+    ValueError: if its type is not that of the book, its id is that of an order
+      that rests, or its side could hold more lots than can be counted.
     OrderRejected: a ValueError that says why and what to do, with the
       exchange after the order.
   """
   seconds = _integer("seconds", seconds, 0, 2**31 - 1)
+  _check_new(exchange.book, order)
   after, report = _compiled_step(
     exchange, order, jnp.int32(seconds), rules=rules
   )
@@ -144,6 +147,30 @@ def submit(
 
 
 _compiled_step = jax.jit(session.step, static_argnames=("rules", "max_fills"))
+
+
+def _check_new(book, order: types.Order) -> None:
+  """Raises ValueError for an order that the book cannot hold."""
+  if order.volume.dtype != book.volume.dtype:
+    raise ValueError(
+      f"the order has numbers of {order.volume.dtype}, the book of"
+      f" {book.volume.dtype}: give make_order that dtype"
+    )
+  if order.kind not in (types.OrderKind.LIMIT, types.OrderKind.POST_ONLY):
+    return  # It brings no new order to rest.
+  volume = jax.device_get(book.volume)
+  ids = jax.device_get(book.id)
+  if ((ids == int(order.id)) & (volume > 0)).any():
+    raise ValueError(
+      f"an order of id {int(order.id)} rests already: give another id, or"
+      " modify that order"
+    )
+  total = sum(volume[int(order.side)].tolist()) + int(order.volume)
+  if total > jnp.iinfo(volume.dtype).max:
+    raise ValueError(
+      f"its side could hold {total} lots, more than {volume.dtype} can count:"
+      " use larger lots, or int64"
+    )
 
 
 def _integer(name: str, value: int, low: int, high: int) -> int:

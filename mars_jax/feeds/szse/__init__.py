@@ -20,9 +20,10 @@ written in this form; there was no Shenzhen file to check on):
 Price-time matching of the stream, with an uncross after as many events as the
 auctions' trades say, gives the exchange's trades one by one. The reader refuses
 a continuous trade between orders that both came before the last one, as after a
-volatility halt, or of an order that ChiNext's price cage held back. The feed
-does not have the previous close, which the price limits and a tie of the
-opening auction need: where it is known, put it into `GroundTruth.reference`.
+volatility halt. An order that ChiNext's price cage holds back is an event where
+it enters (`cage`). The feed does not have the previous close, which the price
+limits and a tie of the opening auction need: where it is known, put it into
+`GroundTruth.reference`.
 """
 
 from mars_jax.feeds import registry

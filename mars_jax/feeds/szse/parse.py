@@ -47,6 +47,9 @@ from mars_jax.feeds import tables
 SUFFIX = ".SZ"  # That the codes of instruments may have.
 LIMIT, MARKET, OWN_BEST, TRADE, CANCEL = range(5)  # Kinds of rows.
 
+_MINUTE = 60 * types.NANOSECONDS
+OPEN = (9 * 60 + 30) * _MINUTE  # When orders begin to match as they arrive.
+CLOSE = (14 * 60 + 57) * _MINUTE  # When they collect for the last auction.
 UNITS = YUAN, INTEGERS = "yuan", "integers"
 """Of prices and volumes in a file: yuan and shares, or as the binary feed has
 them."""
@@ -143,16 +146,20 @@ class Feed:
     orders: the file of the orders.
     executions: the file of the trades and cancels.
     rows: of both, by sequence number. The columns are row, is_execution, and,
-      int64 each, channel, sequence, time (ns since midnight), kind, side (of an
+      int64 each, channel, sequence, name (of an order or a cancel: its sequence
+      number), time (ns since midnight), kind, side (of an
       order), bid and ask (of an execution; sequence numbers of orders, 0 for
       none), price (ticks; null where it means nothing) and volume (lots).
     day: its date, as 2023-07-11.
+    num_late: orders with numbers after those of their own trades; they stand
+      before these in the rows, which are renumbered then.
   """
 
   orders: compressed.File
   executions: compressed.File
   rows: pl.DataFrame
   day: str
+  num_late: int = 0
 
   def require(self, rows: pl.DataFrame, is_good: pl.Expr, reason: str) -> None:
     """Raises DataError at the first row that is not good."""
@@ -211,18 +218,44 @@ def load(
     ),
     how="diagonal",
   ).sort("sequence", maintain_order=True)
-  feed = Feed(orders, executions, rows.drop("day"), str(rows["day"][0]))
+  rows = rows.with_columns(name="sequence")
+  first = Feed(orders, executions, rows, "")
+  is_new = pl.col("sequence").diff() > 0
+  first.require(rows, is_new, "the sequence number is repeated")
+  rows, num_late = _orders_first(rows)
+  kept, day = rows.drop("day"), str(rows["day"][0])
+  feed = Feed(orders, executions, kept, day, num_late)
   checks = {
     "the row is of another day": pl.col("day") == pl.col("day").first(),
     "the row is of another channel": (
       pl.col("channel") == pl.col("channel").first()
     ),
-    "the sequence number is repeated": pl.col("sequence").diff() > 0,
     "time runs backwards": pl.col("time").diff() >= 0,
   }
   for reason, is_good in checks.items():
     feed.require(rows, is_good, reason)
   return feed
+
+
+def _orders_first(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+  """Returns the rows with each order before its trades.
+
+  Also how many orders that moves.
+  """
+  trades = rows.filter(pl.col("kind") == TRADE)
+  named = pl.concat(
+    trades.select(name=side, first="sequence") for side in ("bid", "ask")
+  )
+  first = named.group_by("name").agg(pl.col("first").min())
+  rows = rows.join(first, on="name", how="left", maintain_order="left")
+  is_late = ~pl.col("is_execution") & (pl.col("first") < pl.col("sequence"))
+  is_late = is_late.fill_null(False)
+  num_late = rows.select(is_late.sum()).item()
+  if num_late:
+    place = pl.when(is_late).then("first").otherwise("sequence")
+    rows = rows.sort(place, "is_execution", maintain_order=True)
+    rows = rows.with_columns(sequence=pl.int_range(pl.len(), dtype=pl.Int64))
+  return rows.drop("first"), num_late
 
 
 def _find_units(orders: level2.Table) -> str:

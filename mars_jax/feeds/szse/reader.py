@@ -11,11 +11,9 @@ import polars as pl
 from mars_jax import types
 from mars_jax.feeds import events
 from mars_jax.feeds import level2
+from mars_jax.feeds.szse import cage
 from mars_jax.feeds.szse import parse
 
-_MINUTE = 60 * types.NANOSECONDS
-_OPEN = (9 * 60 + 30) * _MINUTE  # When orders begin to match as they arrive.
-_CLOSE = (14 * 60 + 57) * _MINUTE  # When they collect for the last auction.
 # (Rules, tick size in yuan) by how the instrument begins. Trading Rules of the
 # Shenzhen Stock Exchange, section on order entry: 0.01 yuan for shares, 0.001
 # for funds and bonds.
@@ -50,11 +48,14 @@ def read_checked(
   """Reads one instrument and day, with the exchange's ground truth.
 
   The counts of the stream are
-    rows: of orders and executions = events + trades + 2 unpriced_orders.
+    rows: of orders and executions = events + trades + 2 unpriced_orders
+      + 2 caged_cancels.
     limit_orders, market_orders, own_best_orders, cancels: events, by kind.
     aggressive_orders: those orders that trade as they arrive.
     unpriced_orders: market and own-best orders that are left out, as they were
       cancelled without a trade or a price.
+    late_orders, if any: those numbered after their own trades.
+    caged_orders, caged_cancels, caged_early: of ChiNext, see `cage.apply`.
     auction_trades, continuous_trades: trades by what made them.
 
   The ground truth are all trades, what cancels leave (0 lots), and the orders
@@ -92,9 +93,15 @@ def read_checked(
     )
     raise events.DataError(orders, None, reason)
   rules, tick_size = _KINDS[instrument[:2]]
-  feed = _with_takers(
-    parse.load(orders, executions, instrument, tick_size=tick_size, units=units)
+  feed = parse.load(
+    orders, executions, instrument, tick_size=tick_size, units=units
   )
+  caged = {}
+  if rules == "chinext" and feed.day >= cage.STARTS:
+    is_matched = _is_matched(pl.col("time"))
+    rows, caged = cage.apply(feed.rows, feed.day, is_matched)
+    feed = dataclasses.replace(feed, rows=rows)
+  feed = _with_takers(feed)
   changes = _priced(feed, _changes(feed))
   stream = _stream(changes)
   is_new = stream["kind"] != parse.CANCEL
@@ -107,7 +114,10 @@ def read_checked(
     remaining=np.where(is_new.to_numpy(), -1, 0),
     orders=_resting(changes, ids),
   )
-  counts = _counts(feed, stream, trades)
+  counts = _counts(feed, stream, trades) | caged
+  if feed.num_late:
+    counts["late_orders"] = feed.num_late
+  counts["rows"] += 2 * caged.get("caged_cancels", 0)
   kind = pl.when(is_new).then(types.OrderKind.LIMIT)
   stream = level2.to_stream(
     stream.with_columns(
@@ -125,6 +135,11 @@ def read_checked(
   return stream, truth
 
 
+def _is_matched(time: pl.Expr) -> pl.Expr:
+  """Returns whether orders match as they arrive at a time."""
+  return time.is_between(parse.OPEN, parse.CLOSE, closed="left")
+
+
 def _with_takers(feed: parse.Feed) -> parse.Feed:
   """Adds the `taker` of each continuous trade, its order's number.
 
@@ -133,14 +148,13 @@ def _with_takers(feed: parse.Feed) -> parse.Feed:
   """
   is_trade = pl.col("kind") == parse.TRADE
   last, last_time = (
-    pl.when(~is_trade).then(name).forward_fill()
-    for name in ("sequence", "time")
+    pl.when(~is_trade).then(name).forward_fill() for name in ("name", "time")
   )
-  is_matched = last_time.is_between(_OPEN, _CLOSE, closed="left")
-  taker = pl.when(is_trade & is_matched).then(pl.max_horizontal("bid", "ask"))
+  taker = pl.when(is_trade & _is_matched(last_time)).then(last)
   rows = feed.rows.with_columns(taker=taker)
+  is_its = (taker == pl.col("bid")) | (taker == pl.col("ask"))
   reason = "the trade is not of the order that came last"
-  feed.require(rows, pl.col("taker") == last, reason)
+  feed.require(rows, taker.is_null() | is_its.fill_null(False), reason)
   return dataclasses.replace(feed, rows=rows)
 
 
@@ -155,7 +169,7 @@ def _changes(feed: parse.Feed) -> pl.DataFrame:
       holds less, or for a cancel more, than it should.
   """
   orders = feed.rows.filter(~pl.col("is_execution")).with_columns(
-    order="sequence", change="volume"
+    order="name", change="volume"
   )
   hits = [
     feed.rows.filter(pl.col(name) > 0).with_columns(
