@@ -168,3 +168,13 @@ def test_tick_is_that_of_the_visible_orders(tmp_path, price, tick):
   row = plain_book.rows(stream, flow_only=True)[0]
   assert row[:4] == (LIMIT, BID, round(price / 100 / tick), 5)
   assert stream.price.dtype == np.int32
+
+
+def test_prices_that_int32_cannot_hold_are_int64(tmp_path):
+  asks, bids = [(99.37, 5), (19_999_999, 1)], [(50, 1)]
+  path = pairs.write(
+    tmp_path, [("34200", 1, 7, 5, 99.37, -1)] * 1, [(asks, bids)]
+  )
+  stream, _ = check(path)
+  assert stream.price.dtype == np.int64
+  assert sorted(stream.price.tolist()) == [5000, 9937, 1_999_999_900]

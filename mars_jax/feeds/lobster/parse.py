@@ -29,8 +29,8 @@ class BookRows:
   """An order-book file; empty levels have price and volume 0.
 
   Attributes:
-    price: int32 `[rows, 2, L]` ticks, by `types.Side`, best first; int64 units
-      of the file as `parse_book` returns them.
+    price: `[rows, 2, L]` ticks, by `types.Side`, best first, int32 or int64;
+      int64 units of the file as `parse_book` returns them.
     volume: int32 `[rows, 2, L]` lots.
   """
 
@@ -213,7 +213,7 @@ def _is_off_grid(price):
 
 
 def to_ticks(
-  path: compressed.File, messages: dict[str, np.ndarray], rows: BookRows
+  messages: dict[str, np.ndarray], rows: BookRows
 ) -> tuple[dict[str, np.ndarray], BookRows, int]:
   """Returns both files in ticks, and the units of one.
 
@@ -221,7 +221,6 @@ def to_ticks(
   Prices of hidden executions and cross trades are rounded down.
 
   Args:
-    path: the name of the message file, for errors.
     messages: as `parse_messages` returns them.
     rows: as `parse_book` returns them.
   """
@@ -229,10 +228,9 @@ def to_ticks(
   is_visible = ~np.isin(messages["type"], _NOT_VISIBLE)
   both = (price[is_visible], rows.price)
   tick = next(t for t in _TICKS if not any((x % t).any() for x in both))
-  bad = is_visible & (price // tick > types.MAX_PRICE)
-  _check(path, bad, f"price is too large in ticks of {tick / UNITS:g} dollar")
-  ticks = np.minimum(rows.price // tick, types.MAX_PRICE).astype(np.int32)
-  scaled = BookRows(ticks, rows.volume)
+  highest = max(x.max(initial=0) // tick for x in both)
+  dtype = np.int32 if highest <= types.MAX_PRICE else np.int64
+  scaled = BookRows((rows.price // tick).astype(dtype), rows.volume)
   return messages | {"price": price // tick}, scaled, tick
 
 

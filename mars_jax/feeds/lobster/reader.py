@@ -51,7 +51,7 @@ def read_checked(
       f"{book_count} rows of the book for {count} messages",
     )
   halted = parse.find_halts(book_file[0], messages, rows)
-  messages, rows, tick = parse.to_ticks(message_file[0], messages, rows)
+  messages, rows, tick = parse.to_ticks(messages, rows)
   reader = reconstruct.Reconstruction(
     message_file[0], messages, rows, halted, corrections
   )
@@ -60,6 +60,7 @@ def read_checked(
   match = _NAME.fullmatch(stem)
   stream, remaining = events.from_rows(
     reader.events,
+    rows.price.dtype,
     market="NASDAQ",
     instrument=match[1] if match else stem,
     day=match[2] if match else "",

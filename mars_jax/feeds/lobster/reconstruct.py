@@ -17,7 +17,7 @@ from mars_jax.feeds import lobster
 from mars_jax.feeds import price_time_book
 
 INSIDE_SWEEP = -1
-_ALL_IN_VIEW = 2**31 - 1  # A key worse than all.
+_ALL_IN_VIEW = 2**62  # A key worse than all.
 _COUNT_OF_TYPE = {
   lobster.NEW: "limit_orders",
   lobster.REDUCE: "cancels",
