@@ -10,6 +10,7 @@ import types
 
 from mars_jax.feeds import compressed
 from mars_jax.feeds import events
+from mars_jax.feeds import looks
 
 SAMPLE = "bitstamp-sample"  # The data of the demo and the notebooks.
 _formats = {}
@@ -207,11 +208,14 @@ def split(
 def find(path: pathlib.Path | str) -> pathlib.Path:
   """Returns the path of a file or cached sample.
 
-  A sample is fetched if it is not in the cache.
+  A sample is fetched if it is not in the cache. A folder with one file stands
+  for that file.
   """
   named = _by_name(path)
   if named is None:
-    return pathlib.Path(path).expanduser()
+    path = pathlib.Path(path).expanduser()
+    there = list(path.iterdir()) if path.is_dir() else []
+    return there[0] if len(there) == 1 and there[0].is_file() else path
   fetch = named.samples.get(str(path))
   return fetch() if fetch else pathlib.Path(path)
 
@@ -252,7 +256,7 @@ def _by_name(path) -> Format | None:
 def _guess(path: pathlib.Path) -> str:
   """Returns the format of a file by its looks."""
   files = compressed.members(path)
-  is_single = len(files) == 1 and not path.is_dir()
+  is_single = len(files) == 1
   columns = _columns(files[0]) if is_single else set()
   known = FORMATS.values()
   found = [f.name for f in known if f.columns and f.columns <= columns]
@@ -264,9 +268,12 @@ def _guess(path: pathlib.Path) -> str:
   what = "no known format"
   if found:
     what = f"it looks like {' and '.join(found)}"
-  elif is_single and not columns:
-    what = "empty file"
-  reason = f"{what}; name its format, one of {', '.join(FORMATS)}"
+  elif is_single:
+    look = looks.describe(files[0])
+    what = f"{what}: {look}" if look else "empty file"
+  elif files:
+    what = f"{what} with the files {looks.listed(names)}"
+  reason = f"{what}; name its format if it is one of {', '.join(FORMATS)}"
   raise events.DataError(path, None, reason)
 
 

@@ -347,8 +347,74 @@ def test_orders_off_the_grid_are_left_out_and_must_not_trade(tmp_path):
   assert stream.counts["off_grid_orders"] == 1
   assert stream.counts["outside"] == 2
   assert len(checks.orders.side) == 5
-  with pytest.raises(events.DataError, match="row 9: an order off the 1 cent"):
-    read(tmp_path, [*stub, at(writer.execute, 3, 9, 10)])
+  trade = at(writer.execute, 3, 9, 10)
+  path = writer.save(tmp_path, [*writer.START, *writer.BOOK, *stub, trade])
+  with pytest.raises(events.DataError, match="row 9: an order off the grid of"):
+    reader.read_checked(path, tick_size=0.01)
+  assert reader.read_checked(path)[0].tick_size == 0.0001
+
+
+# Dollars of the orders, what trades first, and the tick.
+TICKS = {
+  "a trade": ([1.01, 1.02, 1.03, 0.9901], 3, 0.0001),
+  "most orders": ([0.4502, 0.4503, 0.4601, 0.44], None, 0.0001),
+  "half a cent": ([10.01, 10.015, 10.025, 9.0], None, 0.01),
+  "half a cent trades": ([10.02, 10.01, 10.005, 9.0], 2, 0.005),
+  "a stub below": ([10.01, 10.02, 10.03, 0.0001], 0, 0.01),
+  "an ask far above": ([0.4502, 0.4503, 199_999.99, 0.44], 0, 0.0001),
+}
+
+
+@pytest.mark.parametrize("case", TICKS)
+def test_tick_is_that_of_orders_and_trades(tmp_path, case):
+  dollars, traded, tick = TICKS[case]
+  messages = [
+    order(1, "SSSB"[i], 20 + i, 100, price) for i, price in enumerate(dollars)
+  ]
+  if traded is not None:
+    messages.append(at(writer.execute, 2, 20 + traded, 10))
+  path = writer.save(tmp_path, [*writer.START, *messages])
+  stream, checks = reader.read_checked(path)
+  assert stream.tick_size == tick
+  on_grid = [x for x in dollars if abs(x / tick - round(x / tick)) < 1e-6]
+  assert stream.price[: len(on_grid)].tolist() == [
+    round(x / tick) for x in on_grid
+  ]
+  assert stream.counts["off_grid_orders"] == len(dollars) - len(on_grid)
+  result = replay.verify(stream, checks, rules=replay.feed_rules(stream))
+  assert not result.mismatches and not result.rejected
+  with pytest.raises(ValueError, match="tick_size = 1e-05 is below"):
+    reader.read_checked(path, tick_size=1e-5)
+
+
+HOUR = 3600 * types.NANOSECONDS
+
+
+@pytest.mark.parametrize("hours", [(3.5, 3.75), (9.5, 20.25), (0.1, 23.9)])
+def test_session_may_be_longer_than_the_hours_of_the_exchange(tmp_path, hours):
+  first, last = (int(hour * HOUR) - OPEN for hour in hours)
+  path = writer.save(
+    tmp_path,
+    [
+      writer.event(0),
+      writer.directory(writer.LOCATE, 0, STOCK),
+      order(first, "S", 1, 10, 24.00),
+      order(first + 1, "B", 2, 15, 23.90),
+      at(writer.execute, last, 1, 4),
+      at(writer.delete, last + 1, 2),
+    ],
+  )
+  stream, checks = reader.read_checked(path)
+  assert [row[:4] for row in plain_book.rows(stream)] == [
+    (LIMIT, ASK, 2400, 10),
+    (LIMIT, BID, 2390, 15),
+    (LIMIT, BID, 2400, 4),
+    (CANCEL, BID, 2390, 15),
+  ]
+  assert stream.counts["beyond_hours"] >= 1
+  assert stream.counts["late_cancels"] == 0
+  result = replay.verify(stream, checks, rules=replay.feed_rules(stream))
+  assert not result.mismatches and not result.rejected
 
 
 def test_cancels_after_the_close_are_counted_and_yield_no_event(tmp_path):

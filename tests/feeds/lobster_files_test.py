@@ -46,7 +46,7 @@ BROKEN_MESSAGES = {
   "size zero": ("2,2,7,0,10000,1", 2, "size 0 is not in"),
   "negative price": ("2,2,7,4,-10000,1", 2, "price -10000 is negative"),
   "price too large": ("2,2,7,4,107374182400,1", 2, "negative or too large"),
-  "off the grid": ("2,2,7,4,10050,1", 2, "price 10050 is off the 1 cent"),
+  "off the grid": ("2,2,7,4,10051,1", 2, "price 10051 is off the grid of"),
   "direction": ("2,2,7,4,10000,0", 2, "direction 0 is not 1 or -1"),
   "type": ("2,9,7,4,10000,1", 2, "unknown type 9"),
   "unknown id": ("2,2,8,4,10000,1", 2, "unknown order id 8"),
@@ -65,7 +65,7 @@ BROKEN_ROWS = {
   "off the grid": (
     pairs.GOOD_ROWS[1].replace("10100", "10101", 1),
     2,
-    "1 cent grid",
+    "off the grid of half a cent",
   ),
   "unsorted": (
     pairs.level_row(pairs.BASE[0][::-1], pairs.BASE[1]),
@@ -135,10 +135,13 @@ def test_zip_folder_and_message_file_give_the_same_stream(tmp_path):
 def test_empty_levels_have_price_and_volume_zero(tmp_path):
   path = pairs.write(tmp_path, [("1", 7, 0, 0, -0.01, -1)], [([(101, 5)], [])])
   rows = parse.parse_book(*parse.open_pair(path, None)[1])
-  assert rows.price[:, ASK].tolist() == [[101, 0]]
+  assert rows.price[:, ASK].tolist() == [[10100, 0]]
   assert rows.volume[:, ASK].tolist() == [[5, 0]]
   assert rows.price[:, BID].tolist() == rows.volume[:, BID].tolist() == [[0, 0]]
-  assert rows.price.dtype == rows.volume.dtype == np.int32
+  stream, checks = reader.read_checked(path)
+  assert stream.price.tolist() == [101]
+  levels = checks.levels
+  assert levels.price.dtype == levels.volume.dtype == np.int32
 
 
 def test_missing_files_and_broken_archives_are_errors(tmp_path):

@@ -196,7 +196,7 @@ def test_file_of_another_kind_is_an_error_that_names_it(tmp_path, name):
   path = tmp_path / name
   path.write_text("Not a market.\n")
   with pytest.raises(
-    events.DataError, match="no known format; name it"
+    events.DataError, match="no known format: it looks like text, not a"
   ) as error:
     registry.read(path)
   assert str(path) in str(error.value)

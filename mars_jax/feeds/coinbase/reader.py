@@ -333,7 +333,7 @@ class _Reader:
     self.counts["modified"] += 1
 
   def _stop_moving(self, message) -> None:
-    """Rests an order that was modified, once its arrival is over.
+    """Rests a modified order once its arrival is over.
 
     The messages of that are its trades, the ends of those that it fills, and
     its own.

@@ -24,9 +24,14 @@ trades with them is not in it. So:
   Executions at another price than the order's (C) are trades at the order's,
     as in any replay.
 
-One tick is 1 cent, one lot one share. Orders that are off this grid (below a
-dollar prices may be in 1/100 cent) are left out as long as they only rest; one
-that trades outside of a cross is an error: such a stock is not for this reader.
+One lot is one share, one tick 1 cent. Where more than half of the new orders
+are off this grid, or one that trades outside of a cross, it is half a cent, or
+else 1/100 cent: below a dollar prices may be so. What is off the grid then are
+a few orders that only rest, and these are left out.
+
+The exchange is open from 4:00 to 20:00. Where new orders or executions come at
+other times, the session is longer than that: the stream has the rules of a
+venue that never closes, and no cancel is late.
 
 The counts of a stream are
   messages: those of the instrument and the events of the whole market =
@@ -46,6 +51,7 @@ The counts of a stream are
   crossing_orders: new orders that have to wait outside the book.
   outside: cancels, replaces and executions of orders that are not in the book,
     for one of these reasons; these yield no event.
+  beyond_hours: new orders and executions before 4:00 or from 20:00 on.
   late_cancels: cancels from 20:00 on, when the exchange is closed and clears
     its book: these yield no event, and the orders count as those that rest
     last.
@@ -58,6 +64,6 @@ FORMAT = registry.Format(
   read=registry.deferred("mars_jax.feeds.itch.reader.read_checked"),
   instruments=registry.deferred("mars_jax.feeds.itch.parse.instruments"),
   split=registry.deferred("mars_jax.feeds.itch.parse.split"),
-  options=("instrument",),
+  options=("instrument", "tick_size"),
   file_pattern=r".*\.(\w+_)?(itch|ITCH)(_?50)?|S\d{6}-v50\.txt",
 )

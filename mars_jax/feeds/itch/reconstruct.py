@@ -15,8 +15,10 @@ from mars_jax.feeds import price_time_book
 from mars_jax.feeds.itch import chunks
 from mars_jax.feeds.itch import parse
 
-_TICK = 100  # 1/10000 dollar.
-_CLOSE = 20 * 3600 * types.NANOSECONDS  # When the exchange's day is over.
+UNITS = 10_000  # Of a price, in a dollar.
+_TICKS = (100, 50, 1)  # Units: a cent, half of one, and that below a dollar.
+_OPEN = 4 * 3600 * types.NANOSECONDS  # When the exchange's day begins.
+_CLOSE = 20 * 3600 * types.NANOSECONDS  # When it is over.
 _INT32_MAX = 2**31 - 1
 _LIMIT, _CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
 _SIDES = {b"B": types.Side.BID, b"S": types.Side.ASK}
@@ -30,7 +32,7 @@ _COUNTS = (
   *("messages", *dict.fromkeys(_COUNT_OF_TYPE.values()), "halts"),
   *("aggressive_orders", "remainders", "cross_executions"),
   *("out_of_turn_executions", "repriced_executions", "off_grid_orders"),
-  *("crossing_orders", "outside", "late_cancels"),
+  *("crossing_orders", "outside", "late_cancels", "beyond_hours"),
 )
 _ADDS = tuple(letter.encode() for letter in chunks.ADDS)
 _CANCELS = (b"X", b"D")
@@ -80,9 +82,10 @@ class Reconstruction:
     events: rows of `events.from_rows`.
     trades: rows of `events.continuous_trades`.
     counts: see the package's docstring.
+    has_hours: whether all of the day is within the exchange's hours.
   """
 
-  def __init__(self, path, messages: parse.Messages):
+  def __init__(self, path, messages: parse.Messages, tick: int):
     self.events = []
     self.trades = []
     self.counts = dict.fromkeys(_COUNTS, 0)
@@ -92,6 +95,13 @@ class Reconstruction:
       self.counts[name] = self.counts.get(name, 0) + count
     is_halt = (messages.letter == b"H") & np.isin(messages.flag, [b"H", b"P"])
     self.counts["halts"] = int(is_halt.sum())
+    is_new = np.isin(messages.letter, _ADDS + (b"U",) + _EXECUTIONS)
+    is_late = is_new & (messages.time >= _CLOSE)
+    beyond = int(is_late.sum() + (is_new & (messages.time < _OPEN)).sum())
+    self.counts["beyond_hours"] = beyond
+    self.has_hours = not beyond
+    self._closes = not is_late.any()
+    self._tick = tick
     self._path = path
     columns = [getattr(messages, name) for name in _Message._fields[:-1]]
     columns = (x.tolist() for x in (*columns, _is_of_cross(messages)))
@@ -121,7 +131,7 @@ class Reconstruction:
     shares, price = message.shares, message.price
     if letter in _ADDS:
       self._enter(reference, _SIDES[message.flag], price, shares)
-    elif letter in _CANCELS and message.time >= _CLOSE:
+    elif letter in _CANCELS and self._closes and message.time >= _CLOSE:
       self._find(reference)
       self.counts["late_cancels"] += 1
     elif letter == b"X":
@@ -133,15 +143,20 @@ class Reconstruction:
       self._cancel(reference, old.remaining)
       self._enter(message.new_reference, old.side, price, shares)
 
-  def orders(self) -> events.RestingOrders:
+  def orders(self, dtype: np.typing.DTypeLike) -> events.RestingOrders:
     """Returns the remaining orders of those in the book."""
     rows = [
       (order.side, order.price, order.remaining, order.order_id)
       for order in self._orders.values()
       if order.order_id != types.NO_ORDER
     ]
-    side, price, volume, order_id = np.array(rows, np.int32).reshape(-1, 4).T
-    return events.RestingOrders(side, price, volume, order_id)
+    side, price, volume, order_id = np.array(rows, np.int64).reshape(-1, 4).T
+    return events.RestingOrders(
+      side=side.astype(np.int32),
+      price=price.astype(dtype),
+      volume=volume.astype(dtype),
+      order_id=order_id.astype(np.int32),
+    )
 
   def _error(self, reason: str) -> events.DataError:
     return events.DataError(self._path, self._row, reason)
@@ -153,9 +168,9 @@ class Reconstruction:
 
   def _enter(self, reference: int, side: int, price: int, shares: int) -> None:
     """Rests a new order, if it may."""
-    order = _Order(types.NO_ORDER, side, price // _TICK, shares)
+    order = _Order(types.NO_ORDER, side, price // self._tick, shares)
     self._orders[reference] = order
-    if price % _TICK:
+    if price % self._tick:
       order.price = None
       self.counts["off_grid_orders"] += 1
     elif self._would_trade(order):
@@ -260,8 +275,9 @@ class Reconstruction:
   def _check_price(self, order: _Order, message: _Message) -> None:
     """Raises for a price off the grid; counts repriced executions."""
     if order.price is None:
-      raise self._error("an order off the 1 cent grid trades")
-    if message.letter == b"C" and message.price != order.price * _TICK:
+      grid = f"{self._tick / UNITS:g} dollar"
+      raise self._error(f"an order off the grid of {grid} trades")
+    if message.letter == b"C" and message.price != order.price * self._tick:
       self.counts["repriced_executions"] += 1
 
   def _is_first(self, order: _Order) -> bool:
@@ -299,12 +315,12 @@ class Reconstruction:
     message = self._messages[place] if place < len(self._messages) else None
     if message is None or message.letter not in _ADDS:
       return 0
-    if message.time != self._time or message.price % _TICK:
+    if message.time != self._time or message.price % self._tick:
       return 0
     rest = _Order(
       taker.order_id,
       _SIDES[message.flag],
-      message.price // _TICK,
+      message.price // self._tick,
       message.shares,
     )
     is_beyond = rest.side == taker.side and rest.key <= taker.key
@@ -330,6 +346,25 @@ class Reconstruction:
       remaining,
     )
     self.events.append((self._time, kind, *event))
+
+
+def find_tick(messages: parse.Messages) -> int:
+  """Returns the units of a tick of a stock.
+
+  That is a cent, or else half a cent, or else a hundredth of one: the largest
+  whose grid half of the new orders or more are on, and all those that trade
+  outside of a cross.
+  """
+  is_new = np.isin(messages.letter, _ADDS + (b"U",))
+  is_replace = messages.letter == b"U"
+  numbers = np.where(is_replace, messages.new_reference, messages.reference)
+  is_trade = np.isin(messages.letter, _EXECUTIONS) & ~_is_of_cross(messages)
+  traded = np.isin(numbers, messages.reference[is_trade])
+  for tick in _TICKS:
+    is_off = is_new & (messages.price % tick != 0)
+    if 2 * is_off.sum() <= is_new.sum() and not (is_off & traded).any():
+      return tick
+  raise AssertionError("all prices are whole units")
 
 
 def _is_of_cross(messages: parse.Messages) -> np.ndarray:

@@ -11,10 +11,12 @@ the order-book file is the book after row `i` of the message file.
   orderbook  ask price, ask size, bid price, bid size of the best level, then of
              the second, ...; empty levels are 9999999999 / -9999999999, size 0.
 
-Units: one tick is 1 cent (100 price units), one lot is one share. Times are
-parsed from their decimals and are exact; decimals past the ninth (float noise
-in a few rows of the samples) are rounded to the nearest nanosecond. Only hidden
-executions and cross trades may be off the tick grid.
+Units: one tick is 1 cent (100 price units), or half a cent or 1/100 cent where
+a visible order of the file needs it, as stocks of certain spreads and those
+below a dollar do; one lot is one share. Times are parsed from their decimals
+and are exact; decimals past the ninth (float noise in a few rows of the
+samples) are rounded to the nearest nanosecond. Only hidden executions and cross
+trades may be off the tick grid.
 
 Three things are missing from such files, and the reader puts them back:
   Aggressive orders. Only the resting orders that they hit have rows; executions
@@ -29,6 +31,13 @@ Three things are missing from such files, and the reader puts them back:
 Hidden executions, halts and cross trades (the trades of an auction; the orders
 that one takes out of the visible book have messages of their own) leave that
 book as it is: they are counted, and yield no event.
+
+While trading is halted (type 7, from price -1 to price 1), bids may reach asks.
+An order that would trade waits outside the book until it no longer would, and
+enters then (no market event) with its remainder. Executions in a halt, or of
+the time at which it ends, or as long as bids reach asks after it, are those of
+its cross, which no aggressive order explains: they become cancels that are no
+market events. Elsewhere bids that reach asks are an error.
 
 The counts of a stream are
   messages: rows of the file = limit_orders + cancels + executions +
@@ -54,10 +63,14 @@ The counts of a stream are
   split_cancels: CANCEL events beyond the first of a cancel that takes volume
     off several orders.
   short_deletes: deletes of less than what the feed had left of the order.
+  crossing_orders: limit_orders that have to wait outside the book.
+  outside: cancels and executions of these while they wait: no event.
+  cross_executions: executions of the cross that ends a halt.
   unexplained: cancels and executions of more than rests at their price, which
     are an error unless `corrections` is False.
-With corrections, the events of `is_market_event` are limit_orders - remainders
-+ aggressive_orders + cancels + split_cancels.
+With corrections, and without crossing orders and executions of a cross, the
+events of `is_market_event` are limit_orders - remainders + aggressive_orders +
+cancels + split_cancels.
 """
 
 from mars_jax.feeds import registry

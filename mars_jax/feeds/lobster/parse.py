@@ -16,7 +16,12 @@ from mars_jax.feeds import lobster
 _INT32_MAX = 2**31 - 1
 _DAY = 86_400 * 10**9  # Nanoseconds.
 _TYPES = range(lobster.NEW, lobster.HALT + 1)
-_TICK = 100  # price units of the file
+UNITS = 10_000  # Of a price, in a dollar.
+_TICKS = (100, 50, 1)  # Units: a cent, half of one, and that below a dollar.
+
+
+_NOT_VISIBLE = (lobster.HIDDEN, lobster.CROSS, lobster.HALT)
+_OFF_GRID = "off the grid of half a cent, and not below a dollar"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +29,8 @@ class BookRows:
   """An order-book file; empty levels have price and volume 0.
 
   Attributes:
-    price: int32 `[rows, 2, L]` ticks, by `types.Side`, best first.
+    price: `[rows, 2, L]` ticks, by `types.Side`, best first, int32 or int64;
+      int64 units of the file as `parse_book` returns them.
     volume: int32 `[rows, 2, L]` lots.
   """
 
@@ -133,7 +139,7 @@ def parse_messages(path: compressed.File, data: bytes) -> dict[str, np.ndarray]:
 
   Returns:
     int64 `[rows]` by the names of `lobster.COLUMNS`; time in nanoseconds since
-    midnight, price in ticks, rounded down for what may be off the grid.
+    midnight, price in units of the file.
 
   Raises:
     events.DataError: names the first bad row, counted from 1.
@@ -165,13 +171,13 @@ def parse_messages(path: compressed.File, data: bytes) -> dict[str, np.ndarray]:
   _check(path, out["time"] >= _DAY, "time is not before midnight (86,400 s)")
   bad = order & ((size <= 0) | (size > _INT32_MAX))
   _check(path, bad, lambda row: f"size {size[row]} is not in [1, 2**31)")
-  bad = order & ((price <= 0) | (price // _TICK > types.MAX_PRICE))
+  bad = order & ((price <= 0) | (price // _TICKS[0] > types.MAX_PRICE))
   _check(path, bad, lambda row: f"price {price[row]} is negative or too large")
-  bad = order & (kind != lobster.HIDDEN) & (price % _TICK != 0)
-  _check(path, bad, lambda row: f"price {price[row]} is off the 1 cent grid")
+  bad = order & (kind != lobster.HIDDEN) & _is_off_grid(price)
+  _check(path, bad, lambda row: f"price {price[row]} is {_OFF_GRID}")
   bad = order & (np.abs(direction) != 1)
   _check(path, bad, lambda row: f"direction {direction[row]} is not 1 or -1")
-  return out | {"price": price // _TICK}
+  return out
 
 
 def parse_book(path: compressed.File, data: bytes) -> BookRows:
@@ -181,25 +187,80 @@ def parse_book(path: compressed.File, data: bytes) -> BookRows:
     raise events.DataError(path, 1, f"{width} columns, not a multiple of 4")
   schema = {f"column {i + 1}": pl.Int64 for i in range(width)}
   table = _parse_csv(path, data, schema).to_numpy().reshape(-1, width // 4, 4)
-  prices = np.zeros((len(table), 2, width // 4), np.int32)
-  volumes = np.zeros_like(prices)
+  prices = np.zeros((len(table), 2, width // 4), np.int64)
+  volumes = np.zeros_like(prices, np.int32)
   for side, sign in ((types.Side.ASK, 1), (types.Side.BID, -1)):
     first = 0 if side == types.Side.ASK else 2
     price, volume = table[..., first], table[..., first + 1]
     used = volume > 0
     bad = (volume < 0) | (volume > _INT32_MAX)
     _check(path, bad.any(1), "size is not in [0, 2**31)")
-    bad = used & ((price <= 0) | (price // _TICK > types.MAX_PRICE))
+    bad = used & ((price <= 0) | (price // _TICKS[0] > types.MAX_PRICE))
     _check(path, bad.any(1), "price is negative or too large")
-    bad = used & (price % _TICK != 0)
-    _check(path, bad.any(1), "price is off the 1 cent grid")
-    prices[:, side] = np.where(used, price // _TICK, 0)
+    bad = used & _is_off_grid(price)
+    _check(path, bad.any(1), f"price is {_OFF_GRID}")
+    prices[:, side] = np.where(used, price, 0)
     volumes[:, side] = volume
     unsorted = np.diff(price, axis=1) * sign <= 0
     bad = used[:, 1:] & (unsorted | ~used[:, :-1])
     _check(path, bad.any(1), "levels are not sorted from best to worst")
-  best = prices[:, :, 0]
-  both = (volumes[:, :, 0] > 0).all(1)
-  crossed = both & (best[:, types.Side.ASK] <= best[:, types.Side.BID])
-  _check(path, crossed, "best bid is not below best ask")
   return BookRows(prices, volumes)
+
+
+def _is_off_grid(price):
+  """Returns whether no rule of NASDAQ allows a price."""
+  return (price >= UNITS) & (price % _TICKS[1] != 0)
+
+
+def to_ticks(
+  messages: dict[str, np.ndarray], rows: BookRows
+) -> tuple[dict[str, np.ndarray], BookRows, int]:
+  """Returns both files in ticks, and the units of one.
+
+  That is a cent, or half a cent where a visible order needs it, or a hundredth.
+  Prices of hidden executions and cross trades are rounded down.
+
+  Args:
+    messages: as `parse_messages` returns them.
+    rows: as `parse_book` returns them.
+  """
+  price = messages["price"]
+  is_visible = ~np.isin(messages["type"], _NOT_VISIBLE)
+  both = (price[is_visible], rows.price)
+  tick = next(t for t in _TICKS if not any((x % t).any() for x in both))
+  highest = max(x.max(initial=0) // tick for x in both)
+  dtype = np.int32 if highest <= types.MAX_PRICE else np.int64
+  scaled = BookRows((rows.price // tick).astype(dtype), rows.volume)
+  return messages | {"price": price // tick}, scaled, tick
+
+
+def find_halts(
+  path: compressed.File, messages: dict[str, np.ndarray], rows: BookRows
+) -> np.ndarray:
+  """Returns `[rows]`, whether trading is halted after each row.
+
+  A halt (-1) lasts until trading resumes (1), and then through the rows of that
+  time and as long as bids reach asks: those are of its cross.
+
+  Args:
+    path: the name of the order-book file, for errors.
+    messages: as `parse_messages` returns them.
+    rows: as `parse_book` returns them.
+
+  Raises:
+    events.DataError: bids reach asks in a row that is of no halt.
+  """
+  best, there = rows.price[:, :, 0], (rows.volume[:, :, 0] > 0).all(1)
+  crossed = there & (best[:, types.Side.ASK] <= best[:, types.Side.BID])
+  time, price = messages["time"], messages["price"]
+  is_halt = messages["type"] == lobster.HALT
+  state = np.where(is_halt & (price == -1), 1, 0)
+  turns = np.where(is_halt & np.isin(price, (-1, 1)), np.arange(len(time)), 0)
+  halted = state[np.maximum.accumulate(turns)] == 1
+  for row in np.flatnonzero(is_halt & (price == 1)).tolist():
+    end = row
+    while end < len(time) and (time[end] == time[row] or crossed[end - 1]):
+      halted[end] = True
+      end += 1
+  _check(path, crossed & ~halted, "best bid is not below best ask")
+  return halted

@@ -34,8 +34,8 @@ def read_checked(
   Returns:
     The stream, and the ground truth: `levels` are the rows of the order-book
     file but for those inside a sweep (an aggressive order is one event, which
-    completes its last row); `remaining` is 0 where a delete takes all that the
-    file has of its order, and -1 else.
+    completes its last row) and those where bids reach asks; `remaining` is 0
+    where a delete takes all that the file has of its order, and -1 else.
 
   Raises:
     events.DataError: the input is broken; names file, row (from 1) and reason.
@@ -50,18 +50,21 @@ def read_checked(
       min(count, book_count) + 1,
       f"{book_count} rows of the book for {count} messages",
     )
+  halted = parse.find_halts(book_file[0], messages, rows)
+  messages, rows, tick = parse.to_ticks(messages, rows)
   reader = reconstruct.Reconstruction(
-    message_file[0], messages, rows, corrections
+    message_file[0], messages, rows, halted, corrections
   )
   reader.run()
   stem = compressed.stem(message_file[0])
   match = _NAME.fullmatch(stem)
   stream, remaining = events.from_rows(
     reader.events,
+    rows.price.dtype,
     market="NASDAQ",
     instrument=match[1] if match else stem,
     day=match[2] if match else "",
-    tick_size=0.01,
+    tick_size=tick / parse.UNITS,
     lot_size=1.0,
     counts=reader.counts,
   )

@@ -17,7 +17,7 @@ from mars_jax.feeds import lobster
 from mars_jax.feeds import price_time_book
 
 INSIDE_SWEEP = -1
-_ALL_IN_VIEW = 2**31 - 1  # A key worse than all.
+_ALL_IN_VIEW = 2**62  # A key worse than all.
 _COUNT_OF_TYPE = {
   lobster.NEW: "limit_orders",
   lobster.REDUCE: "cancels",
@@ -27,6 +27,7 @@ _COUNT_OF_TYPE = {
   lobster.CROSS: "cross_trades",
   lobster.HALT: "halts",
 }
+_ORDER_TYPES = (lobster.NEW, lobster.REDUCE, lobster.DELETE, lobster.EXECUTE)
 _NO_CHANGE = {lobster.HIDDEN: 0, lobster.CROSS: 0, lobster.HALT: 0}
 _COUNTS = (
   *("messages", "limit_orders", "cancels", "executions", "hidden_executions"),
@@ -34,6 +35,7 @@ _COUNTS = (
   *("start_orders", "scrolled_in", "scrolled_out", "added", "removed"),
   *("out_of_turn_executions", "reassigned_cancels"),
   *("split_cancels", "short_deletes", "unexplained"),
+  *("crossing_orders", "outside", "cross_executions"),
 )
 
 
@@ -66,7 +68,7 @@ class Reconstruction:
     counts: see the package's docstring.
   """
 
-  def __init__(self, path, messages, rows, corrections):
+  def __init__(self, path, messages, rows, halted, corrections):
     self.events = []
     self.events_at_row = []
     self.counts = dict.fromkeys(_COUNTS, 0)
@@ -74,6 +76,7 @@ class Reconstruction:
     for kind in messages["type"].tolist():
       self.counts[_COUNT_OF_TYPE[kind]] += 1
     self._path = path
+    self._halted = halted.tolist()
     self._corrections = corrections
     columns = [messages[name].tolist() for name in lobster.COLUMNS[:4]]
     is_bid = messages["direction"] > 0
@@ -90,6 +93,7 @@ class Reconstruction:
     self._ids = itertools.count()
     self._feed = {}  # {feed's order id: _Known}
     self._vouched = {}  # {our order id: _Known}
+    self._waiting = {}  # {feed's order id: _Known}, of those that cross
     self._row = 0
     self._time = 0
 
@@ -100,18 +104,32 @@ class Reconstruction:
     while row < len(self._rows):
       end = self._row = row
       self._time, kind, feed_id, size, side, key = self._rows[row]
-      if kind == lobster.NEW:
+      if feed_id in self._waiting and kind in _ORDER_TYPES:
+        self._use_waiting(kind, feed_id, size)
+      elif kind == lobster.NEW:
         keys = self._book.keys[1 - side]
-        if keys and keys[0] <= -key:  # Nothing of it is in the file's row.
-          self._clear_way(1 - side, -key, {}, row)
-        self._enter(side, key, size, self._register(row), [])
+        would_trade = bool(keys) and keys[0] <= -key
+        if would_trade and self._halted[row] and self._is_crossed(row):
+          self._waiting[feed_id] = _Known(types.NO_ORDER, side, key, size)
+          self.counts["crossing_orders"] += 1
+        else:
+          if would_trade:  # Nothing of what it would hit is in the file's row.
+            self._clear_way(1 - side, -key, {}, row)
+          self._enter(side, key, size, self._register(row), [])
+      elif kind == lobster.EXECUTE and self._halted[row]:
+        self.counts["cross_executions"] += 1
+        if feed_id in self._feed:  # It trades at the price of the cross.
+          key = self._feed[feed_id].key
+        self._cancel(kind, feed_id, size, side, key, is_market_event=False)
       elif kind == lobster.EXECUTE:
         end = self._sweep()
         self.events_at_row += [INSIDE_SWEEP] * (end - row)
       elif kind in (lobster.REDUCE, lobster.DELETE):
         self._cancel(kind, feed_id, size, side, key)
+      self._admit()
       self._sync(end)
-      self.events_at_row.append(len(self.events))
+      is_whole = not self._is_crossed(end)
+      self.events_at_row.append(len(self.events) if is_whole else INSIDE_SWEEP)
       row = end + 1
 
   def _set_up(self):
@@ -126,7 +144,38 @@ class Reconstruction:
         if volume > 0:
           self._add_synthetic(side, level, volume, "start_orders")
 
-  def _cancel(self, kind, feed_id, size, side, key):
+  def _is_crossed(self, row):
+    """Returns whether bids reach asks in a row."""
+    is_there = (self._volumes[row, :, 0] > 0).all()
+    return bool(is_there and self._keys[row, :, 0].sum() <= 0)
+
+  def _use_waiting(self, kind, feed_id, size):
+    """Takes `size` off a waiting order."""
+    order = self._waiting[feed_id]
+    if kind == lobster.NEW:
+      self._fail(f"order id {feed_id} rests already")
+    if size > order.remaining:
+      self._fail(f"size {size} exceeds the {order.remaining} left of {feed_id}")
+    order.remaining -= size
+    self.counts["outside"] += 1
+    self.counts["cross_executions"] += kind == lobster.EXECUTE
+    if kind == lobster.DELETE or not order.remaining:
+      del self._waiting[feed_id]
+
+  def _admit(self):
+    """Enters the waiting orders that would trade no longer."""
+    for feed_id, order in list(self._waiting.items()):
+      keys = self._book.keys[1 - order.side]
+      if not keys or keys[0] > -order.key:
+        del self._waiting[feed_id]
+        order.order_id = next(self._ids)
+        self._feed[feed_id] = self._vouched[order.order_id] = order
+        fields = (order.side, order.key, order.remaining, order.order_id)
+        self._emit(types.OrderKind.LIMIT, *fields, False)
+        side, key, volume, order_id = fields
+        self._book.add(side, key, order_id, volume)
+
+  def _cancel(self, kind, feed_id, size, side, key, is_market_event=True):
     """Emits the cancel of a row, maybe of another order.
 
     That is so where price-time priority has consumed the named order.
@@ -150,7 +199,7 @@ class Reconstruction:
         self.counts["reassigned_cancels"] += 1
         ids.sort(key=lambda other: other != order_id)
     gone = order_id if is_told else None
-    parts = self._take(side, key, size, ids, True, gone)
+    parts = self._take(side, key, size, ids, is_market_event, gone)
     self.counts["split_cancels"] += parts - 1
 
   def _sweep(self):
@@ -338,12 +387,19 @@ class Reconstruction:
     self.events.append((self._time, kind, *order, is_market_event, remaining))
 
   def _view(self, row, side):
-    """Returns {key: volume} of a row, and its worst key."""
+    """Returns {key: volume} of a row, and its worst key.
+
+    Without the orders that wait.
+    """
     keys, volumes = self._keys[row, side], self._volumes[row, side]
     used = int(np.count_nonzero(volumes))
     shown = zip(keys[:used].tolist(), volumes[:used].tolist(), strict=True)
     worst = int(keys[-1]) if used == self._depth else _ALL_IN_VIEW
-    return dict(shown), worst
+    levels = dict(shown)
+    for order in self._waiting.values():
+      if order.side == side and order.key in levels:
+        levels[order.key] -= order.remaining
+    return {key: volume for key, volume in levels.items() if volume > 0}, worst
 
   def _object(self, reason):
     """Counts a row that takes too much; raises with corrections."""
