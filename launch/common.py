@@ -102,7 +102,7 @@ def outputs(
 
 
 def to_json(tree: Any, indent: int | None = None) -> str:
-  """Returns numbers as JSON text, with null, which it has, for NaN."""
+  """Returns numbers as JSON text, null for NaN."""
   return json.dumps(_without_nan(tree), indent=indent, default=str)
 
 
