@@ -139,6 +139,11 @@ def _report(result: dict) -> None:
       (f"{_WHAT[kind]}, different", f"{mismatches.get(kind, 0):,} of {num:,}")
       for kind, num in checked.items()
     ),
+    *(
+      ("rows of the book, not checked: no order-book file", f"{num:,}")
+      for num in [result["feed"].get("unchecked_rows", 0)]
+      if num
+    ),
     ("corrections of the book", f"{result['resyncs']:,}"),
     ("orders rejected", f"{rejected:,}"),
     ("orders left at the end", f"{result['orders_left']:,}"),
