@@ -38,10 +38,11 @@ from mars_jax import apps
 from mars_jax import feeds
 from mars_jax.lob import venues
 
-_CORRECTED = ", ".join(
-  name
-  for name, format in feeds.FORMATS.items()
-  if "corrections" in format.options
+_CORRECTED, _TICKED = (
+  ", ".join(
+    name for name, format in feeds.FORMATS.items() if option in format.options
+  )
+  for option in ("corrections", "tick_size")
 )
 _FORMAT = flags.DEFINE_enum(
   "format", None, feeds.FORMATS, "Of the files; by default detected from each."
@@ -55,6 +56,13 @@ _RULES = flags.DEFINE_enum(
   sorted(venues.PRESETS),
   "Whose rules to replay under; by default those of the stream that is read"
   " (`EventStream.rules`).",
+)
+_TICK_SIZE = flags.DEFINE_float(
+  "tick_size",
+  None,
+  f"{_TICKED} only: price of one tick, in the market's currency; by default"
+  " found in the data.",
+  1e-10,
 )
 _CORRECTIONS = flags.DEFINE_bool(
   "corrections",
@@ -111,6 +119,7 @@ def _replay(path: str, instrument: str | None, day: str | None) -> dict:
     format=_FORMAT.value,
     instrument=instrument or "",
     day=day or "",
+    tick_size=_TICK_SIZE.value,
     rules=_RULES.value,
     corrections=_CORRECTIONS.value,
   )
@@ -141,6 +150,11 @@ def _report(result: dict) -> None:
       for kind, num in checked.items()
     ),
     ("events with trades in another order", f"{result['reordered']:,}"),
+    *(
+      ("rows of the book, not checked: no order-book file", f"{num:,}")
+      for num in [result["feed"].get("unchecked_rows", 0)]
+      if num
+    ),
     ("corrections of the book", f"{result['resyncs']:,}"),
     ("orders rejected", f"{rejected:,}"),
     ("orders left at the end", f"{result['orders_left']:,}"),

@@ -13,6 +13,7 @@ def replay(
   format: str | None = None,
   instrument: str = "",
   day: str = "",
+  tick_size: float | None = None,
   rules: str | None = None,
   corrections: bool = True,
   progress: bool = True,
@@ -26,6 +27,8 @@ def replay(
     format: of the file; found from its name or columns if None.
     instrument: which one of a file of several.
     day: the same.
+    tick_size: price of one tick, in the market's currency, where the reader of
+      the format takes one; found in the data if None.
     rules: of `lob.PRESETS`, to match by; those of the day's exchange if None.
     corrections: lobster only: put back what the file cannot show, beyond its
       levels.
@@ -38,7 +41,7 @@ def replay(
     FileNotFoundError, events.DataError: if the day cannot be read.
     ValueError: if an argument is invalid.
   """
-  options = {"instrument": instrument, "day": day}
+  options = {"instrument": instrument, "day": day, "tick_size": tick_size}
   options = {name: value for name, value in options.items() if value}
   if not corrections:
     options["corrections"] = False

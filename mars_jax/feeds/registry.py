@@ -110,8 +110,8 @@ def read_checked(
       files or their columns.
     **options: `instrument`, to pick one of several, for sse, szse, itch and
       databento; `day`, to pick one of several (`days`), for bitstamp and
-      coinbase; `tick_size`, in the market's currency, for databento, bitstamp
-      and itch;
+      coinbase; `tick_size`, in the market's currency, for databento,
+      bitstamp, coinbase and itch;
       `corrections`, False for the messages alone, and `book_path`, of the
       order-book file of a message file, for lobster.
 

@@ -105,6 +105,18 @@ def test_header_may_be_as_r_writes_it(tmp_path, quote):
   assert plain_book.rows(have) == plain_book.rows(want)
 
 
+def test_volumes_may_be_in_units_of_the_feed(tmp_path):
+  rows = [(9, 2000, 2000, 99, 0.25, "created", "bid")]
+  path = write(tmp_path, rows)
+  want = reader.read_checked(path)[0]
+  lines = [line.split(",") for line in path.read_text().splitlines()]
+  for fields in lines[1:]:
+    fields[4] = str(round(float(fields[4]) * 1e8))
+  path.write_text("\n".join(",".join(fields) for fields in lines) + "\n")
+  have = reader.read_checked(path)[0]
+  assert plain_book.rows(have) == plain_book.rows(want)
+
+
 OUT_OF_ORDER = [
   (9, 2000, 2000, 102, 1.0, "created", "bid"),
   (2, 2001, 2001, 102, 0.4, "changed", "ask"),

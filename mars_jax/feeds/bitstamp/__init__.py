@@ -12,6 +12,8 @@ exchange's own list of trades:
   - An aggressive order is created with its full volume. Each fill is then a row
     of it and a row of the resting order, both with the price of the trade; a
     filled order is deleted with volume 0. They have its time, or follow it.
+  - The volumes of R's captures are in units of 1e-8: whole numbers, of which
+    half are 10,000 or more.
   - The rows are in the order of receipt. Exchange times may step back (a delete
     may have the time at which its order was created); the clock does not.
   - Two orders of three are created at a price that crosses the book and deleted

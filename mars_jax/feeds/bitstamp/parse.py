@@ -11,6 +11,7 @@ LOT_SIZE = 1e-6  # Bitcoin. The feed has 1e-8, which int32 cannot add up.
 UNIT_SIZE = 1e-8  # Bitcoin, of the feed.
 _MAX_UNSEEN = 1e-3  # Share of rows that may delete orders never created.
 _MAX_VOLUME = 2**53 * UNIT_SIZE  # Whole units beyond are not exact.
+_MANY_COINS = 10_000  # No order has so many as half of the orders.
 _MAX_DECIMALS = 8  # Of a price.
 _NOISE = 1e-13  # Of floating point, as a share of the price.
 DAY = 86_400_000  # Milliseconds.
@@ -54,7 +55,6 @@ def load(
     "a value is missing": ~pl.any_horizontal(pl.all().is_null()),
     "price is negative or no number": price.is_finite() & (price >= 0),
     "volume is negative or no number": volume.is_finite() & (volume >= 0),
-    "volume is too large": volume < _MAX_VOLUME,
     "action is none of created, changed, deleted": pl.col("action").is_in(
       ["created", "changed", "deleted"]
     ),
@@ -62,12 +62,25 @@ def load(
   }
   for reason, is_good in checks.items():
     require(path, rows, is_good, reason)
+  if _is_in_units(rows["volume"]):
+    rows = rows.with_columns(volume=volume * UNIT_SIZE)
+  require(path, rows, volume < _MAX_VOLUME, "volume is too large")
   tick_size = tick_size or find_tick(rows["price"])
   ticks = in_ticks(tick_size)
   reason = f"price is off the grid of {tick_size:g}, or too large"
   require(path, rows, ticks.is_not_null(), reason)
   clock = pl.col("exchange_timestamp").cum_max()
   return rows.with_columns(price=ticks, clock=clock), tick_size
+
+
+def _is_in_units(volumes: pl.Series) -> bool:
+  """Returns whether volumes are in units, as R's captures have them.
+
+  They are if all are whole and half of those above 0 are 10,000 or more.
+  """
+  volumes = volumes.filter(volumes > 0)
+  is_whole = bool((volumes == volumes.round()).all())
+  return is_whole and (volumes.median() or 0) >= _MANY_COINS
 
 
 def require(
@@ -221,5 +234,8 @@ def check_orders(path: compressed.File, rows: pl.DataFrame) -> None:
   require(path, rows, is_same, "the order changes its direction")
   require(path, rows, ~grows | pl.col("is_own"), "the order grows")
   if rows.select(is_unseen.mean()).item() > _MAX_UNSEEN:
-    reason = "unknown order id is deleted, as in over one row of a thousand"
+    reason = (
+      "unknown order id is deleted, as in over one row of a thousand: the"
+      " capture does not begin with the orders that rest then"
+    )
     require(path, rows, is_known, reason)

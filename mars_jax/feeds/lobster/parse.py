@@ -43,6 +43,8 @@ def open_pair(
 ) -> list[tuple[compressed.File, bytes]]:
   """Returns (name, bytes) of the message and order-book files.
 
+  Only of the message file where there is no order-book file.
+
   The arguments are those of `reader.read_checked`; raises as that does.
   """
   path = pathlib.Path(path)
@@ -52,17 +54,18 @@ def open_pair(
       raise ValueError("book_path goes with a message file, not with a pair.")
     pair = _find_pair(path)
   else:
-    pair = [path, pathlib.Path(book_path or _find_book(path))]
+    book = pathlib.Path(book_path) if book_path else _find_book(path)
+    pair = [path] if book is None else [path, book]
   return [(file, compressed.read(file)) for file in pair]
 
 
 def _find_pair(path):
-  """Returns the pair of files of a folder or zip."""
+  """Returns the files of a folder or zip, messages first."""
   files, pair = compressed.members(path), []
   for word in ("message", "orderbook"):
     pattern = re.compile(rf".*{word}.*\.csv")
     found = [f for f in files if pattern.fullmatch(compressed.plain_name(f))]
-    if len(found) != 1:
+    if len(found) > 1 or (word == "message" and not found):
       reason = f"{len(found)} {word} files, expected one"
       raise events.DataError(path, None, reason)
     pair += found
@@ -70,11 +73,11 @@ def _find_pair(path):
 
 
 def _find_book(path):
-  """Returns the order-book file beside a message file."""
+  """Returns the order-book file beside a message file, if any."""
   if "message" not in path.name:
     raise events.DataError(path, None, "no 'message' in its name")
   name = compressed.plain_name(path).replace("message", "orderbook")
-  return compressed.find(path.parent, name) or path.with_name(name)
+  return compressed.find(path.parent, name)
 
 
 def _width(data):

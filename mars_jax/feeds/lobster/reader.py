@@ -7,9 +7,11 @@ import numpy as np
 
 from mars_jax.feeds import compressed
 from mars_jax.feeds import events
+from mars_jax.feeds.lobster import inferred
 from mars_jax.feeds.lobster import parse
 from mars_jax.feeds.lobster import reconstruct
 
+_MAX_LEVELS = 200  # LOBSTER gives no more.
 _NAME = re.compile(r"([^_]+)_(\d{4}-\d\d-\d\d)_\d+_\d+_message_\d+")
 
 
@@ -23,7 +25,9 @@ def read_checked(
 
   Args:
     path: a zip or a folder with exactly one pair of files, or a message file;
-      each plain or compressed.
+      each plain or compressed. Without an order-book file the book is what the
+      messages imply (`inferred`), and nothing checks its levels; the count
+      `unchecked_rows` has how many rows that are.
     book_path: the order-book file, where `path` is a message file and its name
       with "orderbook" for "message" is not the order-book file's.
     corrections: whether to put right what happens out of view. If not, the
@@ -40,16 +44,15 @@ def read_checked(
   Raises:
     events.DataError: the input is broken; names file, row (from 1) and reason.
   """
-  message_file, book_file = parse.open_pair(path, book_path)
+  message_file, *book_files = parse.open_pair(path, book_path)
   messages = parse.parse_messages(*message_file)
-  rows = parse.parse_book(*book_file)
-  count, book_count = len(messages["time"]), len(rows.price)
-  if count != book_count:
-    raise events.DataError(
-      book_file[0],
-      min(count, book_count) + 1,
-      f"{book_count} rows of the book for {count} messages",
-    )
+  if book_files:
+    (book_file,) = book_files
+    rows, counts = _load_book(book_file, messages), {}
+  else:
+    book_file = message_file
+    rows, counts = inferred.infer(messages, _num_levels(message_file[0]))
+    counts["unchecked_rows"] = len(rows.price)
   halted = parse.find_halts(book_file[0], messages, rows)
   messages, rows, tick = parse.to_ticks(messages, rows)
   reader = reconstruct.Reconstruction(
@@ -66,8 +69,10 @@ def read_checked(
     day=match[2] if match else "",
     tick_size=tick / parse.UNITS,
     lot_size=1.0,
-    counts=reader.counts,
+    counts=reader.counts | counts,
   )
+  if not book_files:
+    return stream, events.GroundTruth(remaining=remaining)
   num_events = np.array(reader.events_at_row, np.int64)
   is_complete = num_events != reconstruct.INSIDE_SWEEP
   levels = events.Levels(
@@ -76,3 +81,22 @@ def read_checked(
     volume=rows.volume[is_complete],
   )
   return stream, events.GroundTruth(levels=levels, remaining=remaining)
+
+
+def _num_levels(path):
+  """Returns the levels that messages are about."""
+  match = re.search(r"_message_(\d+)$", compressed.stem(path))
+  return int(match[1]) if match else _MAX_LEVELS
+
+
+def _load_book(file, messages):
+  """Returns the rows of an order-book file, one a message."""
+  rows = parse.parse_book(*file)
+  count, book_count = len(messages["time"]), len(rows.price)
+  if count != book_count:
+    raise events.DataError(
+      file[0],
+      min(count, book_count) + 1,
+      f"{book_count} rows of the book for {count} messages",
+    )
+  return rows
