@@ -54,6 +54,9 @@ _CONFIG = config_flags.DEFINE_config_file(
 _DATA = flags.DEFINE_string(
   "data", None, "The day: a sample, or any format of docs/data.md."
 )
+_INSTRUMENT = flags.DEFINE_string(
+  "instrument", "", "Which one of a file of several."
+)
 _LOBSTER = flags.DEFINE_string(
   "lobster",
   None,
@@ -122,7 +125,8 @@ def main(book: str | None = None) -> None:
     options = {"format": "lobster"} | ({"book_path": book} if book else {})
     stream, _ = registry.read_checked(_LOBSTER.value, **options)
   else:
-    stream, _ = registry.read_checked(path)
+    options = {"instrument": _INSTRUMENT.value} if _INSTRUMENT.value else {}
+    stream, _ = registry.read_checked(path, **options)
   found = evaluation.evaluate(
     stream,
     model,
