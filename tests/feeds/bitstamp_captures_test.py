@@ -273,3 +273,63 @@ def test_a_start_is_in_the_last_day_unless_another_is_named(tmp_path, capsys):
   assert start_lib.read(path)[0].day == "2024-10-05"
   assert "2024-10-04" in capsys.readouterr().out
   assert start_lib.read(path, day="2024-10-04")[0].day == "2024-10-04"
+
+
+def write_rows(folder, rows):
+  """A capture of rows alone: id, receipt and exchange time, and the rest."""
+  path = folder / "orders.csv"
+  lines = [HEADER]
+  for order_id, time, exchange_time, *rest in rows:
+    times = (MIDNIGHT + time, MIDNIGHT + exchange_time)
+    lines.append(",".join(map(str, (order_id, *times, *rest))))
+  path.write_text("\n".join(lines) + "\n")
+  return path
+
+
+WITHOUT_BOOK = [
+  (9, 2018, 2000, 99, 1.0, "created", "bid"),
+  (4, 2500, 1000, 103, 2.0, "deleted", "ask"),  # Rested at the start.
+  (8, 3018, 3000, 98, 1.0, "created", "bid"),
+  (9, 3500, 2000, 99, 1.0, "deleted", "bid"),
+  (7, 3600, 3000, 97, 1.0, "deleted", "bid"),  # Came and went.
+  (7, 3610, 3000, 97, 1.0, "created", "bid"),
+  (3, 4000, 1000, 102, 0.0, "deleted", "ask"),  # Of unknown volume.
+  (2, 4500, 1000, 104, 0.5, "changed", "ask"),
+]
+
+
+def test_capture_may_begin_without_its_book(tmp_path):
+  many = [
+    (100 + i, 5000 + i, 5000, 90, 1.0, "created", "bid") for i in range(1000)
+  ]
+  path = write_rows(tmp_path, [*WITHOUT_BOOK, *many])
+  stream, _ = reader.read_checked(path)
+  assert plain_book.rows(stream)[:7] == [
+    (LIMIT, ASK, 104, 500_000, 0),
+    (LIMIT, ASK, 103, 2_000_000, 1),
+    (LIMIT, BID, 99, 1_000_000, 2),
+    (CANCEL, ASK, 103, 2_000_000, 1),
+    (LIMIT, BID, 98, 1_000_000, 3),
+    (CANCEL, BID, 99, 1_000_000, 2),
+    (LIMIT, BID, 90, 1_000_000, 4),
+  ]
+  assert stream.counts["implied_orders"] == 2
+  assert stream.counts["unseen_deletes"] == 1
+  assert stream.counts["late_rows"] == 2
+  # The times of the exchange are those of creation: the clock is of receipt.
+  milliseconds = stream.time[:6] // 1_000_000
+  assert milliseconds.tolist() == [2018, 2018, 2018, 2500, 3018, 3500]
+
+
+def test_few_rows_after_a_delete_are_dropped(tmp_path):
+  many = [
+    (100 + i, 5000 + i, 5000 + i, 90, 1.0, "created", "bid")
+    for i in range(1000)
+  ]
+  twice = (9, 3000, 3000, 99, 1.0, "deleted", "bid")
+  path = write(
+    tmp_path, [(9, 2000, 2000, 99, 1.0, "created", "bid"), twice, twice, *many]
+  )
+  stream, _ = reader.read_checked(path)
+  assert stream.counts["late_rows"] == 1
+  assert stream.counts["cancels"] == 1

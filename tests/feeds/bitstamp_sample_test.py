@@ -33,6 +33,7 @@ def test_counts_of_the_sample(sample):
     "closing_deletes": 6_518,
     "clock_steps": 0,
     "late_rows": 0,
+    "implied_orders": 0,
   }
   assert len(sample) == 5_690 + 49_448 + 49_105
   assert sample.is_market_event.sum() == 49_448 + 49_105

@@ -15,10 +15,13 @@ _MANY_COINS = 10_000  # No order has so many as half of the orders.
 _MAX_DECIMALS = 8  # Of a price.
 _NOISE = 1e-13  # Of floating point, as a share of the price.
 DAY = 86_400_000  # Milliseconds.
-TIME_SCHEMA = {"exchange_timestamp": pl.Int64}
-_SCHEMA = {
+_TIME_SCHEMA = {
   "id": pl.Int64,
+  "timestamp": pl.Int64,
   "exchange_timestamp": pl.Int64,
+}
+_SCHEMA = {
+  **_TIME_SCHEMA,
   "price": pl.Float64,
   "volume": pl.Float64,
   "action": pl.String,
@@ -47,9 +50,7 @@ def load(
     The rows, their prices in ticks, and the price of one. Added: file_row, the
     number of the row in the file; clock, the latest exchange time so far.
   """
-  rows = tables.read_csv(path, _SCHEMA).rename({"row": "file_row"})
-  if rows.is_empty():
-    raise events.DataError(path, None, "the file has no rows")
+  rows = _read(path, _SCHEMA).rename({"row": "file_row"})
   price, volume = pl.col("price"), pl.col("volume")
   checks = {
     "a value is missing": ~pl.any_horizontal(pl.all().is_null()),
@@ -69,12 +70,69 @@ def load(
   ticks = in_ticks(tick_size)
   reason = f"price is off the grid of {tick_size:g}, or too large"
   require(path, rows, ticks.is_not_null(), reason)
-  clock = pl.col("exchange_timestamp").cum_max()
-  return rows.with_columns(price=ticks, clock=clock), tick_size
+  return _with_clock(rows.with_columns(price=ticks)), tick_size
+
+
+def load_clock(path: compressed.File) -> pl.Series:
+  """Returns the clock of each row, in milliseconds."""
+  return _with_clock(_read(path, _TIME_SCHEMA).drop_nulls())["clock"]
+
+
+def _read(path, schema):
+  """Reads columns of a file that has rows."""
+  rows = tables.read_csv(path, schema, optional=("timestamp",))
+  if rows.is_empty():
+    raise events.DataError(path, None, "the file has no rows")
+  if "timestamp" not in rows.columns:
+    rows = rows.with_columns(timestamp=pl.lit(0, pl.Int64))
+  return rows
+
+
+def _with_clock(rows: pl.DataFrame) -> pl.DataFrame:
+  """Adds the clock, the latest exchange time so far.
+
+  Where exchange times step back, and all rows of an order have the same, that
+  is when it was created: the times of receipt are taken in their place.
+  """
+  time = pl.col("exchange_timestamp")
+  is_back = (time.diff() < 0).any()
+  is_of_order = (time == time.first().over("id")).all()
+  if rows.select(
+    is_back & is_of_order & (pl.col("timestamp") > 0).all()
+  ).item():
+    rows = rows.with_columns(exchange_timestamp="timestamp")
+  return rows.with_columns(clock=time.cum_max())
+
+
+def add_start(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+  """Adds the orders that rested as a capture began.
+
+  Of a capture that does not begin with many rows at one time, that is. An order
+  whose first row does not create it rested at the start, with what it has in
+  that row; what a delete with volume 0 had is not known.
+
+  Returns:
+    The rows, and how many orders were added.
+  """
+  is_first = pl.int_range(pl.len()).over("id") == 0
+  is_unseen = is_first & (pl.col("action") != "created")
+  clock = pl.col("clock")
+  if len(rows.filter(clock == clock.first())) > 1:
+    return rows, 0
+  start = (
+    rows.filter(is_unseen)
+    .filter(pl.col("volume") > 0)
+    .with_columns(
+      action=pl.lit("created"),
+      exchange_timestamp=pl.lit(rows["clock"][0]),
+      clock=pl.lit(rows["clock"][0]),
+    )
+  )
+  return pl.concat([start.sort("id"), rows]), len(start)
 
 
 def _is_in_units(volumes: pl.Series) -> bool:
-  """Returns whether volumes are in units, as R's captures have them.
+  """Returns whether volumes are in units, as of R.
 
   They are if all are whole and half of those above 0 are 10,000 or more.
   """
@@ -118,26 +176,39 @@ def settle_late(rows: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
 
   A row of an earlier exchange time than one before it of its order may say more
   than is left of the order, or come after its delete: it says nothing then, and
-  is dropped; but a delete takes what is left.
+  is dropped; but a delete takes what is left. So are rows after a delete where
+  they are one in a thousand or fewer, whatever their time. An order that was
+  deleted before it was created has come and gone: its rows are dropped.
 
   Returns:
     The rows, and the counts `clock_steps` and `late_rows`; see the reader.
   """
+  was_over = (pl.col("action").first() == "deleted").over("id")
+  is_created = (pl.col("action") == "created").any().over("id")
+  num_before = len(rows)
+  rows = rows.filter(~(was_over & is_created))
   time, volume = pl.col("exchange_timestamp"), pl.col("volume")
   is_delete = pl.col("action") == "deleted"
   is_late = time < time.cum_max().over("id")
-  was_deleted = is_delete.shift().over("id").fill_null(False)
+  is_rare = len(rows.filter(_was_deleted())) <= _MAX_UNSEEN * num_before
   rows = rows.with_columns(
-    is_over=is_late & was_deleted.cum_max().over("id"),
+    is_over=(is_late | is_rare) & _was_deleted(),
     left=pl.when(is_late).then(volume.cum_min().over("id")).otherwise(volume),
   )
   is_odd = pl.col("is_over") | (pl.col("left") < volume)
   counts = rows.select(
-    clock_steps=(time < pl.col("clock")).sum(), late_rows=is_odd.sum()
+    clock_steps=(time < pl.col("clock")).sum(),
+    late_rows=is_odd.sum() + num_before - len(rows),
   )
   is_kept = ~is_odd | (is_delete & ~pl.col("is_over"))
   rows = rows.filter(is_kept).with_columns(volume="left")
   return rows.drop("is_over", "left"), counts.row(0, named=True)
+
+
+def _was_deleted() -> pl.Expr:
+  """Returns whether an earlier row deletes a row's order."""
+  is_delete = (pl.col("action") == "deleted").shift().over("id")
+  return is_delete.fill_null(False).cum_max().over("id")
 
 
 def link(rows: pl.DataFrame) -> pl.DataFrame:

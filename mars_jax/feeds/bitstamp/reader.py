@@ -55,7 +55,10 @@ def read_checked(
       closing_deletes: rows that end the capture;
       clock_steps: rows of an exchange time before that of an earlier row: they
         are taken as they come in the file, and the clock stands still;
-      late_rows: those of them that say more than is left of their order.
+      late_rows: those of them that say more than is left of their order, or
+        follow its delete, and rows of orders deleted before they are created;
+      implied_orders: of a capture without its first book, orders that rested
+        then as later rows show (`parse.add_start`).
 
   Raises:
     events.DataError: if the file is broken, names file, row and reason; or of
@@ -76,10 +79,7 @@ def read_checked(
 def day_names(path: pathlib.Path | str) -> tuple[str, ...]:
   """Returns the days of a capture, as 2024-10-04."""
   path = compressed.resolve(pathlib.Path(path))
-  time = tables.read_csv(path, parse.TIME_SCHEMA)["exchange_timestamp"]
-  numbers = time.drop_nulls().cum_max().to_numpy() // parse.DAY
-  if not len(numbers):
-    raise events.DataError(path, None, "the file has no rows")
+  numbers = parse.load_clock(path).to_numpy() // parse.DAY
   first = datetime.date(1970, 1, 1) + datetime.timedelta(int(numbers[0]))
   return capture_days.names(str(first), numbers - numbers[0])
 
@@ -91,6 +91,7 @@ def _read(
   path = compressed.resolve(path)
   loaded, tick_size = parse.load(path, tick_size)
   rows, late = parse.settle_late(loaded)
+  rows, num_implied = parse.add_start(rows)
   rows = parse.link(rows)
   parse.check_orders(path, rows)
   arrivals = _arrivals(rows)
@@ -116,6 +117,7 @@ def _read(
     "far_orders": is_far.sum(),
     "closing_deletes": rows["is_closing"].sum(),
     **late,
+    "implied_orders": num_implied,
   }
   counts = {name: int(n) for name, n in counts.items()}
   return _to_events(table, counts, tick_size), rows, table
