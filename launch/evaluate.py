@@ -43,6 +43,7 @@ from mars_jax.apps import evaluation
 from mars_jax.apps import long_futures
 from mars_jax.apps import long_starts
 from mars_jax.apps import long_tables
+from mars_jax.apps import start as start_lib
 from mars_jax.apps import windows as windows_lib
 from mars_jax.apps.report import evaluation_page
 from mars_jax.feeds import registry
@@ -125,8 +126,7 @@ def main(book: str | None = None) -> None:
     options = {"format": "lobster"} | ({"book_path": book} if book else {})
     stream, _ = registry.read_checked(_LOBSTER.value, **options)
   else:
-    options = {"instrument": _INSTRUMENT.value} if _INSTRUMENT.value else {}
-    stream, _ = registry.read_checked(path, **options)
+    stream, _ = start_lib.read(path, _INSTRUMENT.value)
   found = evaluation.evaluate(
     stream,
     model,

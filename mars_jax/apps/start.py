@@ -134,8 +134,8 @@ def read(
 
   Of a capture of several days the last is read, with a note, if none is named.
   """
-  there = registry.days(path)
-  if not day and len(there) > 1:
+  there = () if day else registry.days(path)
+  if len(there) > 1:
     *_, day = there
     progress.CONSOLE.print(
       f"note: {path} has the days {', '.join(there)}; this is of {day}"

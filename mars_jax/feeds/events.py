@@ -89,6 +89,17 @@ class EventStream:
     return dataclasses.replace(self, **arrays)
 
 
+def integer_type(price: int, volume: int = 0) -> type[np.integer]:
+  """Returns int32, or int64 where numbers need it.
+
+  Args:
+    price: the highest, in ticks.
+    volume: the largest, in lots.
+  """
+  is_small = price <= types.MAX_PRICE and volume < 2**31
+  return np.int32 if is_small else np.int64
+
+
 def from_rows(
   rows: np.ndarray | list[tuple[int, ...]],
   dtype: np.typing.DTypeLike = np.int32,

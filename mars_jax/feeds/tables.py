@@ -16,12 +16,27 @@ _KINDS = {pl.Int64: "whole number", pl.Float64: "number"}
 
 
 def require(
-  path: compressed.File, rows: pl.DataFrame, is_good: pl.Expr, reason: str
+  path: compressed.File,
+  rows: pl.DataFrame,
+  is_good: pl.Expr,
+  reason: str,
+  *,
+  row: str | None = None,
 ) -> None:
-  """Raises DataError at the first invalid row."""
-  bad = rows.select((~is_good).arg_true()).to_series()
+  """Raises DataError at the first invalid row.
+
+  Args:
+    path: of the file.
+    rows: to check.
+    is_good: whether each is valid.
+    reason: why one is not.
+    row: the column with the numbers of the rows in the file; None if they are
+      all of the file, in its order.
+  """
+  number = pl.col(row) if row else FIRST_ROW + pl.int_range(pl.len())
+  bad = rows.select(number.filter(~is_good)).to_series()
   if len(bad):
-    raise events.DataError(path, bad[0] + FIRST_ROW, reason)
+    raise events.DataError(path, bad[0], reason)
 
 
 def read_csv(

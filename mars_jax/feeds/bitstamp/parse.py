@@ -1,5 +1,7 @@
 """The rows of a Bitstamp capture, checked and linked."""
 
+import functools
+
 import polars as pl
 
 from mars_jax import types
@@ -35,6 +37,7 @@ TRADE_SCHEMA = {
   "sell_order_id": pl.Int64,
 }
 IS_FIRST = pl.col("row") == pl.col("born")  # The first row of its order.
+_require = functools.partial(tables.require, row="file_row")
 
 
 def load(
@@ -62,14 +65,14 @@ def load(
     "direction is not bid or ask": pl.col("direction").is_in(["bid", "ask"]),
   }
   for reason, is_good in checks.items():
-    require(path, rows, is_good, reason)
+    _require(path, rows, is_good, reason)
   if _is_in_units(rows["volume"]):
     rows = rows.with_columns(volume=volume * UNIT_SIZE)
-  require(path, rows, volume < _MAX_VOLUME, "volume is too large")
+  _require(path, rows, volume < _MAX_VOLUME, "volume is too large")
   tick_size = tick_size or find_tick(rows["price"])
   ticks = in_ticks(tick_size)
   reason = f"price is off the grid of {tick_size:g}, or too large"
-  require(path, rows, ticks.is_not_null(), reason)
+  _require(path, rows, ticks.is_not_null(), reason)
   return _with_clock(rows.with_columns(price=ticks)), tick_size
 
 
@@ -139,15 +142,6 @@ def _is_in_units(volumes: pl.Series) -> bool:
   volumes = volumes.filter(volumes > 0)
   is_whole = bool((volumes == volumes.round()).all())
   return is_whole and (volumes.median() or 0) >= _MANY_COINS
-
-
-def require(
-  path: compressed.File, rows: pl.DataFrame, is_good: pl.Expr, reason: str
-) -> None:
-  """Raises DataError at the first invalid row."""
-  bad = rows.filter(~is_good)["file_row"]
-  if len(bad):
-    raise events.DataError(path, bad[0], reason)
 
 
 def find_tick(prices: pl.Series) -> float:
@@ -297,16 +291,16 @@ def check_orders(path: compressed.File, rows: pl.DataFrame) -> None:
   is_unseen = IS_FIRST & (pl.col("action") == "deleted")
   is_known = ~IS_FIRST | is_created
   grows = (pl.col("units") > pl.col("units_before")).fill_null(False)
-  require(path, rows, IS_FIRST | ~is_created, "the order is created twice")
-  require(path, rows, is_known | is_unseen, "unknown order id is changed")
+  _require(path, rows, IS_FIRST | ~is_created, "the order is created twice")
+  _require(path, rows, is_known | is_unseen, "unknown order id is changed")
   was_deleted = pl.col("action").shift().over("id") == "deleted"
-  require(path, rows, ~was_deleted.fill_null(False), "the order was deleted")
+  _require(path, rows, ~was_deleted.fill_null(False), "the order was deleted")
   is_same = pl.col("direction") == pl.col("direction").first().over("id")
-  require(path, rows, is_same, "the order changes its direction")
-  require(path, rows, ~grows | pl.col("is_own"), "the order grows")
+  _require(path, rows, is_same, "the order changes its direction")
+  _require(path, rows, ~grows | pl.col("is_own"), "the order grows")
   if rows.select(is_unseen.mean()).item() > _MAX_UNSEEN:
     reason = (
       "unknown order id is deleted, as in over one row of a thousand: the"
       " capture does not begin with the orders that rest then"
     )
-    require(path, rows, is_known, reason)
+    _require(path, rows, is_known, reason)

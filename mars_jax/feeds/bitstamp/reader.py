@@ -304,9 +304,7 @@ def _to_events(
   since_midnight = milliseconds - int(midnight.timestamp() * 1e3)
   is_bid = stream["direction"].to_numpy() == "bid"
 
-  is_small = (stream["price"] <= types.MAX_PRICE).all()
-  is_small = is_small and (stream["volume"] < 2**31).all()
-  number = np.int32 if is_small else np.int64
+  number = events.integer_type(stream["price"].max(), stream["volume"].max())
 
   def column(name: str, dtype: np.typing.DTypeLike = np.int32) -> np.ndarray:
     return stream[name].to_numpy().astype(dtype)

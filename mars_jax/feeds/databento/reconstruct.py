@@ -8,6 +8,7 @@ import numpy as np
 from mars_jax import types
 from mars_jax.feeds import events
 from mars_jax.feeds.databento import own_book
+from mars_jax.feeds.databento import parse
 
 ASK, BID = types.Side.ASK, types.Side.BID
 LIMIT, CANCEL = types.OrderKind.LIMIT, types.OrderKind.CANCEL
@@ -21,7 +22,6 @@ COUNTS = (
 _ADD, _CANCEL, _MODIFY, _CLEAR, _TRADE, _FILL, _NONE = b"ACMRTFN"
 _HAPPENS = _ADD, _CANCEL, _MODIFY, _TRADE, _FILL
 _LAST, _TOP_OF_BOOK, _SNAPSHOT, _BY_PRICE, _MAYBE_BAD = 128, 64, 32, 16, 4
-_UNDEF_PRICE = 2**63 - 1
 _NO_SIDE = -1
 _SIDES = np.full(256, _NO_SIDE)
 _SIDES[[ord("A"), ord("B")]] = ASK, BID
@@ -144,7 +144,7 @@ class Reconstruction:
     checks = {
       "unknown action": ~np.isin(action, list(b"ACMRTFN")),
       "side is not A or B": is_new & (_SIDES[records["side"]] == _NO_SIDE),
-      "price is undefined": is_new & (price == _UNDEF_PRICE),
+      "price is undefined": is_new & (price == parse.UNDEFINED_PRICE),
       "size is not in [1, 2**31)": is_order & ((size < 1) | (size >= 2**31)),
       "ts_event is undefined": is_timed & (time < 0),
       # Trades off the market, as ICE's, may have a publisher of their own.

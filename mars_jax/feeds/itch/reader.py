@@ -2,10 +2,8 @@
 
 import pathlib
 
-import numpy as np
-
-from mars_jax import types
 from mars_jax.feeds import events
+from mars_jax.feeds import nasdaq
 from mars_jax.feeds.itch import parse
 from mars_jax.feeds.itch import reconstruct
 
@@ -44,7 +42,7 @@ def read_checked(
       raise events.DataError(path, None, reason + listed)
     instrument = there[0]
   messages = parse.load(path, instrument)
-  tick = round((tick_size or 0) * reconstruct.UNITS)
+  tick = round((tick_size or 0) * nasdaq.UNITS)
   if tick_size is None:
     tick = reconstruct.find_tick(messages)
   elif tick < 1:
@@ -52,14 +50,14 @@ def read_checked(
   reader = reconstruct.Reconstruction(path, messages, tick)
   reader.run()
   highest = max((price for _, _, _, price, *_ in reader.events), default=0)
-  dtype = np.int32 if highest <= types.MAX_PRICE else np.int64
+  dtype = events.integer_type(highest)
   stream, remaining = events.from_rows(
     reader.events,
     dtype,
     market="NASDAQ",
     instrument=instrument,
     day=parse.day(path),
-    tick_size=tick / reconstruct.UNITS,
+    tick_size=tick / nasdaq.UNITS,
     lot_size=1.0,
     counts=reader.counts,
     rules="nasdaq" if reader.has_hours else "continuous",

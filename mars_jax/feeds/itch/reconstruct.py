@@ -11,12 +11,11 @@ import numpy as np
 
 from mars_jax import types
 from mars_jax.feeds import events
+from mars_jax.feeds import nasdaq
 from mars_jax.feeds import price_time_book
 from mars_jax.feeds.itch import chunks
 from mars_jax.feeds.itch import parse
 
-UNITS = 10_000  # Of a price, in a dollar.
-_TICKS = (100, 50, 1)  # Units: a cent, half of one, and that below a dollar.
 _OPEN = 4 * 3600 * types.NANOSECONDS  # When the exchange's day begins.
 _CLOSE = 20 * 3600 * types.NANOSECONDS  # When it is over.
 _INT32_MAX = 2**31 - 1
@@ -275,7 +274,7 @@ class Reconstruction:
   def _check_price(self, order: _Order, message: _Message) -> None:
     """Raises for a price off the grid; counts repriced executions."""
     if order.price is None:
-      grid = f"{self._tick / UNITS:g} dollar"
+      grid = f"{self._tick / nasdaq.UNITS:g} dollar"
       raise self._error(f"an order off the grid of {grid} trades")
     if message.letter == b"C" and message.price != order.price * self._tick:
       self.counts["repriced_executions"] += 1
@@ -360,7 +359,7 @@ def find_tick(messages: parse.Messages) -> int:
   numbers = np.where(is_replace, messages.new_reference, messages.reference)
   is_trade = np.isin(messages.letter, _EXECUTIONS) & ~_is_of_cross(messages)
   traded = np.isin(numbers, messages.reference[is_trade])
-  for tick in _TICKS:
+  for tick in nasdaq.TICKS:
     is_off = is_new & (messages.price % tick != 0)
     if 2 * is_off.sum() <= is_new.sum() and not (is_off & traded).any():
       return tick

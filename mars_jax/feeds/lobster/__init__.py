@@ -91,6 +91,7 @@ EXECUTE = 4  # Execution of a visible order.
 HIDDEN = 5  # Execution of a hidden order.
 CROSS = 6  # A trade of an auction; it does not touch the visible book.
 HALT = 7  # A trading halt: price -1, 0 or 1, the rest 0.
+VISIBLE = (NEW, REDUCE, DELETE, EXECUTE)  # Types of visible orders.
 
 COLUMNS = ("time", "type", "order_id", "size", "price", "direction")
 

@@ -16,8 +16,6 @@ from mars_jax.feeds import lobster
 from mars_jax.feeds import price_time_book
 from mars_jax.feeds.lobster import parse
 
-_ORDER_TYPES = (lobster.NEW, lobster.REDUCE, lobster.DELETE, lobster.EXECUTE)
-
 
 def infer(
   messages: dict[str, np.ndarray], num_levels: int
@@ -73,7 +71,7 @@ class _Book:
     self._admit()
     for row, (kind, name, size, price, direction) in enumerate(self._rows):
       self._row = row
-      if kind in _ORDER_TYPES:
+      if kind in lobster.VISIBLE:
         side, key = _place(price, direction)
         keys = self._book.keys[side]
         if kind == lobster.NEW:
@@ -100,7 +98,7 @@ class _Book:
     """
     following = self._rows[self._row + 1 : self._row + 2]
     for kind, name, *_ in following:
-      if name in self._waiting and kind in _ORDER_TYPES:
+      if name in self._waiting and kind in lobster.VISIBLE:
         side, key, _ = self._waiting[name]
         self._clear(1 - side, -key, price_is_gone=True)
         self._enter(name)
@@ -180,7 +178,7 @@ def _unbrought(rows: list[tuple[int, ...]]) -> dict[int, list[int]]:
   for kind, name, size, price, direction in rows:
     if kind == lobster.NEW:
       brought.add(name)
-    elif kind in _ORDER_TYPES and name not in brought:
+    elif kind in lobster.VISIBLE and name not in brought:
       order = orders.setdefault(name, [*_place(price, direction), 0])
       order[2] += size
   return dict(sorted(orders.items()))  # Ids rise: the oldest order first.

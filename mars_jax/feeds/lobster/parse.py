@@ -12,15 +12,11 @@ from mars_jax import types
 from mars_jax.feeds import compressed
 from mars_jax.feeds import events
 from mars_jax.feeds import lobster
+from mars_jax.feeds import nasdaq
 
 _INT32_MAX = 2**31 - 1
 _DAY = 86_400 * 10**9  # Nanoseconds.
 _TYPES = range(lobster.NEW, lobster.HALT + 1)
-UNITS = 10_000  # Of a price, in a dollar.
-_TICKS = (100, 50, 1)  # Units: a cent, half of one, and that below a dollar.
-
-
-_NOT_VISIBLE = (lobster.HIDDEN, lobster.CROSS, lobster.HALT)
 _OFF_GRID = "off the grid of half a cent, and not below a dollar"
 
 
@@ -174,7 +170,7 @@ def parse_messages(path: compressed.File, data: bytes) -> dict[str, np.ndarray]:
   _check(path, out["time"] >= _DAY, "time is not before midnight (86,400 s)")
   bad = order & ((size <= 0) | (size > _INT32_MAX))
   _check(path, bad, lambda row: f"size {size[row]} is not in [1, 2**31)")
-  bad = order & ((price <= 0) | (price // _TICKS[0] > types.MAX_PRICE))
+  bad = order & ((price <= 0) | (price // nasdaq.TICKS[0] > types.MAX_PRICE))
   _check(path, bad, lambda row: f"price {price[row]} is negative or too large")
   bad = order & (kind != lobster.HIDDEN) & _is_off_grid(price)
   _check(path, bad, lambda row: f"price {price[row]} is {_OFF_GRID}")
@@ -198,7 +194,7 @@ def parse_book(path: compressed.File, data: bytes) -> BookRows:
     used = volume > 0
     bad = (volume < 0) | (volume > _INT32_MAX)
     _check(path, bad.any(1), "size is not in [0, 2**31)")
-    bad = used & ((price <= 0) | (price // _TICKS[0] > types.MAX_PRICE))
+    bad = used & ((price <= 0) | (price // nasdaq.TICKS[0] > types.MAX_PRICE))
     _check(path, bad.any(1), "price is negative or too large")
     bad = used & _is_off_grid(price)
     _check(path, bad.any(1), f"price is {_OFF_GRID}")
@@ -212,7 +208,7 @@ def parse_book(path: compressed.File, data: bytes) -> BookRows:
 
 def _is_off_grid(price):
   """Returns whether no rule of NASDAQ allows a price."""
-  return (price >= UNITS) & (price % _TICKS[1] != 0)
+  return (price >= nasdaq.UNITS) & (price % nasdaq.TICKS[1] != 0)
 
 
 def to_ticks(
@@ -228,11 +224,11 @@ def to_ticks(
     rows: as `parse_book` returns them.
   """
   price = messages["price"]
-  is_visible = ~np.isin(messages["type"], _NOT_VISIBLE)
+  is_visible = np.isin(messages["type"], lobster.VISIBLE)
   both = (price[is_visible], rows.price)
-  tick = next(t for t in _TICKS if not any((x % t).any() for x in both))
+  tick = next(t for t in nasdaq.TICKS if not any((x % t).any() for x in both))
   highest = max(x.max(initial=0) // tick for x in both)
-  dtype = np.int32 if highest <= types.MAX_PRICE else np.int64
+  dtype = events.integer_type(highest)
   scaled = BookRows((rows.price // tick).astype(dtype), rows.volume)
   return messages | {"price": price // tick}, scaled, tick
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from mars_jax.feeds import compressed
 from mars_jax.feeds import events
+from mars_jax.feeds import nasdaq
 from mars_jax.feeds.lobster import inferred
 from mars_jax.feeds.lobster import parse
 from mars_jax.feeds.lobster import reconstruct
@@ -67,7 +68,7 @@ def read_checked(
     market="NASDAQ",
     instrument=match[1] if match else stem,
     day=match[2] if match else "",
-    tick_size=tick / parse.UNITS,
+    tick_size=tick / nasdaq.UNITS,
     lot_size=1.0,
     counts=reader.counts | counts,
   )

@@ -27,7 +27,6 @@ _COUNT_OF_TYPE = {
   lobster.CROSS: "cross_trades",
   lobster.HALT: "halts",
 }
-_ORDER_TYPES = (lobster.NEW, lobster.REDUCE, lobster.DELETE, lobster.EXECUTE)
 _NO_CHANGE = {lobster.HIDDEN: 0, lobster.CROSS: 0, lobster.HALT: 0}
 _COUNTS = (
   *("messages", "limit_orders", "cancels", "executions", "hidden_executions"),
@@ -104,7 +103,7 @@ class Reconstruction:
     while row < len(self._rows):
       end = self._row = row
       self._time, kind, feed_id, size, side, key = self._rows[row]
-      if feed_id in self._waiting and kind in _ORDER_TYPES:
+      if feed_id in self._waiting and kind in lobster.VISIBLE:
         self._use_waiting(kind, feed_id, size)
       elif kind == lobster.NEW:
         keys = self._book.keys[1 - side]

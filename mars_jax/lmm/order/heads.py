@@ -57,19 +57,19 @@ class FactoredHead(nn.Module):
     `bias` `[K, V]` is added to the logits of the V symbols of all fields, the
     row of the order's first field, which has K.
     """
-    inner = self.inner(hidden)
     parts = []
-    for f in range(len(self.sizes)):
-      x = self._logits(inner, fields[..., :f], bias)
+    for f, x in enumerate(self.logits(hidden, fields, bias)):
       hot = jax.nn.one_hot(fields[..., f], x.shape[-1], dtype=x.dtype)
       parts.append(jnp.sum(hot * jax.nn.log_softmax(x), axis=-1))
     return jnp.stack(parts, axis=-1)
 
-  def logits(self, hidden: jax.Array, fields: jax.Array) -> list[jax.Array]:
+  def logits(
+    self, hidden: jax.Array, fields: jax.Array, bias: jax.Array | None = None
+  ) -> list[jax.Array]:
     """Returns the logits of each field: of `[..., D]`, `[..., F]`."""
     inner = self.inner(hidden)
     return [
-      self._logits(inner, fields[..., :f], None) for f in range(len(self.sizes))
+      self._logits(inner, fields[..., :f], bias) for f in range(len(self.sizes))
     ]
 
   def sample(

@@ -124,8 +124,8 @@ def log_prob(
     hidden: `[..., D]` from `apply`.
     symbols: `[..., F]` int32, the order that FOLLOWS: pair `hidden[:-1]` with
       `features.symbols[1:]`.
-    bias: `[V]` float32, of the logits of the V symbols of all fields
-      (`adaptation`); None for none.
+    bias: `[K, V]` float32, of the logits of the V symbols of all fields, by
+      kind (`adaptation.fit`), of a factored head; None for none.
     config: the model; static.
 
   Returns:
